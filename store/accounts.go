@@ -1,0 +1,244 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// AppCredentials are the keys of an X developer App, for OAuth 1.0a.
+type AppCredentials struct {
+	APIKey    Secret
+	APISecret Secret
+}
+
+// AccountCredentials are an account's tokens for its app, for OAuth 1.0a.
+type AccountCredentials struct {
+	AccessToken       Secret
+	AccessTokenSecret Secret
+}
+
+// sealed is what is encrypted: a first and a second half, whatever X calls them.
+type sealed struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
+}
+
+func appBinding(name string) string        { return "apps/" + name }
+func accountBinding(xUserID string) string { return "accounts/" + xUserID }
+
+// Seal encrypts the keys for the app of that name.
+func (c AppCredentials) Seal(ring *Keyring, name string) ([]byte, error) {
+	return ring.Seal(sealed{string(c.APIKey), string(c.APISecret)}, appBinding(name))
+}
+
+// Seal encrypts the tokens for the account of that X user id.
+func (c AccountCredentials) Seal(ring *Keyring, xUserID string) ([]byte, error) {
+	return ring.Seal(sealed{string(c.AccessToken), string(c.AccessTokenSecret)}, accountBinding(xUserID))
+}
+
+// OpenApp decrypts the keys of the app of that name.
+func OpenApp(ring *Keyring, name string, credentials []byte) (AppCredentials, error) {
+	var plain sealed
+	if err := ring.Open(credentials, appBinding(name), &plain); err != nil {
+		return AppCredentials{}, fmt.Errorf("keys of app %q: %w", name, err)
+	}
+	return AppCredentials{APIKey: Secret(plain.ID), APISecret: Secret(plain.Secret)}, nil
+}
+
+// OpenAccount decrypts the tokens of the account of that X user id.
+func OpenAccount(ring *Keyring, xUserID string, credentials []byte) (AccountCredentials, error) {
+	var plain sealed
+	if err := ring.Open(credentials, accountBinding(xUserID), &plain); err != nil {
+		return AccountCredentials{}, fmt.Errorf("tokens of X user %s: %w", xUserID, err)
+	}
+	return AccountCredentials{AccessToken: Secret(plain.ID), AccessTokenSecret: Secret(plain.Secret)}, nil
+}
+
+// DefaultApp is the name of the app that is filled from the environment.
+const DefaultApp = "default"
+
+// AppPut inserts the app of that name, or replaces its credentials. It returns its id.
+func AppPut(ctx context.Context, db DBTX, name string, credentials []byte) (int64, error) {
+	const query = `-- name: AppPut :one
+INSERT INTO tweetqueue.apps (name, credentials) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET credentials = excluded.credentials
+RETURNING id`
+	var id int64
+	if err := db.QueryRow(ctx, query, name, credentials).Scan(&id); err != nil {
+		return 0, fmt.Errorf("save app %q: %w", name, refusal(err))
+	}
+	return id, nil
+}
+
+// Account is an X user that the program posts for.
+type Account struct {
+	ID           int64  `json:"id"`
+	Username     string `json:"username"`  // as X spells it, without @
+	XUserID      string `json:"x_user_id"` // X's id: it stays when the username changes
+	App          string `json:"app"`
+	TimeZone     string `json:"time_zone"` // IANA name
+	LimitsPreset string `json:"limits_preset"`
+	TextLimit    int    `json:"text_limit"` // weighted length
+	Hold
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// AccountPutParams are the columns of a new or renewed account.
+type AccountPutParams struct {
+	Username    string
+	XUserID     string
+	AppID       int64
+	Credentials []byte // sealed for XUserID
+	TimeZone    string // IANA name; empty: UTC for a new account, unchanged for a known one
+	TextLimit   int    // weighted length; 0: 280 for a new account, unchanged for a known one
+}
+
+// AccountPut inserts an account, or renews a known one, by its X user id: its username as X spells
+// it now, its tokens, and its state, which becomes active.
+func AccountPut(ctx context.Context, db DBTX, params AccountPutParams) (int64, error) {
+	const query = `-- name: AccountPut :one
+INSERT INTO tweetqueue.accounts (username, x_user_id, app_id, credentials, time_zone, text_limit)
+VALUES ($1, $2, $3, $4, coalesce(nullif($5, ''), 'UTC'), coalesce(nullif($6, 0), 280))
+ON CONFLICT (x_user_id) DO UPDATE
+SET username = excluded.username, app_id = excluded.app_id, credentials = excluded.credentials,
+    time_zone = coalesce(nullif($5, ''), accounts.time_zone),
+    text_limit = coalesce(nullif($6, 0), accounts.text_limit),
+    state = 'active', state_reason = NULL, state_until = NULL
+RETURNING id`
+	var id int64
+	err := db.QueryRow(ctx, query, params.Username, params.XUserID, params.AppID, params.Credentials,
+		params.TimeZone, params.TextLimit).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("save account %q: %w", params.Username, refusal(err))
+	}
+	return id, nil
+}
+
+const accountColumns = `a.id, a.username, a.x_user_id, p.name, a.time_zone, a.limits_preset,
+    a.text_limit, a.state, a.state_reason, a.state_until, a.created_at`
+
+func scanAccount(row pgx.CollectableRow) (Account, error) {
+	var a Account
+	err := row.Scan(&a.ID, &a.Username, &a.XUserID, &a.App, &a.TimeZone, &a.LimitsPreset,
+		&a.TextLimit, &a.State, &a.Reason, &a.Until, &a.CreatedAt)
+	return a, err
+}
+
+// AccountGet returns the account of that username, in any case. [ErrNotFound] if there is none.
+func AccountGet(ctx context.Context, db DBTX, username string) (Account, error) {
+	const query = `-- name: AccountGet :one
+SELECT ` + accountColumns + `
+FROM tweetqueue.accounts a JOIN tweetqueue.apps p ON p.id = a.app_id
+WHERE a.username = $1`
+	rows, err := db.Query(ctx, query, username)
+	if err != nil {
+		return Account{}, fmt.Errorf("read account %q: %w", username, err)
+	}
+	account, err := pgx.CollectExactlyOneRow(rows, scanAccount)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Account{}, fmt.Errorf("account %q: %w: add it with 'enqueue account add %s'", username, ErrNotFound, username)
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("read account %q: %w", username, err)
+	}
+	return account, nil
+}
+
+// AccountList returns all accounts by username.
+func AccountList(ctx context.Context, db DBTX) ([]Account, error) {
+	const query = `-- name: AccountList :many
+SELECT ` + accountColumns + `
+FROM tweetqueue.accounts a JOIN tweetqueue.apps p ON p.id = a.app_id
+ORDER BY a.username`
+	rows, err := db.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	accounts, err := pgx.CollectRows(rows, scanAccount)
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	return accounts, nil
+}
+
+// AccountHold puts an account in a state that holds its rows back, for wait from now or, if wait is
+// 0, until a person says otherwise. A hold without an end is not replaced by one with an end.
+func AccountHold(ctx context.Context, db DBTX, id int64, state State, reason string, wait time.Duration) error {
+	const query = `-- name: AccountHold :exec
+UPDATE tweetqueue.accounts
+SET state = $2, state_reason = $3,
+    state_until = CASE WHEN $4 > interval '0' THEN tweetqueue.clock() + $4 END
+WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $4 = interval '0')`
+	if _, err := db.Exec(ctx, query, id, state, reason, wait); err != nil {
+		return fmt.Errorf("hold account %d: %w", id, err)
+	}
+	return nil
+}
+
+// AccountRelease makes an account active again after a hold whose end has come, because a request
+// of it has succeeded. Its rows that wait for it wake at once.
+func AccountRelease(ctx context.Context, db DBTX, id int64) error {
+	const query = `-- name: AccountRelease :exec
+UPDATE tweetqueue.accounts SET state = 'active', state_reason = NULL, state_until = NULL
+WHERE id = $1 AND state <> 'active' AND state_until <= tweetqueue.clock()`
+	if _, err := db.Exec(ctx, query, id); err != nil {
+		return fmt.Errorf("release account %d: %w", id, err)
+	}
+	return nil
+}
+
+// AppHold is AccountHold for an app, which pauses.
+func AppHold(ctx context.Context, db DBTX, id int64, reason string, wait time.Duration) error {
+	const query = `-- name: AppHold :exec
+UPDATE tweetqueue.apps
+SET state = 'paused', state_reason = $2,
+    state_until = CASE WHEN $3 > interval '0' THEN tweetqueue.clock() + $3 END
+WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $3 = interval '0')`
+	if _, err := db.Exec(ctx, query, id, reason, wait); err != nil {
+		return fmt.Errorf("hold app %d: %w", id, err)
+	}
+	return nil
+}
+
+// AppRelease is AccountRelease for an app.
+func AppRelease(ctx context.Context, db DBTX, id int64) error {
+	const query = `-- name: AppRelease :exec
+UPDATE tweetqueue.apps SET state = 'active', state_reason = NULL, state_until = NULL
+WHERE id = $1 AND state <> 'active' AND state_until <= tweetqueue.clock()`
+	if _, err := db.Exec(ctx, query, id); err != nil {
+		return fmt.Errorf("release app %d: %w", id, err)
+	}
+	return nil
+}
+
+// ClaimX records, once, the X that the database's rows are meant for, and refuses another one
+// while rows wait: [ErrOtherX]. So a worker that was started against a sandbox never takes the rows
+// meant for X, nor the other way round.
+func ClaimX(ctx context.Context, tx pgx.Tx, baseURL string) error {
+	const query = `-- name: InstallationClaimX :one
+UPDATE tweetqueue.installation SET x_base_url = $1
+WHERE x_base_url IS NULL OR x_base_url = $1 OR NOT EXISTS (
+    SELECT FROM tweetqueue.tweets WHERE status IN ('scheduled', 'sending', 'unconfirmed')
+    UNION ALL
+    SELECT FROM tweetqueue.deletions WHERE status IN ('scheduled', 'sending', 'unconfirmed'))
+RETURNING x_base_url`
+	const known = `-- name: InstallationX :one
+SELECT x_base_url FROM tweetqueue.installation`
+	var recorded string
+	err := tx.QueryRow(ctx, query, baseURL).Scan(&recorded)
+	if errors.Is(err, pgx.ErrNoRows) {
+		if err := tx.QueryRow(ctx, known).Scan(&recorded); err != nil {
+			return fmt.Errorf("read the X of the database: %w", err)
+		}
+		return fmt.Errorf("%w: its waiting rows are meant for %s, this worker is for %s: set X_API_BASE_URL to the former, or cancel the rows",
+			ErrOtherX, recorded, baseURL)
+	}
+	if err != nil {
+		return fmt.Errorf("record the X of the database: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Row is a locked row of tweets or deletions, with all that the decision on it rests on.
+type Row struct {
+	Kind       Kind
+	ID         int64
+	Status     Status
+	WaitingFor *WaitingFor
+	WakeAt     time.Time // due, and not before what it last waited for
+	Priority   int
+	Retries    int // in a row, so far
+
+	AccountID int64
+	Username  string
+	XUserID   string
+	Account   Hold
+	AppID     int64
+	AppName   string
+	App       Hold
+	// Sealed: see OpenAccount and OpenApp.
+	AccountCredentials, AppCredentials []byte
+
+	// TweetID is the tweet to delete; empty for a tweet to post.
+	TweetID string
+	// Tweet is what to post; zero for a deletion.
+	Tweet Tweet
+	// PreviousStatus and PreviousTweetID are of the row before it in a thread, if it has one.
+	PreviousStatus  *Status
+	PreviousTweetID *string
+}
+
+// RowsLock locks the rows of these ids and returns them by id. Rows that another transaction has
+// locked are left out, as are rows that do not exist: see [RowsRewake].
+func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
+	const shared = `t.id, t.status, t.waiting_for, t.wake_at, t.priority, t.retries,
+    a.id, a.username, a.x_user_id, a.state, a.state_reason, a.state_until, a.credentials,
+    p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials`
+	const tweets = `-- name: TweetsLock :many
+SELECT ` + shared + `, b.status, b.tweet_id, ` + tweetColumns + `
+FROM tweetqueue.tweets t
+JOIN tweetqueue.accounts a ON a.username = t.account
+JOIN tweetqueue.apps p ON p.id = a.app_id
+LEFT JOIN tweetqueue.tweets b ON b.id = t.previous_id
+WHERE t.id = ANY ($1)
+ORDER BY t.id
+FOR UPDATE OF t SKIP LOCKED`
+	const deletions = `-- name: DeletionsLock :many
+SELECT ` + shared + `, t.tweet_id
+FROM tweetqueue.deletions t
+JOIN tweetqueue.accounts a ON a.username = t.account
+JOIN tweetqueue.apps p ON p.id = a.app_id
+WHERE t.id = ANY ($1)
+ORDER BY t.id
+FOR UPDATE OF t SKIP LOCKED`
+
+	query := tweets
+	if kind == DeleteTweet {
+		query = deletions
+	}
+	rows, err := tx.Query(ctx, query, ids)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
+	}
+	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Row, error) {
+		r := &Row{Kind: kind}
+		targets := []any{
+			&r.ID, &r.Status, &r.WaitingFor, &r.WakeAt, &r.Priority, &r.Retries,
+			&r.AccountID, &r.Username, &r.XUserID, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
+			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
+		}
+		if kind == DeleteTweet {
+			targets = append(targets, &r.TweetID)
+		} else {
+			targets = append(append(targets, &r.PreviousStatus, &r.PreviousTweetID), r.Tweet.targets()...)
+		}
+		return r, row.Scan(targets...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
+	}
+	return locked, nil
+}
+
+// RowsRewake parks another job, after a delay, for each of the rows that is still scheduled: they
+// could not be locked, so that nobody knows yet what is to happen with them. Rows that do not exist
+// are passed over. It returns the ids of the former.
+func RowsRewake(ctx context.Context, db DBTX, kind Kind, ids []int64, delay time.Duration) ([]int64, error) {
+	const query = `-- name: RowsRewake :many
+WITH locked AS (SELECT id, priority FROM {table} WHERE id = ANY ($1) AND status = 'scheduled'),
+parked AS (
+    INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
+    SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}',
+        tweetqueue.clock() + $2, 'pending'
+    FROM locked
+)
+SELECT id FROM locked`
+	rows, err := db.Query(ctx, kind.sql(query), ids, delay)
+	if err != nil {
+		return nil, fmt.Errorf("park locked %s: %w", kind.table(), err)
+	}
+	parked, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("park locked %s: %w", kind.table(), err)
+	}
+	return parked, nil
+}
+
+// Request is a request to X for a row, as it is written before it is sent.
+type Request struct {
+	ID        int64 // set by StartRequests
+	RowID     int64
+	AccountID int64
+	JobID     int64
+	Body      []byte // the exact bytes of a POST; nil for a DELETE
+	GrantedAt time.Time
+	SendBy    time.Time
+}
+
+// StartRequests writes the requests and makes their rows sending, which must be scheduled:
+// [ErrLostRace] otherwise. It sets the requests' ids. Nothing may be sent before the transaction
+// has been committed.
+func StartRequests(ctx context.Context, tx pgx.Tx, kind Kind, workerID int64, requests []*Request) error {
+	const query = `-- name: RequestsStart :many
+WITH started AS (
+    INSERT INTO tweetqueue.requests
+        (kind, row_id, account_id, worker_id, job_id, body, granted_at, send_by)
+    SELECT '{kind}', i.row_id, i.account_id, $1, i.job_id, i.body, i.granted_at, i.send_by
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[],
+        $7::timestamptz[]) AS i (row_id, account_id, job_id, body, granted_at, send_by)
+    RETURNING id, row_id
+)
+UPDATE {table} t
+SET status = 'sending', waiting_for = NULL, next_attempt_at = NULL, error = NULL, request_id = s.id
+FROM started s
+WHERE t.id = s.row_id AND t.status = 'scheduled'
+RETURNING t.id, t.request_id`
+	n := len(requests)
+	rowIDs, accountIDs, jobIDs := make([]int64, n), make([]int64, n), make([]int64, n)
+	bodies, grantedAts, sendBys := make([]*string, n), make([]time.Time, n), make([]time.Time, n)
+	byRow := make(map[int64]*Request, n)
+	for i, r := range requests {
+		rowIDs[i], accountIDs[i], jobIDs[i], grantedAts[i], sendBys[i] = r.RowID, r.AccountID, r.JobID, r.GrantedAt, r.SendBy
+		if r.Body != nil {
+			body := string(r.Body)
+			bodies[i] = &body
+		}
+		byRow[r.RowID] = r
+	}
+	rows, err := tx.Query(ctx, kind.sql(query), workerID, rowIDs, accountIDs, jobIDs, bodies, grantedAts, sendBys)
+	if err != nil {
+		return fmt.Errorf("start requests: %w", err)
+	}
+	var rowID, requestID int64
+	tag, err := pgx.ForEachRow(rows, []any{&rowID, &requestID}, func() error {
+		byRow[rowID].ID = requestID
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("start requests: %w", err)
+	}
+	if tag.RowsAffected() != int64(n) {
+		return fmt.Errorf("start requests: %w", ErrLostRace)
+	}
+	return nil
+}
+
+// Wait is what a row waits for, and until when.
+type Wait struct {
+	RowID  int64
+	For    WaitingFor
+	Until  time.Time
+	Reason string // for a person; may be empty
+}
+
+// WaitRows makes scheduled rows wait, at most until their deadline; their jobs are parked until then
+// by the same statement.
+// [ErrLostRace] if one of them is not scheduled any more.
+func WaitRows(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) error {
+	const query = `-- name: RowsWait :exec
+UPDATE {table} t
+SET waiting_for = i.waiting_for, next_attempt_at = least(i.until, {deadline}),
+    error = nullif(i.reason, '')
+FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[])
+    AS i (row_id, waiting_for, until, reason)
+WHERE t.id = i.row_id AND t.status = 'scheduled'`
+	n := len(waits)
+	rowIDs, fors, untils, reasons := make([]int64, n), make([]string, n), make([]time.Time, n), make([]string, n)
+	for i, w := range waits {
+		rowIDs[i], fors[i], untils[i], reasons[i] = w.RowID, string(w.For), w.Until, w.Reason
+	}
+	tag, err := tx.Exec(ctx, kind.sql(query), rowIDs, fors, untils, reasons)
+	if err != nil {
+		return fmt.Errorf("make %s wait: %w", kind.table(), err)
+	}
+	if tag.RowsAffected() != int64(n) {
+		return fmt.Errorf("make %s wait: %w", kind.table(), ErrLostRace)
+	}
+	return nil
+}
+
+// Closing is the end of a row that is not sent at all.
+type Closing struct {
+	RowID  int64
+	Status Status // Missed or Failed
+	Reason string
+}
+
+// CloseRows ends scheduled rows without a request. [ErrLostRace] if one of them is not scheduled any
+// more. The rows after them in a thread wake.
+func CloseRows(ctx context.Context, tx pgx.Tx, kind Kind, closings []Closing) error {
+	const query = `-- name: RowsClose :exec
+UPDATE {table} t
+SET status = i.status, waiting_for = NULL, next_attempt_at = NULL, error = i.reason
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS i (row_id, status, reason)
+WHERE t.id = i.row_id AND t.status = 'scheduled'`
+	n := len(closings)
+	rowIDs, statuses, reasons := make([]int64, n), make([]string, n), make([]string, n)
+	for i, c := range closings {
+		rowIDs[i], statuses[i], reasons[i] = c.RowID, string(c.Status), c.Reason
+	}
+	tag, err := tx.Exec(ctx, kind.sql(query), rowIDs, statuses, reasons)
+	if err != nil {
+		return fmt.Errorf("close %s: %w", kind.table(), err)
+	}
+	if tag.RowsAffected() != int64(n) {
+		return fmt.Errorf("close %s: %w", kind.table(), ErrLostRace)
+	}
+	return wakeThread(ctx, tx, kind, rowIDs)
+}
+
+// wakeThread wakes the rows after these in their threads. It waits for a claim that is just
+// deciding on one of them: that claim may not have seen what became of the row before it.
+func wakeThread(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) error {
+	const query = `-- name: ThreadWake :exec
+UPDATE tweetqueue.tweets
+SET next_attempt_at = CASE WHEN waiting_for = 'thread' THEN NULL ELSE next_attempt_at END,
+    waiting_for = CASE WHEN waiting_for = 'thread' THEN 'time' ELSE waiting_for END
+WHERE previous_id = ANY ($1) AND status = 'scheduled'`
+	if kind != PostTweet {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, query, rowIDs); err != nil {
+		return fmt.Errorf("wake the thread: %w", err)
+	}
+	return nil
+}

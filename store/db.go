@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DBTX is what a query runs on: a pool, a connection or a transaction.
+type DBTX interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Errors that callers tell apart, with errors.Is.
+var (
+	// ErrLostRace says that a row was not in the state that a transition starts from, because
+	// someone else was faster. Nothing was changed; the transaction should be rolled back.
+	ErrLostRace = errors.New("the row is no longer in the expected state")
+	// ErrNotFound says that there is no such row.
+	ErrNotFound = errors.New("not found")
+	// ErrRefused says that a rule of the database refused a row. Its text says which and why.
+	ErrRefused = errors.New("refused")
+	// ErrOtherX says that the database's rows are meant for another X than the worker's.
+	ErrOtherX = errors.New("the database belongs to another X")
+)
+
+// rollbackTimeout bounds the rollback of a transaction whose context has ended.
+const rollbackTimeout = 5 * time.Second
+
+// Connect opens a pool of up to maxConns connections for a worker or a command named app. A
+// connection that vanishes with a lock, or waits for one, does not stop the others for long.
+func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(string(url))
+	if err != nil {
+		return nil, fmt.Errorf("parse database url: %w", err) // pgx keeps the password out of it
+	}
+	config.MaxConns = maxConns
+	for name, value := range map[string]string{
+		"application_name":                    app,
+		"idle_in_transaction_session_timeout": "30s",
+		"jit":                                 "off",
+		"lock_timeout":                        "5s",
+		"tcp_keepalives_count":                "3",
+		"tcp_keepalives_idle":                 "10",
+		"tcp_keepalives_interval":             "5",
+		"tcp_user_timeout":                    "15s",
+		"timezone":                            "UTC",
+	} {
+		config.ConnConfig.RuntimeParams[name] = value
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to database: %w", err)
+	}
+	return pool, nil
+}
+
+// InTx runs do in a transaction, which it commits if do returns nil and rolls back otherwise, even
+// when ctx has ended by then. An error of the commit itself means that its outcome is not known.
+func InTx(ctx context.Context, pool *pgxpool.Pool, do func(tx pgx.Tx) error) error {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		_ = tx.Rollback(ctx) // nothing to do after a commit; a dead connection rolls back by itself
+	}()
+	if err := do(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return &CommitError{Err: err}
+	}
+	return nil
+}
+
+// CommitError says that a transaction's COMMIT was sent and its outcome is not known.
+type CommitError struct{ Err error }
+
+func (e *CommitError) Error() string { return fmt.Sprintf("commit transaction: %v", e.Err) }
+
+// Unwrap returns the driver's error.
+func (e *CommitError) Unwrap() error { return e.Err }
+
+// Clock reads the database's time, after every lock that the transaction has waited for.
+func Clock(ctx context.Context, db DBTX) (time.Time, error) {
+	const query = `-- name: Clock :one
+SELECT tweetqueue.clock()`
+	var now time.Time
+	if err := db.QueryRow(ctx, query).Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("read the database's clock: %w", err)
+	}
+	return now, nil
+}
+
+// refusal turns what the database says of a bad row into an [ErrRefused] that a person can act on,
+// and leaves every other error as it is.
+func refusal(err error) error {
+	pgErr := new(pgconn.PgError)
+	if !errors.As(err, &pgErr) {
+		return err
+	}
+	switch pgErr.Code {
+	case "23503": // foreign_key_violation
+		return fmt.Errorf("%w: %s", ErrRefused, pgErr.Detail)
+	case "23505": // unique_violation
+		return fmt.Errorf("%w: %s: %s", ErrRefused, pgErr.ConstraintName, pgErr.Detail)
+	case "23514": // check_violation; its detail holds the whole row, the text included
+		return fmt.Errorf("%w: %s (%s)", ErrRefused, pgErr.Message, pgErr.ConstraintName)
+	case "22001", "22007", "22008", "22P02": // a value that is not of the column's type
+		return fmt.Errorf("%w: %s", ErrRefused, pgErr.Message)
+	}
+	return err
+}
+
+// validText makes X's raw bytes storable as text: Postgres refuses NUL and invalid UTF-8.
+func validText(raw []byte) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TweetInsert writes a row of tweets, and by the same statement its job. at nil means now. It
+// returns the row's id and the instant it is due. [ErrRefused] says which rule refused it.
+func TweetInsert(ctx context.Context, db DBTX, account string, tweet Tweet, at *time.Time, priority int) (int64, time.Time, error) {
+	const query = `-- name: TweetInsert :one
+INSERT INTO tweetqueue.tweets (account, post_at, priority, text, in_reply_to_tweet_id,
+    exclude_reply_user_ids, quote_tweet_id, media_ids, tagged_user_ids, poll_options,
+    poll_duration_minutes, place_id, reply_settings, community_id, made_with_ai,
+    paid_partnership, extra, previous_id, post_before, delete_after, if_unconfirmed,
+    idempotency_key, metadata)
+VALUES ($1, coalesce($2, tweetqueue.clock()), coalesce(nullif($3::smallint, 0), 2), $4, $5, $6, $7,
+    $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    coalesce(nullif($21, ''), 'resend'), $22, $23)
+RETURNING id, post_at`
+	var id int64
+	var due time.Time
+	err := db.QueryRow(ctx, query, account, at, priority, tweet.Text, tweet.InReplyToTweetID,
+		tweet.ExcludeReplyUserIDs, tweet.QuoteTweetID, tweet.MediaIDs, tweet.TaggedUserIDs, tweet.PollOptions,
+		tweet.PollDurationMinutes, tweet.PlaceID, tweet.ReplySettings, tweet.CommunityID, tweet.MadeWithAI,
+		tweet.PaidPartnership, tweet.Extra, tweet.PreviousID, tweet.PostBefore, tweet.DeleteAfter, tweet.IfUnconfirmed,
+		tweet.IdempotencyKey, tweet.Metadata).Scan(&id, &due)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("enqueue tweet: %w", refusal(err))
+	}
+	return id, due, nil
+}
+
+// DeletionInsert writes a row of deletions, and by the same statement its job. at nil means now. It
+// returns the row's id and the instant it is due. [ErrRefused] says which rule refused it.
+func DeletionInsert(ctx context.Context, db DBTX, account, tweetID string, at *time.Time, priority int) (int64, time.Time, error) {
+	const query = `-- name: DeletionInsert :one
+INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at, priority)
+VALUES ($1, $2, coalesce($3, tweetqueue.clock()), coalesce(nullif($4::smallint, 0), 2))
+RETURNING id, delete_at`
+	var id int64
+	var due time.Time
+	if err := db.QueryRow(ctx, query, account, tweetID, at, priority).Scan(&id, &due); err != nil {
+		return 0, time.Time{}, fmt.Errorf("enqueue deletion: %w", refusal(err))
+	}
+	return id, due, nil
+}
+
+// Entry is a row of tweets or deletions as people see it.
+type Entry struct {
+	Kind          Kind        `json:"kind"`
+	ID            int64       `json:"id"`
+	Account       string      `json:"account"`
+	Text          *string     `json:"text,omitempty"`
+	TweetID       *string     `json:"tweet_id,omitempty"`
+	PreviousID    *int64      `json:"previous_id,omitempty"`
+	DueAt         time.Time   `json:"due_at"` // post_at or delete_at
+	Priority      int         `json:"priority"`
+	Status        Status      `json:"status"`
+	WaitingFor    *WaitingFor `json:"waiting_for,omitempty"`
+	NextAttemptAt *time.Time  `json:"next_attempt_at,omitempty"`
+	DoneAt        *time.Time  `json:"done_at,omitempty"` // posted_at or deleted_at
+	Error         *string     `json:"error,omitempty"`
+	Warnings      []string    `json:"warnings,omitempty"`
+	CreatedAt     time.Time   `json:"created_at"`
+	TimeZone      string      `json:"time_zone"` // of the account, IANA name
+}
+
+const entries = `SELECT 'post_tweet' AS kind, t.id, t.account, t.text, t.tweet_id, t.previous_id,
+    t.post_at AS due_at, t.priority, t.status, t.waiting_for, t.next_attempt_at,
+    t.posted_at AS done_at, t.error, t.warnings, t.created_at, a.time_zone
+FROM tweetqueue.tweets t JOIN tweetqueue.accounts a ON a.username = t.account
+UNION ALL
+SELECT 'delete_tweet', t.id, t.account, NULL, t.tweet_id, NULL,
+    t.delete_at, t.priority, t.status, t.waiting_for, t.next_attempt_at,
+    t.deleted_at, t.error, t.warnings, t.created_at, a.time_zone
+FROM tweetqueue.deletions t JOIN tweetqueue.accounts a ON a.username = t.account`
+
+func scanEntry(row pgx.CollectableRow) (Entry, error) {
+	var e Entry
+	err := row.Scan(&e.Kind, &e.ID, &e.Account, &e.Text, &e.TweetID, &e.PreviousID, &e.DueAt, &e.Priority,
+		&e.Status, &e.WaitingFor, &e.NextAttemptAt, &e.DoneAt, &e.Error, &e.Warnings, &e.CreatedAt, &e.TimeZone)
+	return e, err
+}
+
+// EntryFilter restricts EntryList. The zero value is everything that is not over.
+type EntryFilter struct {
+	Account  string   // empty: all
+	Statuses []Status // empty: scheduled, sending, unconfirmed
+	Limit    int      // rows; 0: 1000
+}
+
+// EntryList returns rows by the instant they are due, then by id.
+func EntryList(ctx context.Context, db DBTX, filter EntryFilter) ([]Entry, error) {
+	const query = `-- name: EntryList :many
+SELECT * FROM (` + entries + `) e
+WHERE ($1 = '' OR e.account = $1) AND e.status = ANY ($2)
+ORDER BY e.due_at, e.id LIMIT $3`
+	if len(filter.Statuses) == 0 {
+		filter.Statuses = []Status{Scheduled, Sending, Unconfirmed}
+	}
+	if filter.Limit == 0 {
+		filter.Limit = 1000
+	}
+	rows, err := db.Query(ctx, query, filter.Account, filter.Statuses, filter.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("list rows: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanEntry)
+	if err != nil {
+		return nil, fmt.Errorf("list rows: %w", err)
+	}
+	return list, nil
+}
+
+// EntryGet returns the row of that id, a tweet or a deletion. [ErrNotFound] if there is none.
+func EntryGet(ctx context.Context, db DBTX, id int64) (Entry, error) {
+	const query = `-- name: EntryGet :one
+SELECT * FROM (` + entries + `) e WHERE e.id = $1`
+	rows, err := db.Query(ctx, query, id)
+	if err != nil {
+		return Entry{}, fmt.Errorf("read row %d: %w", id, err)
+	}
+	entry, err := pgx.CollectExactlyOneRow(rows, scanEntry)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Entry{}, fmt.Errorf("row %d: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("read row %d: %w", id, err)
+	}
+	return entry, nil
+}
+
+// SentRequest is a request to X as it is recorded.
+type SentRequest struct {
+	ID             int64           `json:"id"`
+	Worker         string          `json:"worker"`
+	GrantedAt      time.Time       `json:"granted_at"`
+	AnsweredAt     *time.Time      `json:"answered_at,omitempty"`
+	Outcome        *string         `json:"outcome,omitempty"`
+	StatusCode     *int            `json:"status_code,omitempty"`
+	XTransactionID *string         `json:"x_transaction_id,omitempty"`
+	Body           *string         `json:"body,omitempty"`   // the exact bytes sent
+	Answer         *string         `json:"answer,omitempty"` // X's raw answer
+	Limits         json.RawMessage `json:"limits,omitempty"`
+	Error          *string         `json:"error,omitempty"`
+}
+
+// RequestList returns the requests that were made for a row, the oldest first.
+func RequestList(ctx context.Context, db DBTX, rowID int64) ([]SentRequest, error) {
+	const query = `-- name: RequestList :many
+SELECT r.id, w.name, r.granted_at, r.answered_at, r.outcome, r.status_code, r.x_transaction_id,
+    r.body, r.answer, r.limits, r.error
+FROM tweetqueue.requests r JOIN tweetqueue.workers w ON w.id = r.worker_id
+WHERE r.row_id = $1 ORDER BY r.id`
+	rows, err := db.Query(ctx, query, rowID)
+	if err != nil {
+		return nil, fmt.Errorf("list requests of row %d: %w", rowID, err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (SentRequest, error) {
+		var r SentRequest
+		err := row.Scan(&r.ID, &r.Worker, &r.GrantedAt, &r.AnsweredAt, &r.Outcome, &r.StatusCode, &r.XTransactionID,
+			&r.Body, &r.Answer, &r.Limits, &r.Error)
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list requests of row %d: %w", rowID, err)
+	}
+	return list, nil
+}
+
+// Cancel cancels a scheduled row, a tweet or a deletion. [ErrNotFound] if there is none;
+// [ErrLostRace], with its status, if it is not scheduled any more.
+func Cancel(ctx context.Context, db DBTX, id int64) (Entry, error) {
+	const query = `-- name: RowCancel :exec
+UPDATE {table} SET status = 'cancelled' WHERE id = $1 AND status = 'scheduled'`
+	for _, kind := range Kinds() {
+		tag, err := db.Exec(ctx, kind.sql(query), id)
+		if err != nil {
+			return Entry{}, fmt.Errorf("cancel row %d: %w", id, refusal(err))
+		}
+		if tag.RowsAffected() == 1 {
+			return EntryGet(ctx, db, id)
+		}
+	}
+	entry, err := EntryGet(ctx, db, id)
+	if err != nil {
+		return Entry{}, err
+	}
+	return entry, fmt.Errorf("cancel row %d: %w: it is %s, and only a scheduled one can be cancelled", id, ErrLostRace, entry.Status)
+}

@@ -1,0 +1,282 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Settlement is what became of a request, and what follows for its row.
+type Settlement struct {
+	RequestID int64
+	RowID     int64
+	AccountID int64
+	GrantedAt time.Time // of the request
+
+	// Status is what the row becomes: done (posted or deleted), failed, unconfirmed, or scheduled.
+	Status Status
+	// TweetID is X's id of a posted tweet.
+	TweetID string
+	// WaitFor and Wait say what a scheduled row waits for, and for how long from now.
+	WaitFor WaitingFor
+	Wait    time.Duration
+	// Retries is the row's new count of retries in a row.
+	Retries int
+	// Error says in words why the row is not done.
+	Error string
+	// GiveBack returns the request's places in the quotas: it certainly did not reach X.
+	GiveBack bool
+	// Block blocks the shortest window of the row's action for that long: X said so.
+	Block time.Duration
+
+	// What is recorded of the answer.
+	Outcome        string
+	StatusCode     int    // HTTP; 0: no answer
+	XTransactionID string // X's request id
+	Answer         []byte // X's raw body, bounded
+	Limits         any    // what X's headers reported, as JSON; nil: nothing
+}
+
+// Settled is a row after its settlement.
+type Settled struct {
+	RequestID int64
+	RowID     int64
+	Account   string
+	// Applied is false if the request was not the row's latest, or the row had an answer already:
+	// the answer is recorded on the request, the row is unchanged.
+	Applied bool
+	// PostedTwice says that the request created a tweet although its row has another one.
+	PostedTwice bool
+	Status      Status
+	WaitingFor  *WaitingFor
+	TweetID     *string
+	DueAt       time.Time
+	DoneAt      *time.Time
+	NextAt      *time.Time
+	Error       *string
+}
+
+// Settle records the answers on their requests and brings their rows to what follows, in the order
+// of the package's locks. The answer to a row's latest request is accepted whoever owns the row by
+// then; one to an older request is recorded only.
+func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settled, error) {
+	rowIDs := make([]int64, len(settlements))
+	for i, s := range settlements {
+		rowIDs[i] = s.RowID
+	}
+	if err := rowsLockAll(ctx, tx, kind, rowIDs); err != nil {
+		return nil, err
+	}
+	if err := correctQuotas(ctx, tx, kind, settlements); err != nil {
+		return nil, err
+	}
+	if err := answerRequests(ctx, tx, settlements); err != nil {
+		return nil, err
+	}
+	settled, err := settleRows(ctx, tx, kind, settlements)
+	if err != nil {
+		return nil, err
+	}
+	var done, final []int64
+	for _, row := range settled {
+		if row.Status == kind.Done() {
+			done = append(done, row.RowID)
+		}
+		if row.Status.Final() {
+			final = append(final, row.RowID)
+		}
+	}
+	if len(done) > 0 && kind == PostTweet {
+		if err := scheduleDeletions(ctx, tx, done); err != nil {
+			return nil, err
+		}
+	}
+	if len(final) > 0 {
+		if err := wakeThread(ctx, tx, kind, final); err != nil {
+			return nil, err
+		}
+	}
+	return withUnapplied(ctx, tx, kind, settlements, settled)
+}
+
+func rowsLockAll(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) error {
+	const query = `-- name: RowsLockAll :exec
+SELECT FROM {table} WHERE id = ANY ($1) ORDER BY id FOR UPDATE`
+	if _, err := tx.Exec(ctx, kind.sql(query), rowIDs); err != nil {
+		return fmt.Errorf("lock %s: %w", kind.table(), err)
+	}
+	return nil
+}
+
+// correctQuotas gives places back and blocks windows, where a settlement says so.
+func correctQuotas(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) error {
+	var accounts []int64
+	for _, s := range settlements {
+		if s.GiveBack || s.Block > 0 {
+			accounts = append(accounts, s.AccountID)
+		}
+	}
+	if len(accounts) == 0 {
+		return nil
+	}
+	quotas, err := QuotasLock(ctx, tx, kind, accounts)
+	if err != nil {
+		return err
+	}
+	now, err := Clock(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, s := range settlements {
+		var shortest *Quota
+		for _, q := range quotas[s.AccountID] {
+			if s.GiveBack {
+				q.GiveBack(s.GrantedAt)
+			}
+			if shortest == nil || q.Period < shortest.Period {
+				shortest = q
+			}
+		}
+		if s.Block > 0 && shortest != nil {
+			until := now.Add(s.Block)
+			shortest.BlockedUntil = &until
+		}
+	}
+	return QuotasSave(ctx, tx, quotas)
+}
+
+func answerRequests(ctx context.Context, tx pgx.Tx, settlements []Settlement) error {
+	const query = `-- name: RequestAnswer :exec
+UPDATE tweetqueue.requests
+SET answered_at = tweetqueue.clock(), outcome = $2, status_code = nullif($3, 0),
+    x_transaction_id = nullif($4, ''), answer = $5, limits = $6, error = nullif($7, '')
+WHERE id = $1`
+	batch := &pgx.Batch{}
+	for _, s := range settlements {
+		var answer *string
+		if len(s.Answer) > 0 {
+			text := validText(s.Answer)
+			answer = &text
+		}
+		var limits []byte
+		if s.Limits != nil {
+			var err error
+			if limits, err = json.Marshal(s.Limits); err != nil {
+				return fmt.Errorf("encode limits: %w", err)
+			}
+		}
+		batch.Queue(query, s.RequestID, s.Outcome, s.StatusCode, s.XTransactionID, answer, limits, s.Error)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("record answers: %w", err)
+	}
+	return nil
+}
+
+// settleRows applies the settlements to rows whose latest request they answer, and returns those.
+func settleRows(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settled, error) {
+	const query = `-- name: RowsSettle :many
+UPDATE {table} t
+SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retries,
+    next_attempt_at = CASE WHEN i.status = 'scheduled'
+        THEN least(tweetqueue.clock() + i.wait, {deadline}) END,
+    {done_at} = CASE WHEN i.status = '{done}' THEN tweetqueue.clock() END,
+    {set_tweet_id} error = nullif(i.error, '')
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::interval[],
+    $7::text[], $8::text[])
+    AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error)
+WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status IN ('sending', 'unconfirmed')
+    AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed')
+RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
+    t.next_attempt_at, t.error`
+	n := len(settlements)
+	rowIDs, requestIDs := make([]int64, n), make([]int64, n)
+	statuses, fors, tweetIDs, errs := make([]string, n), make([]string, n), make([]*string, n), make([]string, n)
+	retries, waits := make([]int32, n), make([]time.Duration, n)
+	for i, s := range settlements {
+		rowIDs[i], requestIDs[i], statuses[i], fors[i] = s.RowID, s.RequestID, string(s.Status), string(s.WaitFor)
+		retries[i], waits[i], errs[i] = int32(s.Retries), s.Wait, s.Error
+		if s.TweetID != "" {
+			tweetIDs[i] = &s.TweetID
+		}
+	}
+	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, waits, tweetIDs, errs)
+	if err != nil {
+		return nil, fmt.Errorf("settle %s: %w", kind.table(), err)
+	}
+	settled, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Settled, error) {
+		r := Settled{Applied: true}
+		return r, row.Scan(&r.RequestID, &r.RowID, &r.Account, &r.Status, &r.WaitingFor, &r.TweetID,
+			&r.DueAt, &r.DoneAt, &r.NextAt, &r.Error)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("settle %s: %w", kind.table(), err)
+	}
+	return settled, nil
+}
+
+// scheduleDeletions enqueues the deletion of posted tweets that have a lifetime.
+func scheduleDeletions(ctx context.Context, tx pgx.Tx, rowIDs []int64) error {
+	const query = `-- name: DeletionsSchedule :exec
+INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at)
+SELECT account, tweet_id, posted_at + delete_after FROM tweetqueue.tweets
+WHERE id = ANY ($1) AND status = 'posted' AND delete_after IS NOT NULL`
+	if _, err := tx.Exec(ctx, query, rowIDs); err != nil {
+		return fmt.Errorf("schedule deletions: %w", err)
+	}
+	return nil
+}
+
+// withUnapplied adds, as they are, the rows whose settlement was recorded only.
+func withUnapplied(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement, settled []Settled) ([]Settled, error) {
+	const query = `-- name: RowSettled :one
+SELECT account, status, waiting_for, tweet_id, {due_at}, {done_at}, next_attempt_at, error
+FROM {table} WHERE id = $1`
+	for _, s := range settlements {
+		if slices.ContainsFunc(settled, func(r Settled) bool { return r.RequestID == s.RequestID }) {
+			continue
+		}
+		r := Settled{RequestID: s.RequestID, RowID: s.RowID}
+		err := tx.QueryRow(ctx, kind.sql(query), s.RowID).
+			Scan(&r.Account, &r.Status, &r.WaitingFor, &r.TweetID, &r.DueAt, &r.DoneAt, &r.NextAt, &r.Error)
+		if err != nil {
+			return nil, fmt.Errorf("read %s %d: %w", kind.table(), s.RowID, err)
+		}
+		r.PostedTwice = kind == PostTweet && s.TweetID != "" && (r.TweetID == nil || *r.TweetID != s.TweetID)
+		settled = append(settled, r)
+	}
+	return settled, nil
+}
+
+// Release gives rows back that were claimed and certainly not sent, such as after a COMMIT with an
+// unknown outcome: those of the requests that are still their rows' latest become scheduled and wake
+// at once. Requests that were never committed are passed over. It returns how many were released.
+func Release(ctx context.Context, tx pgx.Tx, kind Kind, requests []*Request, reason string) (int, error) {
+	const query = `-- name: RequestExists :one
+SELECT TRUE FROM tweetqueue.requests WHERE id = $1 AND row_id = $2 AND kind = $3 AND answered_at IS NULL`
+	var settlements []Settlement
+	for _, r := range requests {
+		var exists bool
+		err := tx.QueryRow(ctx, query, r.ID, r.RowID, kind).Scan(&exists)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("look for request %d: %w", r.ID, err)
+		}
+		settlements = append(settlements, Settlement{
+			RequestID: r.ID, RowID: r.RowID, AccountID: r.AccountID, GrantedAt: r.GrantedAt,
+			Status: Scheduled, WaitFor: ForRetry, GiveBack: true, Outcome: "not_sent", Error: reason,
+		})
+	}
+	if len(settlements) == 0 {
+		return 0, nil
+	}
+	settled, err := Settle(ctx, tx, kind, settlements)
+	return len(settled), err
+}

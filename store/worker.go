@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// WorkerStart writes the lease row of a worker process and returns its id. The lease is alive while
+// it was renewed less than 12 s ago by the database's clock.
+func WorkerStart(ctx context.Context, db DBTX, name string) (int64, error) {
+	const query = `-- name: WorkerStart :one
+INSERT INTO tweetqueue.workers (name) VALUES ($1) RETURNING id`
+	var id int64
+	if err := db.QueryRow(ctx, query, name).Scan(&id); err != nil {
+		return 0, fmt.Errorf("start lease: %w", err)
+	}
+	return id, nil
+}
+
+// WorkerRenew renews a lease that is still alive; [ErrLostRace] if it died, for by then another
+// worker may have taken its rows over, and it must not come back to life.
+func WorkerRenew(ctx context.Context, db DBTX, id int64) error {
+	const query = `-- name: WorkerRenew :exec
+UPDATE tweetqueue.workers SET renewed_at = tweetqueue.clock()
+WHERE id = $1 AND tweetqueue.worker_alive(renewed_at, stopped_at)`
+	tag, err := db.Exec(ctx, query, id)
+	if err != nil {
+		return fmt.Errorf("renew lease %d: %w", id, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("renew lease %d: %w", id, ErrLostRace)
+	}
+	return nil
+}
+
+// WorkerStop ends a lease: the worker has settled all that it sent.
+func WorkerStop(ctx context.Context, db DBTX, id int64) error {
+	const query = `-- name: WorkerStop :exec
+UPDATE tweetqueue.workers SET stopped_at = tweetqueue.clock() WHERE id = $1 AND stopped_at IS NULL`
+	if _, err := db.Exec(ctx, query, id); err != nil {
+		return fmt.Errorf("stop lease %d: %w", id, err)
+	}
+	return nil
+}
+
+// WorkersAlive counts the workers whose lease is alive.
+func WorkersAlive(ctx context.Context, db DBTX) (int, error) {
+	const query = `-- name: WorkersAlive :one
+SELECT count(*) FROM tweetqueue.workers WHERE tweetqueue.worker_alive(renewed_at, stopped_at)`
+	var count int
+	if err := db.QueryRow(ctx, query).Scan(&count); err != nil {
+		return 0, fmt.Errorf("count workers: %w", err)
+	}
+	return count, nil
+}
+
+// TakenOver is a row whose worker died while it was being sent.
+type TakenOver struct {
+	Kind   Kind
+	RowID  int64
+	Worker string // the worker's name
+}
+
+// TakeOver makes the rows unconfirmed that are being sent by a worker whose lease is dead, at most
+// limit of each kind, and finalises their jobs, so that River does not run them again. It never
+// sends anything: such a row may have reached X.
+func TakeOver(ctx context.Context, db DBTX, limit int) ([]TakenOver, error) {
+	const query = `-- name: TakeOver :many
+WITH lost AS (
+    SELECT t.id, r.job_id, w.name
+    FROM {table} t
+    JOIN tweetqueue.requests r ON r.id = t.request_id
+    JOIN tweetqueue.workers w ON w.id = r.worker_id
+    WHERE t.status = 'sending' AND NOT tweetqueue.worker_alive(w.renewed_at, w.stopped_at)
+    ORDER BY t.id LIMIT $1
+    FOR UPDATE OF t SKIP LOCKED
+), finalized AS (
+    UPDATE tweetqueue.river_job j SET state = 'cancelled', finalized_at = tweetqueue.clock()
+    FROM lost WHERE j.id = lost.job_id AND j.state = 'running'
+)
+UPDATE {table} t SET status = 'unconfirmed',
+    error = 'the worker ' || lost.name || ' stopped while this was being sent: it may be on X'
+FROM lost WHERE t.id = lost.id AND t.status = 'sending'
+RETURNING t.id, lost.name`
+	var all []TakenOver
+	for _, kind := range Kinds() {
+		rows, err := db.Query(ctx, kind.sql(query), limit)
+		if err != nil {
+			return nil, fmt.Errorf("take over %s: %w", kind.table(), err)
+		}
+		taken, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (TakenOver, error) {
+			t := TakenOver{Kind: kind}
+			err := row.Scan(&t.RowID, &t.Worker)
+			return t, err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("take over %s: %w", kind.table(), err)
+		}
+		all = append(all, taken...)
+	}
+	return all, nil
+}
+
+// Promote moves the parked jobs that are due, at most limit of them, to where River fetches them,
+// and tells River. It returns how many, and how long it is until the next one is due (nil: none is
+// parked for later). A row or a job that someone else has locked is passed over until the next call.
+func Promote(ctx context.Context, db DBTX, limit int) (promoted int, next *time.Duration, err error) {
+	const promote = `-- name: JobPromote :one
+WITH due AS (
+    SELECT id FROM tweetqueue.river_job
+    WHERE state = 'pending' AND scheduled_at <= (SELECT tweetqueue.clock())
+    ORDER BY scheduled_at LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), promoted AS (
+    UPDATE tweetqueue.river_job j SET state = 'available'
+    FROM due WHERE j.id = due.id
+    RETURNING j.queue
+), queues AS (SELECT queue, count(*) AS jobs FROM promoted GROUP BY queue)
+SELECT coalesce(sum(jobs), 0)::bigint,
+    count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text))
+FROM queues`
+	const upcoming = `-- name: JobNext :one
+SELECT scheduled_at - tweetqueue.clock() FROM tweetqueue.river_job
+WHERE state = 'pending' AND scheduled_at > (SELECT tweetqueue.clock())
+ORDER BY scheduled_at LIMIT 1`
+	if err := db.QueryRow(ctx, promote, limit).Scan(&promoted, nil); err != nil {
+		return 0, nil, fmt.Errorf("promote jobs: %w", err)
+	}
+	var wait time.Duration
+	err = db.QueryRow(ctx, upcoming).Scan(&wait)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return promoted, nil, nil
+	}
+	if err != nil {
+		return promoted, nil, fmt.Errorf("find the next job: %w", err)
+	}
+	return promoted, &wait, nil
+}
+
+// Sweep gives a new job to rows that have been due for a minute and have none that lives, because
+// somebody removed or cancelled it in River: at most limit of each kind. It returns how many.
+func Sweep(ctx context.Context, db DBTX, limit int) (int, error) {
+	const query = `-- name: RowSweep :exec
+WITH overdue AS (
+    SELECT id, wake_at, priority FROM {table}
+    WHERE status = 'scheduled' AND wake_at < (SELECT tweetqueue.clock() - interval '1 minute')
+    ORDER BY wake_at LIMIT $1
+)
+INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at)
+SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}', wake_at
+FROM overdue
+WHERE NOT EXISTS (
+    SELECT FROM tweetqueue.river_job j
+    WHERE j.kind = '{kind}' AND j.args @> jsonb_build_object('row_id', overdue.id)
+        AND j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled'))`
+	swept := 0
+	for _, kind := range Kinds() {
+		tag, err := db.Exec(ctx, kind.sql(query), limit)
+		if err != nil {
+			return swept, fmt.Errorf("sweep %s: %w", kind.table(), err)
+		}
+		swept += int(tag.RowsAffected())
+	}
+	return swept, nil
+}
