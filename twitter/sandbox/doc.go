@@ -1,0 +1,40 @@
+// Package sandbox is a local stand-in for the X API v2: real HTTP, real OAuth 1.0a, real limits,
+// and faults on demand. The demo serves it; tests and benchmarks send to it. It shares no code
+// with any client, so that a client and its stand-in cannot make the same mistake.
+//
+// # What it does as X does
+//
+// Four routes: POST /2/tweets, DELETE /2/tweets/:id, GET /2/users/me, GET /2/tweets/:id. Each
+// request passes these stages, and the first that objects answers:
+//
+//	edge      5xx                (only by a [Fault])
+//	auth      401                signature, timestamp, nonce, token
+//	billing   402, 403, 429      (only by a [Fault])
+//	limits    429                [Config.Limits]
+//	access    403                read-only app, suspended user
+//	request   400                content type, JSON, fields, ids, query
+//	business  403, 404           reply to a missing tweet, length, duplicate, deletion
+//	done      200, 201
+//
+// X does not document its order; this one is the order that its captured answers allow. Every
+// request that gets past billing counts against the limits, also one that is refused later. A 429
+// itself costs nothing.
+//
+// A request says why it was refused only as far as X does, which is little: every 401 has the same
+// body. The reason is in the record, [Request.Reason].
+//
+// # Where it is a guess, or simpler than X
+//
+//   - The length of a text is the sum of its code points, weighted as twitter-text v3 does, and 23
+//     for each word that begins with http:// or https://. Neither links without a scheme nor emoji
+//     sequences are recognised, and nothing is normalised.
+//   - Duplicates are equal texts of one user, white space around them aside, within
+//     [Config.DuplicateWindow]. X is fuzzier, and says not how.
+//   - A nonce is refused if the same token used it before, whatever the timestamp. RFC 5849 would
+//     allow it again with another timestamp; a client that does so is wrong all the same.
+//   - The tolerated clock skew (5 minutes) and the 400 for an empty text are guesses.
+//   - There is no media, so every media id is unknown. Edits are refused as for an account without
+//     Premium. community_id, card_uri, direct_message_deep_link and geo are checked for their form
+//     and then ignored. Query parameters that the sandbox could not honour are refused with 400.
+//   - The text of an answer is HTML-escaped, but its links are not replaced by t.co.
+package sandbox

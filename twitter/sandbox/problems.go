@@ -1,0 +1,247 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// answer is what a request will be told, and what it did.
+type answer struct {
+	status  int
+	body    []byte
+	outcome Outcome
+	tweetID string
+	reason  string // for the record alone
+}
+
+// These refuse requests that X would have accepted, each with a body that was captured from X. A
+// request that X refuses earlier is refused as usual; it counts as struck nevertheless.
+const (
+	// KindUnauthorized is 401, whatever is wrong.
+	KindUnauthorized Kind = "unauthorized"
+	// KindCreditsDepleted is 402: the balance is empty.
+	KindCreditsDepleted Kind = "credits_depleted"
+	// KindSpendCapReached is 403 with the reset_date of the next billing cycle.
+	KindSpendCapReached Kind = "spend_cap_reached"
+	// KindUsageCapExceeded is 429, and yet no window: the monthly cap.
+	KindUsageCapExceeded Kind = "usage_cap_exceeded"
+	// KindRateLimited is 429: it uses up the first of the route's limits, so that the requests
+	// after it are refused too, until the reset that the headers tell.
+	KindRateLimited Kind = "rate_limited"
+	// KindReadOnlyApp is 403 oauth1-permissions.
+	KindReadOnlyApp Kind = "read_only_app"
+	// KindUserSuspended is 403 user-suspended.
+	KindUserSuspended Kind = "user_suspended"
+	// KindNotEnrolled is 403 client-forbidden: the app belongs to no project.
+	KindNotEnrolled Kind = "not_enrolled"
+	// KindFeatureNotPermitted is 403 after a subscription was lost.
+	KindFeatureNotPermitted Kind = "feature_not_permitted"
+	// KindForbidden is a bare 403, such as for a missing scope.
+	KindForbidden Kind = "forbidden"
+	// KindDuplicate is 403: this user said that before.
+	KindDuplicate Kind = "duplicate"
+	// KindNotPermitted is 403 without a reason; X gives it for a text that is too long, too.
+	KindNotPermitted Kind = "not_permitted"
+	// KindReplyTargetGone is 403: the tweet to reply to is gone.
+	KindReplyTargetGone Kind = "reply_target_gone"
+	// KindReplyNotAllowed is 403 by the self-serve rule for replies, in its first wording.
+	KindReplyNotAllowed Kind = "reply_not_allowed"
+	// KindNotAuthorizedForResource is 403 by the same rule in its newer wording, with a problem
+	// type that looks like a failed login and is none.
+	KindNotAuthorizedForResource Kind = "not_authorized_for_resource"
+	// KindQuoteNotAllowed is 403 by the self-serve rule for quotes.
+	KindQuoteNotAllowed Kind = "quote_not_allowed"
+	// KindTooManyCashtags is 403: more than one.
+	KindTooManyCashtags Kind = "too_many_cashtags"
+)
+
+func refusalKinds() []Kind {
+	return []Kind{
+		KindUnauthorized, KindCreditsDepleted, KindSpendCapReached, KindUsageCapExceeded,
+		KindRateLimited, KindReadOnlyApp, KindUserSuspended, KindNotEnrolled,
+		KindFeatureNotPermitted, KindForbidden, KindDuplicate, KindNotPermitted,
+		KindReplyTargetGone, KindReplyNotAllowed, KindNotAuthorizedForResource,
+		KindQuoteNotAllowed, KindTooManyCashtags,
+	}
+}
+
+// stage is where in the order of the package comment a refusal comes.
+type stage int
+
+const (
+	stageNone stage = iota
+	stageAuth
+	stageBilling
+	stageLimits
+	stageAccess
+	stageBusiness
+)
+
+func (k Kind) stage() stage {
+	switch k {
+	case KindUnauthorized:
+		return stageAuth
+	case KindCreditsDepleted, KindSpendCapReached, KindUsageCapExceeded:
+		return stageBilling
+	case KindRateLimited:
+		return stageLimits
+	case KindReadOnlyApp, KindUserSuspended, KindNotEnrolled, KindFeatureNotPermitted, KindForbidden:
+		return stageAccess
+	case KindDuplicate, KindNotPermitted, KindReplyTargetGone, KindReplyNotAllowed,
+		KindNotAuthorizedForResource, KindQuoteNotAllowed, KindTooManyCashtags:
+		return stageBusiness
+	case KindHoldBefore, KindHoldAfter, KindHangBefore, KindHangAfter,
+		KindDropBefore, KindDropAfter, KindStatusBefore, KindStatusAfter:
+	}
+	return stageNone
+}
+
+// forced refuses the request if its fault does so at this stage.
+func (s *Server) forced(x *exchange, at stage) (answer, bool) {
+	if x.fault == nil || x.fault.Kind.stage() != at {
+		return answer{}, false
+	}
+	a := s.refusal(x.fault.Kind, x)
+	a.reason = "fault " + string(x.fault.Kind) + ": " + a.reason
+	return a, true
+}
+
+// refusal is the captured answer of a kind.
+func (s *Server) refusal(k Kind, x *exchange) answer {
+	const account = "2012982477812371456" // as captured; the sandbox has no enrolled accounts
+	switch k {
+	case KindUnauthorized:
+		return unauthorized("unauthorized")
+	case KindCreditsDepleted:
+		return refuse(http.StatusPaymentRequired, "no credits", `{"title":"CreditsDepleted","detail":"Your enrolled account [`+
+			account+`] does not have any credits to fulfill this request.","type":"https://api.twitter.com/2/problems/credits"}`)
+	case KindSpendCapReached:
+		reset := nextCycle(s.now(), x.fault.Wait)
+		return refuse(http.StatusForbidden, "spend cap reached", `{"title":"SpendCapReached","detail":"Your enrolled account [`+
+			account+`] has reached its billing cycle spend cap. API requests will be blocked until the next cycle begins on `+
+			reset+`.","reset_date":"`+reset+`","type":"https://api.twitter.com/2/problems/credits"}`)
+	case KindUsageCapExceeded:
+		return refuse(http.StatusTooManyRequests, "usage cap exceeded",
+			`{"title":"UsageCapExceeded","detail":"Usage cap exceeded: Monthly product cap",`+
+				`"type":"https://api.twitter.com/2/problems/usage-capped","period":"Monthly","scope":"Product","account_id":`+account+`}`)
+	case KindRateLimited:
+		return problem(http.StatusTooManyRequests, "a limit is exhausted")
+	case KindReadOnlyApp:
+		return refuse(http.StatusForbidden, "the token may only read", `{"title":"Forbidden","type":"https://api.twitter.com/2/problems/oauth1-permissions",`+
+			`"detail":"Your client app is not configured with the appropriate oauth1 app permissions for this endpoint."}`)
+	case KindUserSuspended:
+		return refuse(http.StatusForbidden, "the user is suspended", `{"detail":"The user used for authentication is suspended",`+
+			`"title":"Forbidden","status":403,"type":"https://api.twitter.com/2/problems/user-suspended"}`)
+	case KindNotEnrolled:
+		return refuse(http.StatusForbidden, "the app is not enrolled", `{"client_id":"29821349","detail":"When authenticating requests to the Twitter API v2 endpoints, `+
+			`you must use keys and tokens from a Twitter developer App that is attached to a Project. You can create a project via the developer portal.",`+
+			`"registration_url":"https://developer.twitter.com/en/docs/projects/overview","title":"Client Forbidden",`+
+			`"required_enrollment":"Appropriate Level of API Access","reason":"client-not-enrolled","type":"https://api.twitter.com/2/problems/client-forbidden"}`)
+	case KindFeatureNotPermitted:
+		return forbidden("Your account is not permitted to access this feature.")
+	case KindForbidden:
+		return forbidden("Forbidden")
+	case KindDuplicate:
+		return forbidden("You are not allowed to create a Tweet with duplicate content.")
+	case KindNotPermitted:
+		return forbidden("You are not permitted to perform this action.")
+	case KindReplyTargetGone:
+		return forbidden("You attempted to reply to a Tweet that is deleted or not visible to you.")
+	case KindReplyNotAllowed:
+		return forbidden("Reply to this conversation is not allowed because you have not been mentioned or otherwise engaged by the author of the post you are replying to.")
+	case KindNotAuthorizedForResource:
+		return refuse(http.StatusForbidden, "reply rule", `{"detail":"You can only reply to or quote posts where you are mentioned or are the author.",`+
+			`"status":403,"title":"Authorization Error","type":"https://api.x.com/2/problems/not-authorized-for-resource"}`)
+	case KindQuoteNotAllowed:
+		return forbidden("Quoting this post is not allowed because you have not been mentioned or are not part of the conversation thread of the post you are quoting.")
+	case KindTooManyCashtags:
+		return forbidden("Posts are limited to a maximum of one cashtag")
+	case KindHoldBefore, KindHoldAfter, KindHangBefore, KindHangAfter,
+		KindDropBefore, KindDropAfter, KindStatusBefore, KindStatusAfter:
+	}
+	panic("sandbox: no refusal for kind " + string(k))
+}
+
+// nextCycle is the date on which the next billing cycle begins.
+func nextCycle(now time.Time, wait time.Duration) string {
+	next := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+	if wait > 0 {
+		next = now.Add(wait)
+	}
+	return next.Format(time.DateOnly)
+}
+
+func refuse(status int, reason, body string) answer {
+	return answer{status: status, body: []byte(body), outcome: OutcomeRefused, reason: reason}
+}
+
+// problem is X's answer for which the status says all: 404, 429, 5xx.
+func problem(status int, reason string) answer {
+	title := http.StatusText(status)
+	if title == "" {
+		title = "Error"
+	}
+	return refuse(status, reason, fmt.Sprintf(`{"title":%q,"detail":%q,"type":"about:blank","status":%d}`, title, title, status))
+}
+
+func unauthorized(reason string) answer {
+	return refuse(http.StatusUnauthorized, reason, `{"title":"Unauthorized","type":"about:blank","status":401,"detail":"Unauthorized"}`)
+}
+
+func forbidden(detail string) answer {
+	body := fmt.Sprintf(`{"detail":%q,"type":"about:blank","title":"Forbidden","status":403}`, detail)
+	return refuse(http.StatusForbidden, detail, body)
+}
+
+// violation is one entry of an invalid-request problem: the values at fault, by the name that X
+// gives their place, and the message.
+type violation struct {
+	Parameters map[string][]string `json:"parameters"`
+	Message    string              `json:"message"`
+}
+
+// invalid is the 400. X puts nothing into parameters where the body as a whole is wrong.
+func invalid(violations ...violation) answer {
+	reasons := make([]string, len(violations))
+	for i := range violations {
+		if violations[i].Parameters == nil {
+			violations[i].Parameters = map[string][]string{}
+		}
+		reasons[i] = violations[i].Message
+	}
+	body := encode(struct {
+		Errors []violation `json:"errors"`
+		Title  string      `json:"title"`
+		Detail string      `json:"detail"`
+		Type   string      `json:"type"`
+	}{
+		violations, "Invalid Request", "One or more parameters to your request was invalid.",
+		"https://api.x.com/2/problems/invalid-request",
+	})
+	return refuse(http.StatusBadRequest, strings.Join(reasons, "; "), string(body))
+}
+
+// missingTweet is the entry for a tweet that does not exist, in a list of errors.
+func missingTweet(id string) map[string]string {
+	return map[string]string{
+		"value": id, "resource_id": id, "resource_type": "tweet", "parameter": "id",
+		"title":  "Not Found Error",
+		"detail": "Could not find tweet with id: [" + id + "].",
+		"type":   "https://api.twitter.com/2/problems/resource-not-found",
+	}
+}
+
+// encode is JSON as X writes it: on one line, with &, < and > as they are.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic("sandbox: encode an answer: " + err.Error()) // only maps, slices and strings get here
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

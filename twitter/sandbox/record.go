@@ -1,0 +1,136 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Outcome is what a request did to the sandbox, which is not always what its client was told.
+type Outcome string
+
+const (
+	// OutcomeOpen is a request that has not been worked yet: it is held, or just came in.
+	OutcomeOpen Outcome = "open"
+	// OutcomeCreated made a tweet.
+	OutcomeCreated Outcome = "created"
+	// OutcomeDeleted deleted a tweet.
+	OutcomeDeleted Outcome = "deleted"
+	// OutcomeRead changed nothing, and was a read.
+	OutcomeRead Outcome = "read"
+	// OutcomeRefused changed nothing, because X said no.
+	OutcomeRefused Outcome = "refused"
+	// OutcomeNothing changed nothing: it was dropped before it was worked, or deleted a tweet that
+	// was not there and was told 200.
+	OutcomeNothing Outcome = "nothing"
+)
+
+// Request is the record of one request. It never holds a secret.
+type Request struct {
+	N         int       `json:"n"`                   // 1 for the first that arrived
+	ArrivedAt time.Time `json:"arrived_at"`          // when its headers were there
+	EndedAt   time.Time `json:"ended_at,omitzero"`   // right before the answer, or when it was cut; zero while open
+	Method    string    `json:"method"`              // as on the request line
+	Path      string    `json:"path"`                // with its query, without the base path
+	Route     Route     `json:"route,omitempty"`     // empty if the sandbox has none
+	App       string    `json:"app,omitempty"`       // the name of the app whose token was presented
+	UserID    string    `json:"user_id,omitempty"`   // the user whose token was presented, also if
+	Username  string    `json:"username,omitempty"`  // the signature turned out wrong
+	Body      string    `json:"body,omitempty"`      // as it came
+	Fault     Kind      `json:"fault,omitempty"`     // the fault that struck it
+	Status    int       `json:"status"`              // what the client was told; 0 is nothing, or it had left
+	Outcome   Outcome   `json:"outcome"`             // what happened to the sandbox
+	TweetID   string    `json:"tweet_id,omitempty"`  // the tweet that was created, deleted or read
+	Reason    string    `json:"reason,omitempty"`    // why it was refused, in more words than X has
+	RequestID string    `json:"request_id,omitzero"` // the answer's x-transaction-id
+
+	text   string // of the tweet to post, for Match
+	pathID string // the id in the path, for Match
+}
+
+// Requests are copies of all records, in the order of arrival.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Request, len(s.requests))
+	for i, r := range s.requests {
+		all[i] = *r
+	}
+	return all
+}
+
+// WaitRequests waits until n requests that match have ended, and returns the first n in the order
+// in which they ended. A client that has its answer finds its request among them. For one that a
+// fault holds, see ActiveFault.WaitHeld.
+func (s *Server) WaitRequests(ctx context.Context, n int, match Match) ([]Request, error) {
+	var found []Request
+	seen := 0
+	err := s.await(ctx, func() bool {
+		for ; seen < len(s.ended) && len(found) < n; seen++ {
+			if r := s.ended[seen]; match.matches(r) {
+				found = append(found, *r)
+			}
+		}
+		return len(found) >= n
+	})
+	if err != nil {
+		return found, fmt.Errorf("wait for %d requests, %d so far: %w", n, len(found), err)
+	}
+	return found, nil
+}
+
+// await returns once done, which is called with s.mu held after each change of the record,
+// reports true.
+func (s *Server) await(ctx context.Context, done func() bool) error {
+	for {
+		s.mu.Lock()
+		if done() {
+			s.mu.Unlock()
+			return nil
+		}
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// signal wakes all that await. Callers hold s.mu.
+func (s *Server) signal() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// effect notes what the request did, at once: a hold of the answer may follow.
+func (s *Server) effect(x *exchange, a answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.record.Outcome = a.outcome
+	x.record.TweetID = a.tweetID
+	x.record.Reason = a.reason
+}
+
+// end closes the record of a request.
+func (s *Server) end(x *exchange, a answer) {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := x.record
+	r.EndedAt = now
+	r.Status = a.status
+	if x.ctx.Err() != nil {
+		r.Status = 0
+	}
+	r.Outcome = a.outcome
+	r.Reason = a.reason
+	s.ended = append(s.ended, r)
+	s.signal()
+}

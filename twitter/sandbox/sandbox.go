@@ -1,0 +1,196 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DeleteMissing says how the deletion of a tweet that is not there is answered. No capture of X's
+// own answer exists, so a client must stand all three.
+type DeleteMissing string
+
+const (
+	// DeleteMissing404 answers 404 with a resource-not-found problem, and 403 if the tweet is
+	// another user's. It is the default, and what X's own playground does.
+	DeleteMissing404 DeleteMissing = "404"
+	// DeleteMissingFalse answers 200 {"data":{"deleted":false}}, also for another user's tweet.
+	DeleteMissingFalse DeleteMissing = "false"
+	// DeleteMissingTrue answers 200 {"data":{"deleted":true}}, and 403 if the tweet is another
+	// user's.
+	DeleteMissingTrue DeleteMissing = "true"
+)
+
+// Config says which X the sandbox plays. The zero value is a faithful default.
+type Config struct {
+	// BasePath is a prefix of all routes, such as "/x". Empty is none. A Server that another
+	// handler mounts behind http.StripPrefix needs none either: signatures cover the address
+	// that the client dialled, which is read from the request line.
+	BasePath string
+
+	// DeleteMissing is the answer to the deletion of a missing tweet. Empty is DeleteMissing404.
+	DeleteMissing DeleteMissing
+
+	// DuplicateWindow is how long a text may not be posted again by the same user, also when its
+	// tweet was deleted meanwhile. 0 is 24 hours, negative is never refuse.
+	DuplicateWindow time.Duration
+
+	// Limits are the windows. Nil is DefaultLimits, empty is none.
+	Limits []Limit
+
+	// Now is the clock of ids, windows, timestamps and the Date header. Nil is time.Now. The
+	// delays of faults always run on the real clock.
+	Now func() time.Time
+
+	// Seed makes faults with a Rate repeatable.
+	Seed uint64
+
+	// TimestampSkew is how far oauth_timestamp may be off the clock, either way. 0 is 5 minutes,
+	// negative is any distance (for a Now far from the client's clock).
+	TimestampSkew time.Duration
+}
+
+const (
+	defaultDuplicateWindow = 24 * time.Hour
+	defaultTimestampSkew   = 5 * time.Minute
+)
+
+// Server is the stand-in. It is an http.Handler and may be mounted anywhere; Start serves it on a
+// listener of its own. It starts no goroutine except by Start. All methods are safe for
+// concurrent use.
+type Server struct {
+	cfg    Config
+	routes []route
+	schema *schema // of the body of POST /2/tweets; never changes
+
+	closing   chan struct{} // closed by Close: requests that a fault holds end
+	closeOnce sync.Once
+	serving   serving // the listener; has its own lock
+
+	mu       sync.Mutex // guards what follows; held for a few map look-ups, never while waiting
+	accounts accounts
+	nonces   nonces
+	windows  windows
+	tweets   tweets
+	requests []*Request
+	ended    []*Request // those of requests that have ended, in the order in which they did
+	faults   []*ActiveFault
+	faultSeq uint64        // faults ever set, which gives each its own random sequence
+	changed  chan struct{} // closed at the next change of the record; nil if nobody waits
+}
+
+// New makes a server without apps, users and tweets. It reports every fault of the
+// configuration at once.
+func New(cfg Config) (*Server, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.DeleteMissing == "" {
+		cfg.DeleteMissing = DeleteMissing404
+	}
+	if cfg.DuplicateWindow == 0 {
+		cfg.DuplicateWindow = defaultDuplicateWindow
+	}
+	if cfg.TimestampSkew == 0 {
+		cfg.TimestampSkew = defaultTimestampSkew
+	}
+	if cfg.Limits == nil {
+		cfg.Limits = DefaultLimits()
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("sandbox config: %w", err)
+	}
+	s := &Server{
+		cfg:      cfg,
+		schema:   tweetSchema(),
+		closing:  make(chan struct{}),
+		accounts: newAccounts(),
+		windows:  newWindows(cfg.Limits),
+		tweets:   newTweets(cfg.DuplicateWindow),
+	}
+	s.routes = s.routeTable()
+	return s, nil
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if c.BasePath != "" && (!strings.HasPrefix(c.BasePath, "/") || strings.HasSuffix(c.BasePath, "/")) {
+		errs = append(errs, fmt.Errorf("base path %q: begin it with a slash and end it without one", c.BasePath))
+	}
+	switch c.DeleteMissing {
+	case DeleteMissing404, DeleteMissingFalse, DeleteMissingTrue:
+	default:
+		errs = append(errs, fmt.Errorf("delete missing %q: use 404, false or true", c.DeleteMissing))
+	}
+	for i, l := range c.Limits {
+		if err := l.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("limit %d: %w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// now is the configured clock without its monotonic part, so that records compare and print alike.
+func (s *Server) now() time.Time {
+	return s.cfg.Now().Round(0).UTC()
+}
+
+// ServeHTTP answers one request as X would, or as a fault makes it. A fault that answers nothing
+// panics with http.ErrAbortHandler, which is how net/http is told to cut the connection.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, ok := s.arrive(w, r)
+	if !ok {
+		panic(http.ErrAbortHandler) // the client left before it had sent its body
+	}
+	if !s.strikeBefore(x) {
+		s.end(x, answer{outcome: OutcomeNothing})
+		panic(http.ErrAbortHandler)
+	}
+	a := s.answer(x)
+	s.effect(x, a)
+	a, ok = s.strikeAfter(x, a)
+	if !ok {
+		s.end(x, answer{outcome: a.outcome, tweetID: a.tweetID, reason: a.reason})
+		panic(http.ErrAbortHandler)
+	}
+	s.write(w, x, a)
+}
+
+// answer passes the request through the stages in the package comment.
+func (s *Server) answer(x *exchange) answer {
+	if x.strikes(KindStatusBefore) {
+		return problem(x.fault.Status, fmt.Sprintf("fault %s", KindStatusBefore))
+	}
+	if x.route == nil {
+		return problem(http.StatusNotFound, "no such route in the sandbox")
+	}
+	stages := []func(*exchange) (answer, bool){s.authenticate, s.bill, s.limit, s.admit}
+	for _, stage := range stages {
+		if a, refused := stage(x); refused {
+			return a
+		}
+	}
+	return x.route.serve(x)
+}
+
+// bill refuses only by a fault: the sandbox keeps no balance.
+func (s *Server) bill(x *exchange) (answer, bool) {
+	return s.forced(x, stageBilling)
+}
+
+// admit checks what the token and the user may do at all.
+func (s *Server) admit(x *exchange) (answer, bool) {
+	if a, refused := s.forced(x, stageAccess); refused {
+		return a, true
+	}
+	if x.user.Suspended {
+		return s.refusal(KindUserSuspended, x), true
+	}
+	if x.route.writes && x.readOnly {
+		return s.refusal(KindReadOnlyApp, x), true
+	}
+	return answer{}, false
+}
