@@ -113,16 +113,27 @@ SELECT FROM {table} WHERE id = ANY ($1) ORDER BY id FOR UPDATE`
 	return nil
 }
 
-// correctQuotas gives places back and blocks windows, where a settlement says so.
+// correctQuotas gives places back and blocks windows, where a settlement says so, and only once: a
+// settlement is written again if its commit seemed to fail.
 func correctQuotas(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) error {
-	var accounts []int64
+	const query = `-- name: RequestsUnanswered :many
+SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
+	var requests, accounts []int64
 	for _, s := range settlements {
 		if s.GiveBack || s.Block > 0 {
-			accounts = append(accounts, s.AccountID)
+			requests, accounts = append(requests, s.RequestID), append(accounts, s.AccountID)
 		}
 	}
-	if len(accounts) == 0 {
+	if len(requests) == 0 {
 		return nil
+	}
+	rows, err := tx.Query(ctx, query, requests)
+	if err != nil {
+		return fmt.Errorf("look for unanswered requests: %w", err)
+	}
+	unanswered, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("look for unanswered requests: %w", err)
 	}
 	quotas, err := QuotasLock(ctx, tx, kind, accounts)
 	if err != nil {
@@ -133,6 +144,9 @@ func correctQuotas(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Sett
 		return err
 	}
 	for _, s := range settlements {
+		if !slices.Contains(unanswered, s.RequestID) {
+			continue
+		}
 		var shortest *Quota
 		for _, q := range quotas[s.AccountID] {
 			if s.GiveBack {

@@ -1,0 +1,51 @@
+package jobs
+
+import (
+	"time"
+
+	"tweetqueue/store"
+)
+
+// EventType says what an Event tells.
+type EventType string
+
+// The types of events.
+const (
+	// EventDue says that a row was claimed and is being sent.
+	EventDue EventType = "due"
+	// EventDone says that X confirmed: the row is posted or deleted.
+	EventDone EventType = "done"
+	// EventWaiting says that the row waits, for what, and until when.
+	EventWaiting EventType = "waiting"
+	// EventFailed says that the row failed, and why.
+	EventFailed EventType = "failed"
+	// EventMissed says that the row's deadline passed.
+	EventMissed EventType = "missed"
+	// EventUnconfirmed says that the row may be on X, and why that is not known.
+	EventUnconfirmed EventType = "unconfirmed"
+	// EventHeld says that an account or an app was put on hold, and why.
+	EventHeld EventType = "held"
+	// EventPostedTwice says that a row's request created a tweet beside the one the row has.
+	EventPostedTwice EventType = "posted_twice"
+	// EventError says that the worker could not do what it tried, and will try again.
+	EventError EventType = "error"
+)
+
+// Event is something that happened, for a log or a person. It holds no text of a tweet and no
+// secret. What does not apply is zero.
+type Event struct {
+	Type       EventType
+	At         time.Time // by this machine's clock
+	Kind       store.Kind
+	RowID      int64
+	RequestID  int64
+	JobID      int64
+	Account    string
+	TweetID    string
+	DueAt      time.Time // when the row was due, by the database's clock
+	Lateness   time.Duration
+	WaitingFor store.WaitingFor
+	Until      *time.Time
+	Reason     string
+	Err        error
+}

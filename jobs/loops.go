@@ -1,0 +1,72 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tweetqueue/store"
+)
+
+const (
+	promoteBatch  = 1000
+	takeOverEvery = 3 * time.Second
+	sweepEvery    = time.Minute
+	loopBatch     = 500
+)
+
+// loop runs do at once and then every interval, until ctx ends. Its errors are told once until it
+// succeeds again.
+func (w *Worker) loop(ctx context.Context, every time.Duration, do func(context.Context) error) {
+	failing := false
+	for ctx.Err() == nil {
+		err := do(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			w.tell(Event{Type: EventError, Err: err})
+		}
+		failing = err != nil
+		pause(ctx, every)
+	}
+}
+
+// promoteLoop promotes parked jobs when they are due: at the instant that the last look has found,
+// and at every poll, for what was parked since.
+func (w *Worker) promoteLoop(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		promoted, next, err := store.Promote(ctx, w.pool, promoteBatch)
+		if err != nil && !failing && ctx.Err() == nil {
+			w.tell(Event{Type: EventError, Err: err})
+		}
+		failing = err != nil
+		if promoted == promoteBatch {
+			continue // there may be more
+		}
+		wait := w.poll
+		if next != nil {
+			wait = min(wait, *next)
+		}
+		pause(ctx, wait)
+	}
+}
+
+// takeOver makes the rows of dead workers unconfirmed.
+func (w *Worker) takeOver(ctx context.Context) error {
+	taken, err := store.TakeOver(ctx, w.pool, loopBatch)
+	for _, t := range taken {
+		w.tell(Event{
+			Type: EventUnconfirmed, Kind: t.Kind, RowID: t.RowID,
+			Reason: fmt.Sprintf("the worker %s stopped while this was being sent", t.Worker),
+		})
+	}
+	return err
+}
+
+// sweep gives jobs to due rows that lost theirs.
+func (w *Worker) sweep(ctx context.Context) error {
+	swept, err := store.Sweep(ctx, w.pool, loopBatch)
+	if swept > 0 {
+		w.tell(Event{Type: EventError, Err: fmt.Errorf("%d due rows had lost their jobs and have new ones", swept)})
+	}
+	return err
+}

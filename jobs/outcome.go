@@ -1,0 +1,142 @@
+package jobs
+
+import (
+	"errors"
+	"time"
+
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+// Outcome is what an answer of X, or its absence, means for a row.
+type Outcome string
+
+// The outcomes. Each request is recorded with one of them.
+const (
+	// OutcomeDone means that X confirmed the tweet or the deletion.
+	OutcomeDone Outcome = "done"
+	// OutcomeWait means that a limit is exhausted: wait until X accepts again. Nothing was created.
+	OutcomeWait Outcome = "wait"
+	// OutcomeRetry means that X certainly created nothing, and may accept the same request later.
+	OutcomeRetry Outcome = "retry"
+	// OutcomeUnconfirmed means that the request may have taken effect. It is not sent again.
+	OutcomeUnconfirmed Outcome = "unconfirmed"
+	// OutcomeFail means that X refused this tweet for good. It says nothing of the next one.
+	OutcomeFail Outcome = "fail"
+	// OutcomePauseAccount means that X accepts nothing from this account for now.
+	OutcomePauseAccount Outcome = "pause_account"
+	// OutcomePauseApp means that X accepts nothing from this app for now.
+	OutcomePauseApp Outcome = "pause_app"
+)
+
+// Verdict is an outcome with what it takes to act on it.
+type Verdict struct {
+	Outcome Outcome
+	// State is what a paused account becomes.
+	State store.State
+	// Wait is how long to wait: the limit's for OutcomeWait, the backoff for OutcomeRetry; for a
+	// pause, until one request is tried again, or 0: until a person says so.
+	Wait time.Duration
+	// Block says that the wait holds for every row of the account and action: X's limit.
+	Block bool
+	// Error says why in words; empty for OutcomeDone.
+	Error string
+}
+
+const (
+	// probeUnauthorized is how long an account rests after a 401, which at times is one for everybody
+	// and then passes; probeConfigured after what a person has to mend and may at any time, such as
+	// money or permissions. Then one row is tried again.
+	probeUnauthorized = 15 * time.Minute
+	probeConfigured   = time.Hour
+
+	// patience is how many times in a row a refusal is retried that is mostly final but at times
+	// passes: a 404 from POST /2/tweets, and "Authenticating with Unknown".
+	patience = 5
+)
+
+// Decide is the answer table: what the error of a request means for its row, after retries
+// earlier ones in a row. Its lines are those of x-api.md 6.5. now is used only where X did not
+// date its answer.
+func Decide(kind store.Kind, err error, retries int, now time.Time) Verdict {
+	if err == nil {
+		return Verdict{Outcome: OutcomeDone}
+	}
+	failure := new(twitter.Error)
+	if !errors.As(err, &failure) {
+		// Nothing is known of it, so it may have been sent.
+		return Verdict{Outcome: OutcomeUnconfirmed, Error: err.Error()}
+	}
+	v := verdictOf(kind, failure, retries, now)
+	v.Error = failure.Error()
+	return v
+}
+
+func verdictOf(kind store.Kind, failure *twitter.Error, retries int, now time.Time) Verdict {
+	switch failure.Kind {
+	case twitter.KindNeverSent:
+		return retry(retries)
+	case twitter.KindMaybeSent, twitter.KindUnreadable, twitter.KindServerError, twitter.KindRequestTimeout:
+		return Verdict{Outcome: OutcomeUnconfirmed}
+
+	case twitter.KindRateLimited:
+		return Verdict{Outcome: OutcomeWait, Wait: failure.Answer.RetryAfter(now), Block: true}
+
+	case twitter.KindCreditsDepleted, twitter.KindUsageCapExceeded:
+		return Verdict{Outcome: OutcomePauseApp, Wait: probeConfigured}
+	case twitter.KindSpendCapReached:
+		return Verdict{Outcome: OutcomePauseApp, Wait: untilDate(failure, now)}
+	case twitter.KindAppSuspended:
+		return Verdict{Outcome: OutcomePauseApp}
+
+	case twitter.KindUnauthorized:
+		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeUnauthorized}
+	case twitter.KindSuspended:
+		return Verdict{Outcome: OutcomePauseAccount, State: store.Suspended}
+	case twitter.KindLocked, twitter.KindUnsupportedAuthentication:
+		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused}
+	case twitter.KindAppPermissions, twitter.KindNotEnrolled:
+		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured}
+
+	case twitter.KindAuthenticationUnknown:
+		return retryAtMost(retries)
+	case twitter.KindNotFound:
+		if kind == store.DeleteTweet {
+			return Verdict{Outcome: OutcomeUnconfirmed} // most likely gone already
+		}
+		return retryAtMost(retries)
+	case twitter.KindNotAuthor:
+		if kind == store.DeleteTweet {
+			return Verdict{Outcome: OutcomeUnconfirmed} // X says this of a tweet that is gone, too
+		}
+		return Verdict{Outcome: OutcomeFail}
+
+	case twitter.KindDuplicate, twitter.KindReplyNotAllowed, twitter.KindQuoteNotAllowed,
+		twitter.KindReplyTargetGone, twitter.KindTooManyCashtags, twitter.KindNotPermitted,
+		twitter.KindFeatureNotPermitted, twitter.KindForbidden, twitter.KindInvalidRequest,
+		twitter.KindOther:
+		return Verdict{Outcome: OutcomeFail}
+	}
+	return Verdict{Outcome: OutcomeUnconfirmed} // a kind that this table does not know yet
+}
+
+func retryAtMost(retries int) Verdict {
+	if retries >= patience {
+		return Verdict{Outcome: OutcomeFail}
+	}
+	return retry(retries)
+}
+
+// untilDate is how long it is to the start, in UTC, of the day that X named; an hour if it named
+// none, or one that cannot be right.
+func untilDate(failure *twitter.Error, now time.Time) time.Duration {
+	if !failure.Answer.Date.IsZero() {
+		now = failure.Answer.Date
+	}
+	day, err := time.Parse(time.DateOnly, failure.ResetDate)
+	wait := day.Sub(now)
+	if err != nil || wait <= 0 || wait > 32*24*time.Hour {
+		return probeConfigured
+	}
+	return wait
+}

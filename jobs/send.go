@@ -1,0 +1,90 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+// ErrSendByPassed says that a request was not started because too long had passed since its claim.
+var ErrSendByPassed = errors.New("the time to send it has passed")
+
+// errNotDeleted says that X answered a deletion with {"deleted": false}.
+var errNotDeleted = errors.New("X says that it deleted nothing: the tweet is gone already, or is not this account's")
+
+// answer is what came back for a claimed row.
+type answer struct {
+	claimed
+	tweetID string // of a created tweet
+	x       twitter.Answer
+	err     error // of twitter, or errNotDeleted
+}
+
+// send makes the request of a claimed row, once. No transaction is open. What could not be tried
+// at all, such as credentials that do not decrypt, comes back as an error that holds the account.
+func (w *Worker) send(ctx context.Context, claim claimed) answer {
+	result := answer{claimed: claim}
+	client, err := w.client(claim.row)
+	if err != nil {
+		result.err = err
+		return result
+	}
+	ctx = twitter.WithRequestCheck(ctx, func() error {
+		if late := time.Since(claim.sendBy); late >= 0 {
+			return fmt.Errorf("%w: by %s", ErrSendByPassed, late.Round(time.Millisecond))
+		}
+		return w.lease.check(claim.leaseID)
+	})
+	if claim.row.Kind == store.DeleteTweet {
+		deleted, err := client.DeleteTweet(ctx, claim.row.TweetID)
+		switch {
+		case err != nil:
+			result.err = err
+		case !deleted.Deleted:
+			result.x, result.err = deleted.Answer, errNotDeleted
+		default:
+			result.x = deleted.Answer
+		}
+	} else {
+		created, err := client.CreateTweet(ctx, claim.request.Body)
+		if err != nil {
+			result.err = err
+		} else {
+			result.x, result.tweetID = created.Answer, created.ID
+		}
+	}
+	if failure := new(twitter.Error); errors.As(result.err, &failure) {
+		result.x = failure.Answer
+	}
+	return result
+}
+
+// credentialsError says that a row's account or app has no usable credentials.
+type credentialsError struct{ err error }
+
+func (e *credentialsError) Error() string { return e.err.Error() }
+func (e *credentialsError) Unwrap() error { return e.err }
+
+// client returns the X client for a row's account. It costs microseconds: the connections are shared.
+func (w *Worker) client(row *store.Row) (*twitter.Client, error) {
+	app, err := store.OpenApp(w.keyring, row.AppName, row.AppCredentials)
+	if err != nil {
+		return nil, &credentialsError{err}
+	}
+	account, err := store.OpenAccount(w.keyring, row.XUserID, row.AccountCredentials)
+	if err != nil {
+		return nil, &credentialsError{err}
+	}
+	client, err := twitter.NewClient(w.x, twitter.OAuth1{
+		APIKey: string(app.APIKey), APISecret: string(app.APISecret),
+		AccessToken: string(account.AccessToken), AccessTokenSecret: string(account.AccessTokenSecret),
+	})
+	if err != nil {
+		return nil, &credentialsError{err}
+	}
+	return client, nil
+}

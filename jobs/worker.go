@@ -1,0 +1,216 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+	"golang.org/x/sync/errgroup"
+
+	"tweetqueue/migrations"
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+// Config is what a Worker needs. Fields without a default are required.
+type Config struct {
+	// Keyring opens the credentials in the database.
+	Keyring *store.Keyring
+	// Logger is River's. What the worker itself has to say goes to Observe.
+	Logger *slog.Logger
+	// Name is the process's, for people: host and process id.
+	Name string
+	// Observe is told what happens. It is called from many goroutines and must not block. Nil:
+	// nobody is told.
+	Observe func(Event)
+	// Pool is the database, migrated.
+	Pool *pgxpool.Pool
+	// PollInterval is how often due jobs are looked for beside the instant the next one is known to
+	// be due. Default 500 ms.
+	PollInterval time.Duration
+	// StopTimeout is how long a stopping worker waits for what is being sent. Default 45 s: longer
+	// than a request may take.
+	StopTimeout time.Duration
+	// Time is River's clock in tests that move the database's; nil: the real one.
+	Time rivertype.TimeGenerator
+	// Workers is how many tweets are sent at once; a quarter as many deletions. Default 40.
+	Workers int
+	// X says where X is. Its HTTPClient is shared by all accounts.
+	X twitter.Config
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if c.Keyring == nil {
+		errs = append(errs, errors.New("Keyring is nil"))
+	}
+	if c.Logger == nil {
+		errs = append(errs, errors.New("Logger is nil"))
+	}
+	if c.Name == "" {
+		errs = append(errs, errors.New("Name is empty"))
+	}
+	if c.Pool == nil {
+		errs = append(errs, errors.New("Pool is nil"))
+	}
+	for name, n := range map[string]int64{
+		"PollInterval": int64(c.PollInterval), "StopTimeout": int64(c.StopTimeout), "Workers": int64(c.Workers),
+	} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("%s is negative", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Worker works the rows of a database until it is stopped. Any number of processes may run one each
+// against the same database.
+type Worker struct {
+	pool        *pgxpool.Pool
+	keyring     *store.Keyring
+	x           twitter.Config
+	lease       *lease
+	river       *river.Client[pgx.Tx]
+	observe     func(Event)
+	poll        time.Duration
+	stopTimeout time.Duration
+}
+
+// New returns a worker. It opens nothing; everything that is wrong with config is reported at once.
+func New(config Config) (*Worker, error) {
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("new worker: %w", err)
+	}
+	w := &Worker{
+		pool: config.Pool, keyring: config.Keyring, x: config.X, observe: config.Observe,
+		poll: config.PollInterval, stopTimeout: config.StopTimeout,
+		lease: &lease{pool: config.Pool, name: config.Name},
+	}
+	if w.x.BaseURL == "" {
+		w.x.BaseURL = twitter.DefaultBaseURL
+	}
+	if w.x.HTTPClient == nil {
+		w.x.HTTPClient = twitter.NewHTTPClient()
+	}
+	if w.poll == 0 {
+		w.poll = 500 * time.Millisecond
+	}
+	if w.stopTimeout == 0 {
+		w.stopTimeout = 45 * time.Second
+	}
+	workers := config.Workers
+	if workers == 0 {
+		workers = 40
+	}
+	var err error
+	w.river, err = newRiver(config, workers, w.stopTimeout, w)
+	if err != nil {
+		return nil, fmt.Errorf("new worker: %w", err)
+	}
+	return w, nil
+}
+
+func newRiver(config Config, workers int, stopTimeout time.Duration, w *Worker) (*river.Client[pgx.Tx], error) {
+	riverWorkers := river.NewWorkers()
+	river.AddWorker(riverWorkers, &postTweetWorker{worker: w})
+	river.AddWorker(riverWorkers, &deleteTweetWorker{worker: w})
+	return river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
+		DiscardedJobRetentionPeriod: 24 * time.Hour, // as the other states': rows and requests are the archive
+		FetchCooldown:               20 * time.Millisecond,
+		FetchOnlyKnownKinds:         true,
+		Logger:                      config.Logger,
+		Queues: map[string]river.QueueConfig{
+			store.PostTweet.Queue():   {MaxWorkers: workers},
+			store.DeleteTweet.Queue(): {MaxWorkers: max(1, workers/4)},
+		},
+		// The net below the takeover of a dead worker's rows, which finalises their jobs: a job that
+		// River still takes for running after a quarter of an hour runs again, and finds its row settled.
+		RescueStuckJobsAfter: 15 * time.Minute,
+		Schema:               migrations.Schema,
+		SoftStopTimeout:      stopTimeout,
+		Test:                 river.TestConfig{Time: config.Time},
+		Workers:              riverWorkers,
+	})
+}
+
+// insertOpts are the options of a job that the database's trigger writes, for a row of the default
+// priority.
+func insertOpts(kind store.Kind) river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: 32767, Priority: 2, Queue: kind.Queue()}
+}
+
+// Run works until ctx ends, then finishes what is being sent and returns nil. It returns an error if
+// it could not start: [migrations.ErrTooOld], [migrations.ErrTooNew], [store.ErrOtherX], or one of
+// the database.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := migrations.Check(ctx, w.pool); err != nil {
+		return err
+	}
+	err := store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
+		return store.ClaimX(ctx, tx, w.x.BaseURL)
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.lease.start(ctx); err != nil {
+		return err
+	}
+
+	// The lease and the takeover outlive the signal to stop: requests are still being sent.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var loops errgroup.Group
+	loops.Go(func() error { w.loop(running, leaseRenewal, w.lease.renew); return nil })
+
+	if err := w.river.Start(ctx); err != nil {
+		stop()
+		_ = loops.Wait()
+		return fmt.Errorf("start River: %w", err)
+	}
+	loops.Go(func() error { w.promoteLoop(ctx); return nil })
+	loops.Go(func() error { w.loop(ctx, takeOverEvery, w.takeOver); return nil })
+	loops.Go(func() error { w.loop(ctx, sweepEvery, w.sweep); return nil })
+
+	<-w.river.Stopped() // after ctx ended, and River's own stop
+	stop()
+	_ = loops.Wait()
+
+	goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+	defer cancel()
+	if err := store.WorkerStop(goodbye, w.pool, w.lease.current()); err != nil {
+		w.tell(Event{Type: EventError, Err: err}) // the lease dies by itself
+	}
+	return nil
+}
+
+// work claims, sends and settles the rows of jobs.
+func (w *Worker) work(ctx context.Context, kind store.Kind, jobs []wakeUp) error {
+	claims, err := w.claim(ctx, kind, jobs)
+	if err != nil {
+		if len(claims) == 0 {
+			return err
+		}
+		// Committed or not, none of them was sent.
+		return errors.Join(err, w.release(ctx, kind, claims, err.Error()))
+	}
+	var errs []error
+	for _, claim := range claims {
+		errs = append(errs, w.settle(ctx, w.send(ctx, claim)))
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Worker) tell(event Event) {
+	if w.observe == nil {
+		return
+	}
+	event.At = time.Now()
+	w.observe(event)
+}
