@@ -13,6 +13,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,6 +73,9 @@ type State struct {
 	OldestWorker int `json:"oldest_worker"` // the newest migration that a worker must know
 	Latest       int `json:"latest"`        // the newest migration that this program knows
 }
+
+// Files returns the migrations as they are embedded.
+func Files() fs.FS { return files }
 
 // Err tells whether this program can work with a database in that state: nil, [ErrTooOld] or
 // [ErrTooNew].
