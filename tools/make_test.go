@@ -37,7 +37,7 @@ func TestMakeHelp(t *testing.T) {
 		require.Equal(t, match[1], match[2])
 		targets = append(targets, match[1])
 	}
-	require.Equal(t, strings.Count(string(makefile), "\n.PHONY:"), len(targets), "each target has a line of help")
+	require.Len(t, targets, strings.Count(string(makefile), "\n.PHONY:"), "each target has a line of help")
 	for _, name := range []string{"help", "test", "lint", "check", "bench", "demo"} {
 		require.Contains(t, targets, name)
 	}
