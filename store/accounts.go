@@ -242,3 +242,15 @@ SELECT x_base_url FROM tweetqueue.installation`
 	}
 	return nil
 }
+
+// HasCredentials reports whether the database holds anything encrypted, so that a new key could not
+// be the right one.
+func HasCredentials(ctx context.Context, db DBTX) (bool, error) {
+	const query = `-- name: HasCredentials :one
+SELECT EXISTS (SELECT FROM tweetqueue.apps) OR EXISTS (SELECT FROM tweetqueue.accounts)`
+	var has bool
+	if err := db.QueryRow(ctx, query).Scan(&has); err != nil {
+		return false, fmt.Errorf("look for credentials: %w", err)
+	}
+	return has, nil
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,6 +18,9 @@ import (
 
 // keyFile is the name of the file beside the private database that holds its encryption key.
 const keyFile = "key"
+
+// maxConns bounds a pool. They are held for the length of a transaction, never while X is asked.
+const maxConns = 20
 
 // Settings say which database and which key. Each is a setting of the environment of that name.
 type Settings struct {
@@ -48,8 +50,9 @@ func Read(env *Env, createKey bool) Settings {
 	return s
 }
 
-// Database is an open database: one of the user's, or the private one, started or adopted.
+// Database is a database: one of the user's, or the private one, started or adopted.
 type Database struct {
+	// Pool is nil until Connect.
 	Pool *pgxpool.Pool
 	// URL is its connection string, which may hold a password.
 	URL store.Secret
@@ -62,16 +65,11 @@ type Database struct {
 	keyPath    string // beside the private database
 }
 
-// Open opens the database that the settings name, or else a private one: a running one of the
-// system's, a running one of one's own, or one's own, which is started. A private one is migrated;
-// one of the user's is not. What was used is told on progress.
-func Open(ctx context.Context, lookup LookupEnv, s Settings, app string, progress io.Writer) (*Database, error) {
+// Locate finds the database that the settings name, or else a private one: a running one of the
+// system's, a running one of one's own, or one's own, which is started.
+func Locate(ctx context.Context, lookup LookupEnv, s Settings) (*Database, error) {
 	if s.DatabaseURL != "" {
-		pool, err := store.Connect(ctx, s.DatabaseURL, app, 20)
-		if err != nil {
-			return nil, fmt.Errorf("%w: DATABASE_URL: %w", ErrNoDatabase, err)
-		}
-		return &Database{Pool: pool, URL: s.DatabaseURL, Name: "the database of DATABASE_URL", keySetting: s.Key}, nil
+		return &Database{URL: s.DatabaseURL, Name: "the database of DATABASE_URL", keySetting: s.Key}, nil
 	}
 	dir, err := privateDir(ctx, lookup)
 	if err != nil {
@@ -81,41 +79,53 @@ func Open(ctx context.Context, lookup LookupEnv, s Settings, app string, progres
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
 	}
-	db, err := openPrivate(ctx, server, app, progress)
+	return &Database{
+		URL: store.Secret(server.URL()), Name: "the private database in " + dir, Private: server,
+		keySetting: s.Key, keyPath: filepath.Join(filepath.Dir(dir), keyFile),
+	}, nil
+}
+
+// Open locates a database and connects to it.
+func Open(ctx context.Context, lookup LookupEnv, s Settings, app string) (*Database, error) {
+	db, err := Locate(ctx, lookup, s)
 	if err != nil {
-		return nil, errors.Join(err, server.Close())
+		return nil, err
 	}
-	db.keySetting, db.keyPath = s.Key, filepath.Join(filepath.Dir(dir), keyFile)
+	if err := db.Connect(ctx, app); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return db, nil
 }
 
-// OpenTemporary opens a private database of its own, which is removed when it is closed.
+// OpenTemporary opens a private database of its own, which is removed when it is closed, and whose
+// key is forgotten.
 func OpenTemporary(ctx context.Context, app string) (*Database, error) {
 	server, err := pglocal.StartTemporary(ctx, pglocal.Config{})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
 	}
-	db, err := openPrivate(ctx, server, app, io.Discard)
-	if err != nil {
-		return nil, errors.Join(err, server.Close())
+	db := &Database{
+		URL: store.Secret(server.URL()), Name: "a temporary database", Private: server, keySetting: store.NewKey(),
 	}
-	db.keySetting = store.NewKey()
+	if err := db.Connect(ctx, app); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return db, nil
 }
 
-func openPrivate(ctx context.Context, server *pglocal.Server, app string, progress io.Writer) (*Database, error) {
-	url := store.Secret(server.URL())
-	err := migrations.Up(ctx, migrations.Config{}, string(url))
-	if err != nil {
-		return nil, fmt.Errorf("migrate the private database: %w", err)
+// Connect opens the pool. A private database is migrated first; one of the user's is not.
+func (db *Database) Connect(ctx context.Context, app string) error {
+	if db.Private != nil {
+		if err := migrations.Up(ctx, migrations.Config{}, string(db.URL)); err != nil {
+			return fmt.Errorf("migrate %s: %w", db.Name, err)
+		}
 	}
-	pool, err := store.Connect(ctx, url, app, 20)
+	pool, err := store.Connect(ctx, db.URL, app, maxConns)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
+		return fmt.Errorf("%w: %s: %w", ErrNoDatabase, db.Name, err)
 	}
-	name := "the private database in " + server.Dir()
-	fmt.Fprintf(progress, "database: %s\n", name)
-	return &Database{Pool: pool, URL: url, Name: name, Private: server}, nil
+	db.Pool = pool
+	return nil
 }
 
 // privateDir returns the directory of the private database to use.
@@ -185,7 +195,9 @@ func CreateKey(path string) error {
 
 // Close closes the database; the last user of a private one stops its server.
 func (db *Database) Close() error {
-	db.Pool.Close()
+	if db.Pool != nil {
+		db.Pool.Close()
+	}
 	if db.Private == nil {
 		return nil
 	}
