@@ -1,7 +1,6 @@
 package sandbox_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -50,16 +49,17 @@ func sign(method, address string, oauth map[string]string, others url.Values, co
 			list = append(list, escape(k)+"="+escape(v))
 		}
 	}
-	slices.Sort(list) // "=" sorts below every character that a name may go on with, except "%" and "-", "."
+	slices.Sort(list) // of whole pairs, which is right as long as no name begins with another
 	base := method + "&" + escape(address) + "&" + escape(strings.Join(list, "&"))
 	h := hmac.New(sha1.New, []byte(escape(consumerSecret)+"&"+escape(tokenSecret)))
 	_, _ = io.WriteString(h, base)
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-func escape(s string) string {
-	return strings.NewReplacer("+", "%20", "*", "%2A", "%7E", "~").Replace(url.QueryEscape(s))
-}
+// toRFC3986 is what url.QueryEscape does otherwise than RFC 3986.
+var toRFC3986 = strings.NewReplacer("+", "%20", "*", "%2A", "%7E", "~")
+
+func escape(s string) string { return toRFC3986.Replace(url.QueryEscape(s)) }
 
 func authorization(oauth map[string]string) string {
 	var list []string
@@ -220,11 +220,11 @@ func (b *testBundle) last() sandbox.Request {
 }
 
 func textBody(text string) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(map[string]string{"text": text})
-	return strings.TrimSpace(b.String())
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // a string never fails
+	}
+	return `{"text":` + string(quoted) + `}`
 }
 
 func (r reply) json(t *testing.T) map[string]any {

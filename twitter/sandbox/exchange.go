@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -52,7 +51,7 @@ const maxBody = 1 << 20
 
 // exchange is one request on its way through the server. Its goroutine alone uses it.
 type exchange struct {
-	ctx     context.Context // done when the client has left
+	left    <-chan struct{} // closed when the client has left
 	header  http.Header
 	query   string
 	arrived time.Time
@@ -84,14 +83,13 @@ func (x *exchange) strikes(k Kind) bool {
 // arrive reads the request, opens its record, and picks the fault that strikes it. It reports
 // false if the client left before it had sent all.
 func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool) {
-	x := &exchange{ctx: r.Context(), header: r.Header, query: r.URL.RawQuery, arrived: s.now()}
-	var tooLong *http.MaxBytesError
+	x := &exchange{left: r.Context().Done(), header: r.Header, query: r.URL.RawQuery, arrived: s.now()}
 	var err error
 	x.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if errors.As(err, &tooLong) {
-		x.tooLong = true
-	} else if err != nil {
-		return nil, false
+	if err != nil {
+		if _, x.tooLong = errors.AsType[*http.MaxBytesError](err); !x.tooLong {
+			return nil, false
+		}
 	}
 	x.fields, x.bodyErr = parseBody(x.body)
 	x.signed, x.signedErr = newSignedRequest(r, x.body)

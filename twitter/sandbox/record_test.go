@@ -163,7 +163,7 @@ func TestConcurrent(t *testing.T) {
 	for name, n := range created {
 		require.Equal(t, 150, n, name) // each sent about 190 that were counted
 	}
-	require.Equal(t, len(ids)+statuses[429]+statuses[503]+statuses[0]-dropped(b), clients*each)
+	require.Equal(t, clients*each, len(ids)+statuses[429]+statuses[503]+statuses[0]-dropped(b))
 }
 
 // dropped is how many unanswered requests created a tweet.

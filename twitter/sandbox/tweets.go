@@ -63,7 +63,7 @@ func snowflake(t time.Time) uint64 {
 
 // snowflakeTime is the millisecond in which an id was given.
 func snowflakeTime(id uint64) time.Time {
-	return time.UnixMilli(int64(id>>22) + snowflakeEpoch).UTC() //nolint:gosec // 42 bits fit.
+	return time.UnixMilli(int64(id>>22) + snowflakeEpoch).UTC()
 }
 
 // find returns a tweet that stands.
