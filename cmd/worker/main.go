@@ -1,0 +1,26 @@
+// Command worker is the daemon that posts and deletes tweets on X when their time comes, and its
+// operator's verbs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // zones by IANA name, also where the machine has none
+
+	"tweetqueue/cmd/internal/setup"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal stops the worker gracefully, a second one kills it
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, errReported) {
+		fmt.Fprintln(os.Stderr, "worker: "+err.Error())
+	}
+	os.Exit(setup.ExitCode(err))
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/rs/zerolog"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/jobs"
+	"tweetqueue/migrations"
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+// errReported says that the error was told already, and only the exit code is left.
+var errReported = errors.New("reported")
+
+// errServerGone says that the private database's server ended under the worker.
+var errServerGone = errors.New("the private database is gone")
+
+const description = `Post and delete tweets on X when their time comes.
+
+Without a command it runs until it is told to stop, on the database of DATABASE_URL or, without
+one, on a private Postgres that it starts itself. A first SIGINT or SIGTERM lets it finish what is
+being sent; a second one kills it.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.`
+
+// cli is the command line. Settings that are no flags come from the environment: see config.
+type cli struct {
+	Run     runCmd           `cmd:"" default:"withargs" help:"Work what is due until told to stop (the default)."`
+	Demo    demoCmd          `cmd:"" help:"Show everything in ten seconds, on a database and an X of its own."`
+	Migrate migrateCmd       `cmd:"" help:"Bring a database's schema up, down, or tell where it stands."`
+	DSN     dsnCmd           `cmd:"" name:"dsn" help:"Print the connection string of the private database, for other applications."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// environment is what a command works with.
+type environment struct {
+	lookup setup.LookupEnv
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// run is the whole program but for the process around it.
+func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdout, stderr io.Writer) error {
+	env := &environment{lookup: lookup, stdout: stdout, stderr: stderr}
+	exited := -1
+	parser, err := kong.New(&cli{},
+		kong.Name("worker"), kong.Description(description), kong.UsageOnError(),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
+		kong.Vars{"version": version()}, kong.ShortUsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(env))
+	if err != nil {
+		return fmt.Errorf("build the command line: %w", err)
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // --help or --version
+		return nil
+	}
+	if err != nil {
+		return setup.Usage("%w (see 'worker --help')", err)
+	}
+	return command.Run()
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+type runCmd struct {
+	Migrate      bool          `help:"Migrate the database of DATABASE_URL first. The private one always is."`
+	LogFormat    string        `help:"console or json. Default: console on a terminal, json otherwise." enum:",console,json" default:""`
+	LogLevel     string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	PollInterval time.Duration `help:"How often to look for due rows, beside the instant the next one is known to be due." default:"500ms"`
+	Workers      int           `help:"How many tweets are sent at once; a quarter as many deletions." default:"40"`
+	XAPIBaseURL  string        `name:"x-api-base-url" help:"Where X is, instead of X_API_BASE_URL."`
+}
+
+func (c *runCmd) validate(env *setup.Env) {
+	if c.Workers < 1 || c.Workers > 1000 {
+		env.Errorf("--workers is %d: use 1 to 1000", c.Workers)
+	}
+	if c.PollInterval < 10*time.Millisecond || c.PollInterval > time.Minute {
+		env.Errorf("--poll-interval is %s: use 10ms to 1m", c.PollInterval)
+	}
+}
+
+// Run works until ctx ends or the private database dies.
+func (c *runCmd) Run(ctx context.Context, env *environment) error {
+	settings := setup.NewEnv(env.lookup)
+	config := readConfig(settings, false)
+	if c.XAPIBaseURL != "" {
+		config.XAPIBaseURL = c.XAPIBaseURL
+	}
+	c.validate(settings)
+	config.validate(settings)
+	if err := settings.Err(); err != nil {
+		return err
+	}
+	log := newLogger(env.stderr, c.LogFormat, c.LogLevel)
+
+	db, err := setup.Locate(ctx, env.lookup, config.Settings)
+	if err != nil {
+		return err
+	}
+	defer func() { closeDatabase(log, db) }()
+	if c.Migrate {
+		report := func(line string) { log.Info().Str("migration", line).Msg("migrated") }
+		if err := migrations.Up(ctx, migrations.Config{Report: report}, string(db.URL)); err != nil {
+			return err
+		}
+	}
+	if err := db.Connect(ctx, "tweetqueue worker"); err != nil {
+		return err
+	}
+	log.Info().Str("database", db.Name).Str("x", config.XAPIBaseURL).Str("version", version()).Msg("starting")
+	return work(ctx, db, config, log, jobs.Config{
+		Observe: logEvents(log), PollInterval: c.PollInterval, Workers: c.Workers,
+	})
+}
+
+// work runs a worker on an open database until ctx ends or the database's private server dies.
+func work(ctx context.Context, db *setup.Database, config config, log zerolog.Logger, jobsConfig jobs.Config) error {
+	if err := migrations.Check(ctx, db.Pool); err != nil {
+		return err
+	}
+	ring, err := db.Keyring()
+	if err != nil {
+		return err
+	}
+	if config.APIKey != "" {
+		keys := store.AppCredentials{APIKey: config.APIKey, APISecret: config.APISecret}
+		sealed, err := keys.Seal(ring, store.DefaultApp)
+		if err != nil {
+			return err
+		}
+		if _, err := store.AppPut(ctx, db.Pool, store.DefaultApp, sealed); err != nil {
+			return err
+		}
+	}
+	jobsConfig.Keyring, jobsConfig.Pool, jobsConfig.Name = ring, db.Pool, processName()
+	jobsConfig.Logger = riverLogger(log)
+	jobsConfig.X = twitter.Config{BaseURL: config.XAPIBaseURL, HTTPClient: twitter.NewHTTPClient()}
+	worker, err := jobs.New(jobsConfig)
+	if err != nil {
+		return err
+	}
+
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if db.Private != nil {
+		go func() {
+			select {
+			case <-db.Private.Done():
+				stop(fmt.Errorf("%w: %w", errServerGone, db.Private.Err()))
+			case <-running.Done():
+			}
+		}()
+	}
+	if err := worker.Run(running); err != nil {
+		return err
+	}
+	if cause := context.Cause(running); errors.Is(cause, errServerGone) {
+		return cause
+	}
+	return nil
+}
+
+// processName names this process for people: host and process id.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return host + "/" + strconv.Itoa(os.Getpid())
+}
+
+func closeDatabase(log zerolog.Logger, db *setup.Database) {
+	if err := db.Close(); err != nil {
+		log.Error().Err(err).Msg("close database")
+	}
+}
