@@ -65,11 +65,22 @@ func Decide(kind store.Kind, err error, retries int, now time.Time) Verdict {
 	failure := new(twitter.Error)
 	if !errors.As(err, &failure) {
 		// Nothing is known of it, so it may have been sent.
-		return Verdict{Outcome: OutcomeUnconfirmed, Error: err.Error()}
+		return Verdict{Outcome: OutcomeUnconfirmed, Error: inDoubt(kind) + err.Error()}
 	}
 	v := verdictOf(kind, failure, retries, now)
 	v.Error = failure.Error()
+	if v.Outcome == OutcomeUnconfirmed {
+		v.Error = inDoubt(kind) + v.Error
+	}
 	return v
+}
+
+// inDoubt begins the reason of a row that became unconfirmed.
+func inDoubt(kind store.Kind) string {
+	if kind == store.DeleteTweet {
+		return "it is not known whether the tweet is gone, and it is not tried again by itself: "
+	}
+	return "it may be on X, so it is not sent again by itself: "
 }
 
 func verdictOf(kind store.Kind, failure *twitter.Error, retries int, now time.Time) Verdict {
