@@ -1,0 +1,33 @@
+// Package twitter is a client for the X API v2, made for a program that must not post the same
+// thing twice.
+//
+// It owns the requests (their JSON, signing, size and time limits), what X's answers mean, and
+// what its rate-limit headers say. It knows no queue and no rows, reads no environment, logs
+// nothing, never sleeps and never repeats a request: whether, when and what to send next is the
+// caller's decision.
+//
+// A [Client] signs for one account. Clients are cheap and share the connections of one
+// *http.Client ([NewHTTPClient] makes a suitable one).
+//
+// # What is known when a request fails
+//
+// Every method returns either a result that X confirmed, or an [Error], to be found with
+// errors.As. Its [Kind] is a closed set ([Kinds]). X has no idempotency key, so the kinds are cut
+// along what a caller may do next:
+//
+//   - [KindNeverSent]: provably no byte of the request left. Trying again cannot post twice.
+//   - [KindMaybeSent], [KindUnreadable], [KindServerError], [KindRequestTimeout]: X may have acted
+//     on the request. Only a look at X can tell.
+//   - the others: X answered, and did not act.
+//
+// "Never sent" is told by net/http/httptrace and by closing a connection before anything is
+// written to it, never by the text of an error. See [WithRequestCheck] for a check that can still
+// stop a request when its connection is ready.
+//
+// # HTTP/1.1 only
+//
+// Go's HTTP/2 transport sends a POST again by itself after a GOAWAY, REFUSED_STREAM or
+// PROTOCOL_ERROR, and one broken connection would leave every request on it in doubt. So requests
+// go out over HTTP/1.1 only, where Go's transport repeats a POST or DELETE only if nothing of it
+// was written. Redirects are followed on no method.
+package twitter

@@ -1,0 +1,399 @@
+package twitter
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var errNotNow = errors.New("the lease is stale")
+
+func refuse(ctx context.Context) context.Context {
+	return WithRequestCheck(ctx, func() error { return errNotNow })
+}
+
+// answerAll answers each request with a created tweet until the peer closes.
+func answerAll(w *wire, conn net.Conn) {
+	for r := w.tee(conn); readRequest(r) == nil; {
+		_, _ = io.WriteString(conn, created)
+	}
+}
+
+func TestRequestCheck(t *testing.T) {
+	t.Parallel()
+
+	type verb = func(context.Context, *Client) error
+	verbs := map[string]verb{
+		"Post": func(ctx context.Context, c *Client) error {
+			_, err := c.CreateTweet(ctx, []byte(helloBody))
+			return err
+		},
+		"Delete": func(ctx context.Context, c *Client) error { _, err := c.DeleteTweet(ctx, "1"); return err },
+		"Get":    func(ctx context.Context, c *Client) error { _, err := c.Tweet(ctx, "1"); return err },
+	}
+	for name, verb := range verbs {
+		t.Run(name+"NewConnection", func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, func(w *wire, conn net.Conn) { _, _ = io.Copy(w, conn) })
+			client := newTestClient(t, Config{BaseURL: w.url})
+			for range 200 {
+				e := requireError(t, verb(refuse(t.Context()), client), KindNeverSent)
+				require.ErrorIs(t, e, errNotNow)
+			}
+			require.Eventually(t, func() bool { return w.connections() == 200 }, 10*time.Second, time.Millisecond,
+				"the check must come after the connection was had")
+			require.Empty(t, w.bytes())
+		})
+		t.Run(name+"KeptConnection", func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, answerAll)
+			client := newTestClient(t, Config{BaseURL: w.url})
+			for i := range 200 {
+				_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+				require.NoError(t, err)
+				before := w.bytes()
+				requireError(t, verb(refuse(t.Context()), client), KindNeverSent)
+				require.Equal(t, i+1, w.connections(), "the refused request must have been given the kept connection")
+				require.Equal(t, before, w.bytes())
+			}
+		})
+	}
+
+	t.Run("Passes", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, answerAll)
+		client := newTestClient(t, Config{BaseURL: w.url})
+		var asked atomic.Int32
+		ctx := WithRequestCheck(t.Context(), func() error {
+			require.NotContains(t, w.bytes(), "POST", "asked after the first byte")
+			asked.Add(1)
+			return nil
+		})
+		_, err := client.CreateTweet(ctx, []byte(helloBody))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, asked.Load())
+	})
+
+	t.Run("NotAskedWithoutConnection", func(t *testing.T) {
+		t.Parallel()
+		client := newTestClient(t, Config{BaseURL: refusedURL(t)})
+		ctx := WithRequestCheck(t.Context(), func() error { panic("asked") })
+		_, err := client.CreateTweet(ctx, []byte(helloBody))
+		requireError(t, err, KindNeverSent)
+	})
+
+	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
+		server, client := serveTLS(t, false)
+		_, err := client.CreateTweet(refuse(t.Context()), []byte(helloBody))
+		require.ErrorIs(t, requireError(t, err, KindNeverSent), errNotNow)
+		require.Zero(t, server.Load())
+		_, err = client.CreateTweet(t.Context(), []byte(helloBody))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, server.Load())
+	})
+}
+
+// serveTLS returns a client of a TLS server and the number of requests that it was given.
+func serveTLS(t *testing.T, http2 bool) (*atomic.Int32, *Client) {
+	t.Helper()
+	requests := new(atomic.Int32)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"data":{"id":"1","text":"Hi"}}`)
+	}))
+	server.EnableHTTP2 = http2
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a client that trusts nobody is expected
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	transport := NewHTTPClient()
+	if http2 {
+		// A wrapper hides from NewClient what this transport speaks.
+		transport.Transport = struct{ http.RoundTripper }{server.Client().Transport}
+		t.Cleanup(server.Client().CloseIdleConnections)
+	} else {
+		transport.Transport.(*http.Transport).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
+	}
+	return requests, newTestClient(t, Config{BaseURL: server.URL, HTTPClient: transport})
+}
+
+func TestHTTP2IsRefused(t *testing.T) {
+	t.Parallel()
+	requests, client := serveTLS(t, true)
+	for range 20 { // the first dials, the others find the connection
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.ErrorIs(t, requireError(t, err, KindNeverSent), errHTTP2)
+	}
+	require.Zero(t, requests.Load())
+}
+
+// refusedURL is the address of a port on which nobody listens.
+func refusedURL(t *testing.T) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return "http://" + listener.Addr().String()
+}
+
+func TestNeverSent(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ConnectionRefused", func(t *testing.T) {
+		t.Parallel()
+		client := newTestClient(t, Config{BaseURL: refusedURL(t)})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		e := requireError(t, err, KindNeverSent)
+		require.Zero(t, e.Answer.StatusCode)
+		require.Contains(t, err.Error(), "create tweet: never sent: dial tcp")
+		require.Contains(t, err.Error(), "connection refused")
+	})
+
+	t.Run("DNS", func(t *testing.T) {
+		t.Parallel()
+		hc := NewHTTPClient()
+		dialer := &net.Dialer{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, errors.New("no name server")
+		}}}
+		hc.Transport.(*http.Transport).DialContext = dialer.DialContext
+		hc.Transport.(*http.Transport).Proxy = nil
+		client := newTestClient(t, Config{BaseURL: "http://x.invalid", HTTPClient: hc})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindNeverSent)
+	})
+
+	t.Run("UnknownCertificate", func(t *testing.T) {
+		t.Parallel()
+		requests, client := serveTLS(t, false)
+		strict := newTestClient(t, Config{BaseURL: client.base.String()})
+		_, err := strict.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindNeverSent)
+		require.Contains(t, err.Error(), "certificate")
+		require.Zero(t, requests.Load())
+	})
+
+	t.Run("Proxy", func(t *testing.T) {
+		t.Parallel()
+		hc := NewHTTPClient()
+		hc.Transport.(*http.Transport).Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("no proxy") }
+		client := newTestClient(t, Config{BaseURL: "http://127.0.0.1:1", HTTPClient: hc})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindNeverSent)
+	})
+
+	t.Run("ContextEndedBefore", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, answerAll)
+		client := newTestClient(t, Config{BaseURL: w.url})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := client.CreateTweet(ctx, []byte(helloBody))
+		require.ErrorIs(t, requireError(t, err, KindNeverSent), context.Canceled)
+		require.Zero(t, w.connections())
+	})
+
+	t.Run("TimeoutWhileDialling", func(t *testing.T) {
+		t.Parallel()
+		release, released := make(chan struct{}), make(chan struct{})
+		hc := NewHTTPClient()
+		hc.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+			defer close(released)
+			<-release // the transport does not end a dial with the request that wanted it
+			return nil, errors.New("released")
+		}
+		client := newTestClient(t, Config{BaseURL: "http://127.0.0.1:1", HTTPClient: hc, Timeout: 20 * time.Millisecond})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.ErrorIs(t, requireError(t, err, KindNeverSent), context.DeadlineExceeded)
+		require.Contains(t, err.Error(), "no answer within 20ms")
+		close(release)
+		<-released
+	})
+
+	t.Run("ContextEndsWithConnection", func(t *testing.T) {
+		t.Parallel()
+		// The connection is had, and the context ends before anything is written: whatever wins,
+		// "never sent" must be true.
+		w := newWire(t, func(w *wire, conn net.Conn) { _, _ = io.Copy(w, conn) })
+		client := newTestClient(t, Config{BaseURL: w.url})
+		for range 200 {
+			ctx, cancel := context.WithCancel(t.Context())
+			before := len(w.bytes())
+			_, err := client.CreateTweet(WithRequestCheck(ctx, func() error { cancel(); return nil }), []byte(helloBody))
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.Contains(t, []Kind{KindNeverSent, KindMaybeSent}, e.Kind)
+			if e.Kind == KindNeverSent {
+				require.Len(t, w.bytes(), before)
+			}
+		}
+	})
+}
+
+func TestMaybeSent(t *testing.T) {
+	t.Parallel()
+
+	for name, script := range map[string]func(w *wire, conn net.Conn){
+		"ClosedAfterRequest": func(w *wire, conn net.Conn) { _ = readRequest(w.tee(conn)) },
+		"ResetAfterRequest": func(w *wire, conn net.Conn) {
+			_ = readRequest(w.tee(conn))
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		},
+		"GarbageForAnswer": func(w *wire, conn net.Conn) {
+			_ = readRequest(w.tee(conn))
+			_, _ = io.WriteString(conn, "SSH-2.0 the doors of the old mill open at nine\r\n\r\n")
+		},
+		"CutInHeaders": func(w *wire, conn net.Conn) {
+			_ = readRequest(w.tee(conn))
+			_, _ = io.WriteString(conn, "HTTP/1.1 201 Created\r\nContent-")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, script)
+			client := newTestClient(t, Config{BaseURL: w.url})
+			_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+			requireError(t, err, KindMaybeSent)
+			require.Equal(t, 1, strings.Count(w.bytes(), "POST /2/tweets"))
+			require.NotContains(t, err.Error(), "old mill")
+		})
+	}
+
+	t.Run("Timeout", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, func(w *wire, conn net.Conn) { _, _ = io.Copy(w, conn) })
+		client := newTestClient(t, Config{BaseURL: w.url, Timeout: 100 * time.Millisecond})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.ErrorIs(t, requireError(t, err, KindMaybeSent), context.DeadlineExceeded)
+		require.Equal(t, "create tweet: maybe sent: no answer within 100ms: context deadline exceeded", err.Error())
+	})
+
+	t.Run("Cancelled", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		w := newWire(t, func(w *wire, conn net.Conn) {
+			r := w.tee(conn)
+			_ = readRequest(r)
+			cancel()
+			_, _ = io.Copy(io.Discard, r)
+		})
+		_, err := newTestClient(t, Config{BaseURL: w.url}).DeleteTweet(ctx, "1")
+		require.ErrorIs(t, requireError(t, err, KindMaybeSent), context.Canceled)
+	})
+}
+
+// TestNotSentTwice meets the one case in which Go's transport sends a request again by itself: a
+// kept connection that ends while the request is under way.
+func TestNotSentTwice(t *testing.T) {
+	t.Parallel()
+	closeAfterSecond := func(w *wire, conn net.Conn) {
+		r := w.tee(conn)
+		if readRequest(r) == nil {
+			_, _ = io.WriteString(conn, created)
+			_ = readRequest(r)
+		}
+	}
+	for range 20 {
+		w := newWire(t, closeAfterSecond)
+		client := newTestClient(t, Config{BaseURL: w.url})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.NoError(t, err)
+		_, err = client.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindMaybeSent)
+		require.Equal(t, 1, w.connections())
+		require.Equal(t, 2, strings.Count(w.bytes(), "POST /2/tweets"))
+	}
+	for range 20 {
+		w := newWire(t, closeAfterSecond)
+		client := newTestClient(t, Config{BaseURL: w.url})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.NoError(t, err)
+		_, err = client.DeleteTweet(t.Context(), "1")
+		requireError(t, err, KindMaybeSent)
+		require.Equal(t, 1, strings.Count(w.bytes(), "DELETE /2/tweets/1"))
+	}
+}
+
+// roundTripper makes a function a base that is not an *http.Transport.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+func TestForeignTransport(t *testing.T) {
+	t.Parallel()
+	closeAfterRequest := func(w *wire, conn net.Conn) { _ = readRequest(w.tee(conn)) }
+
+	t.Run("ReportsNothing", func(t *testing.T) {
+		t.Parallel()
+		client := newTestClient(t, Config{HTTPClient: &http.Client{Transport: roundTripper(
+			func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })}})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindMaybeSent)
+	})
+
+	t.Run("IsCheckedBefore", func(t *testing.T) {
+		t.Parallel()
+		client := newTestClient(t, Config{HTTPClient: &http.Client{Transport: roundTripper(
+			func(*http.Request) (*http.Response, error) { panic("called") })}})
+		_, err := client.CreateTweet(refuse(t.Context()), []byte(helloBody))
+		requireError(t, err, KindNeverSent)
+	})
+
+	t.Run("Refused", func(t *testing.T) {
+		t.Parallel()
+		inner := NewHTTPClient()
+		client := newTestClient(t, Config{BaseURL: refusedURL(t), HTTPClient: &http.Client{Transport: roundTripper(inner.Transport.RoundTrip)}})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindNeverSent)
+	})
+
+	t.Run("Repeats", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, closeAfterRequest)
+		inner := NewHTTPClient()
+		client := newTestClient(t, Config{BaseURL: w.url, HTTPClient: &http.Client{Transport: roundTripper(
+			func(req *http.Request) (*http.Response, error) {
+				if resp, err := inner.Transport.RoundTrip(req); err == nil {
+					return resp, nil
+				}
+				req.Body, _ = req.GetBody()
+				return inner.Transport.RoundTrip(req)
+			})}})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.ErrorIs(t, requireError(t, err, KindMaybeSent), errReplay)
+		require.Equal(t, 1, strings.Count(w.bytes(), "POST /2/tweets"))
+	})
+
+	t.Run("GoesOn", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, answerAll)
+		inner := NewHTTPClient()
+		gaveUp, wentOn := make(chan struct{}), make(chan error)
+		client := newTestClient(t, Config{BaseURL: w.url, HTTPClient: &http.Client{Transport: roundTripper(
+			func(req *http.Request) (*http.Response, error) {
+				late := req.Clone(context.WithoutCancel(req.Context()))
+				go func() {
+					<-gaveUp
+					_, err := inner.Transport.RoundTrip(late)
+					wentOn <- err
+				}()
+				return nil, errors.New("gave up")
+			})}})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindMaybeSent)
+		close(gaveUp)
+		require.Error(t, <-wentOn)
+		require.Empty(t, w.bytes())
+	})
+}
