@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -55,6 +57,13 @@ func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxp
 		"timezone":                            "UTC",
 	} {
 		config.ConnConfig.RuntimeParams[name] = value
+	}
+	// Times come back in UTC, not in the zone of whichever machine reads them.
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -107,24 +116,40 @@ SELECT tweetqueue.clock()`
 	return now, nil
 }
 
-// refusal turns what the database says of a bad row into an [ErrRefused] that a person can act on,
+// RefusedError is an [ErrRefused] of the database: which rule, and its words. A text is in neither.
+type RefusedError struct {
+	// Constraint is the rule's name, such as tweets_previous_id_fkey; empty for a value that is not
+	// of its column's type.
+	Constraint string
+	words      string
+}
+
+func (e *RefusedError) Error() string { return ErrRefused.Error() + ": " + e.words }
+
+// Unwrap returns ErrRefused.
+func (e *RefusedError) Unwrap() error { return ErrRefused }
+
+// refusal turns what the database says of a bad row into a [RefusedError] that a person can act on,
 // and leaves every other error as it is.
 func refusal(err error) error {
 	pgErr := new(pgconn.PgError)
 	if !errors.As(err, &pgErr) {
 		return err
 	}
+	refused := &RefusedError{Constraint: pgErr.ConstraintName}
 	switch pgErr.Code {
-	case "23503": // foreign_key_violation
-		return fmt.Errorf("%w: %s", ErrRefused, pgErr.Detail)
+	case "23503": // foreign_key_violation; a trigger's has no detail
+		refused.words = cmp.Or(pgErr.Detail, pgErr.Message)
 	case "23505": // unique_violation
-		return fmt.Errorf("%w: %s: %s", ErrRefused, pgErr.ConstraintName, pgErr.Detail)
+		refused.words = pgErr.ConstraintName + ": " + pgErr.Detail
 	case "23514": // check_violation; its detail holds the whole row, the text included
-		return fmt.Errorf("%w: %s (%s)", ErrRefused, pgErr.Message, pgErr.ConstraintName)
+		refused.words = pgErr.Message + " (" + pgErr.ConstraintName + ")"
 	case "22001", "22007", "22008", "22P02": // a value that is not of the column's type
-		return fmt.Errorf("%w: %s", ErrRefused, pgErr.Message)
+		refused.words = pgErr.Message
+	default:
+		return err
 	}
-	return err
+	return refused
 }
 
 // validText makes X's raw bytes storable as text: Postgres refuses NUL and invalid UTF-8.

@@ -1,9 +1,13 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -46,4 +50,20 @@ func (t *Tweet) targets() []any {
 		&t.ReplySettings, &t.CommunityID, &t.MadeWithAI, &t.PaidPartnership, &t.Extra,
 		&t.PreviousID, &t.PostBefore, &t.DeleteAfter, &t.IfUnconfirmed, &t.IdempotencyKey, &t.Metadata,
 	}
+}
+
+// TweetGet returns what the application asked for in a row of tweets. [ErrNotFound] if there is
+// none, or if it is a deletion.
+func TweetGet(ctx context.Context, db DBTX, id int64) (Tweet, error) {
+	const query = `-- name: TweetGet :one
+SELECT ` + tweetColumns + ` FROM tweetqueue.tweets t WHERE t.id = $1`
+	var tweet Tweet
+	err := db.QueryRow(ctx, query, id).Scan(tweet.targets()...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Tweet{}, fmt.Errorf("tweet %d: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return Tweet{}, fmt.Errorf("read tweet %d: %w", id, err)
+	}
+	return tweet, nil
 }
