@@ -22,26 +22,33 @@ const keyFile = "key"
 // maxConns bounds a pool. They are held for the length of a transaction, never while X is asked.
 const maxConns = 20
 
-// Settings say which database and which key. Each is a setting of the environment of that name.
+// Settings say which database and which key. [Describe] lists them.
 type Settings struct {
-	DatabaseURL store.Secret // DATABASE_URL; empty: the private database
-	Key         store.Secret // TWEETQUEUE_KEY; empty with the private database: the key beside it
+	DatabaseURL store.Secret `setting:"DATABASE_URL"   help:"The Postgres database, as postgres://user:password@host/name. Without it a private one on this machine is used."`
+	Key         store.Secret `setting:"TWEETQUEUE_KEY" help:"The key that credentials are encrypted with: 32 bytes in base64; more, after commas, are old keys. Without it the private database uses the key beside it."`
 	// KeyFile is TWEETQUEUE_KEY_FILE, kept for those who may create it.
 	KeyFile string
 }
 
-// Read reads the settings. createKey says that a missing key file is no error, because it is made.
-func Read(env *Env, createKey bool) Settings {
-	s := Settings{DatabaseURL: env.Secret("DATABASE_URL"), KeyFile: env.String("TWEETQUEUE_KEY_FILE")}
-	if _, err := os.Stat(s.KeyFile); createKey && s.KeyFile != "" && errors.Is(err, fs.ErrNotExist) {
-		return s
-	}
-	s.Key = env.Secret("TWEETQUEUE_KEY")
+// ReadDatabase reads the settings that say which database, for a command that needs no key.
+func ReadDatabase(env *Env) Settings {
+	s := Settings{DatabaseURL: env.Secret("DATABASE_URL")}
 	if s.DatabaseURL != "" {
 		if _, err := pgxpool.ParseConfig(string(s.DatabaseURL)); err != nil {
 			env.Errorf("DATABASE_URL: %w", err)
 		}
 	}
+	return s
+}
+
+// Read reads the settings. createKey says that a missing key file is no error, because it is made.
+func Read(env *Env, createKey bool) Settings {
+	s := ReadDatabase(env)
+	s.KeyFile = env.String("TWEETQUEUE_KEY_FILE")
+	if _, err := os.Stat(s.KeyFile); createKey && s.KeyFile != "" && errors.Is(err, fs.ErrNotExist) {
+		return s
+	}
+	s.Key = env.Secret("TWEETQUEUE_KEY")
 	if s.Key != "" {
 		if _, err := store.ParseKeyring(s.Key); err != nil {
 			env.Errorf("TWEETQUEUE_KEY: %w", err)
@@ -71,18 +78,11 @@ func Locate(ctx context.Context, lookup LookupEnv, s Settings) (*Database, error
 	if s.DatabaseURL != "" {
 		return &Database{URL: s.DatabaseURL, Name: "the database of DATABASE_URL", keySetting: s.Key}, nil
 	}
-	dir, err := privateDir(ctx, lookup)
+	dir, _, err := privateDir(ctx, lookup)
 	if err != nil {
 		return nil, err
 	}
-	server, err := pglocal.Start(ctx, pglocal.Config{Dir: dir})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
-	}
-	return &Database{
-		URL: store.Secret(server.URL()), Name: "the private database in " + dir, Private: server,
-		keySetting: s.Key, keyPath: filepath.Join(filepath.Dir(dir), keyFile),
-	}, nil
+	return private(ctx, dir, s)
 }
 
 // Open locates a database and connects to it.
@@ -128,24 +128,47 @@ func (db *Database) Connect(ctx context.Context, app string) error {
 	return nil
 }
 
-// privateDir returns the directory of the private database to use.
-func privateDir(ctx context.Context, lookup LookupEnv) (string, error) {
+// Running adopts a private database that runs already; it starts none.
+func Running(ctx context.Context, lookup LookupEnv) (*Database, error) {
+	dir, running, err := privateDir(ctx, lookup)
+	if err != nil {
+		return nil, err
+	}
+	if !running {
+		return nil, fmt.Errorf("%w: no private database is running: start one with 'worker'", ErrNoDatabase)
+	}
+	return private(ctx, dir, Settings{})
+}
+
+func private(ctx context.Context, dir string, s Settings) (*Database, error) {
+	server, err := pglocal.Start(ctx, pglocal.Config{Dir: dir})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
+	}
+	return &Database{
+		URL: store.Secret(server.URL()), Name: "the private database in " + dir, Private: server,
+		keySetting: s.Key, keyPath: filepath.Join(filepath.Dir(dir), keyFile),
+	}, nil
+}
+
+// privateDir returns the directory of the private database to use, and whether its server runs.
+func privateDir(ctx context.Context, lookup LookupEnv) (string, bool, error) {
 	system, err := pglocal.DefaultDir(lookup, 0)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoDatabase, err)
+		return "", false, fmt.Errorf("%w: %w", ErrNoDatabase, err)
 	}
 	own, err := pglocal.DefaultDir(lookup, os.Getuid())
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoDatabase, err)
+		return "", false, fmt.Errorf("%w: %w", ErrNoDatabase, err)
 	}
-	dir, ok, err := pglocal.Find(ctx, system, own)
+	dir, running, err := pglocal.Find(ctx, system, own)
 	if denied := new(pglocal.DeniedError); err != nil && !errors.As(err, &denied) {
-		return "", fmt.Errorf("%w: %w", ErrNoDatabase, err)
+		return "", false, fmt.Errorf("%w: %w", ErrNoDatabase, err)
 	}
-	if !ok {
+	if !running {
 		dir = own
 	}
-	return dir, nil
+	return dir, running, nil
 }
 
 // Keyring opens the keyring: the setting's, or the key beside the private database, which is made

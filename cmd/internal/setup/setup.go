@@ -43,7 +43,7 @@ func ExitCode(err error) int {
 		errors.Is(err, store.ErrNotFound), errors.Is(err, migrations.ErrTooNew), errors.Is(err, migrations.ErrTooOld),
 		errors.Is(err, migrations.ErrRows):
 		return ExitRefused
-	case errors.Is(err, ErrNoDatabase), errors.Is(err, pglocal.ErrNoBinaries):
+	case errors.Is(err, ErrNoDatabase), errors.Is(err, migrations.ErrConnect), errors.Is(err, pglocal.ErrNoBinaries):
 		return ExitNoDatabase
 	}
 	return ExitFailed
