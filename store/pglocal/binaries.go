@@ -35,7 +35,6 @@ type binaries struct {
 type finder struct {
 	globs    []string                          // where packages put them
 	lookPath func(name string) (string, error) // PATH
-	output   func(*exec.Cmd) ([]byte, error)   // runs postgres --version, pg_config --bindir
 }
 
 // packageGlobs are the places where packages put the server's binaries, most of them outside
@@ -56,14 +55,14 @@ func packageGlobs() []string {
 }
 
 func newFinder() finder {
-	return finder{globs: packageGlobs(), lookPath: exec.LookPath, output: (*exec.Cmd).Output}
+	return finder{globs: packageGlobs(), lookPath: exec.LookPath}
 }
 
 // ask runs a program for the one line that it prints.
-func (f finder) ask(ctx context.Context, program, option string) (string, error) {
+func ask(ctx context.Context, program, option string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, option)
 	cmd.Env = serverEnv()
-	out, err := f.output(cmd)
+	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -76,7 +75,7 @@ func (f finder) find(ctx context.Context, bindir, data string) (binaries, error)
 	}
 	var all []binaries
 	if bindir != "" {
-		found, err := f.inspect(ctx, bindir)
+		found, err := inspect(ctx, bindir)
 		if err != nil && ctx.Err() == nil {
 			return binaries{}, fmt.Errorf("%w in %s: %w", ErrNoBinaries, bindir, err)
 		}
@@ -149,7 +148,7 @@ func (f finder) installed(ctx context.Context) []binaries {
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	if path, err := f.lookPath("pg_config"); err == nil {
-		if dir, err := f.ask(ctx, path, "--bindir"); err == nil {
+		if dir, err := ask(ctx, path, "--bindir"); err == nil {
 			dirs = append(dirs, dir)
 		}
 	}
@@ -162,7 +161,7 @@ func (f finder) installed(ctx context.Context) []binaries {
 			continue
 		}
 		seen[resolved] = true
-		if found, err := f.inspect(ctx, filepath.Dir(resolved)); err == nil {
+		if found, err := inspect(ctx, filepath.Dir(resolved)); err == nil {
 			all = append(all, found)
 		}
 	}
@@ -172,11 +171,11 @@ func (f finder) installed(ctx context.Context) []binaries {
 var versionPattern = regexp.MustCompile(`^postgres \([^)]*\) (\d+)`)
 
 // inspect checks that dir has both programs (client packages have neither) and asks the version.
-func (f finder) inspect(ctx context.Context, dir string) (binaries, error) {
+func inspect(ctx context.Context, dir string) (binaries, error) {
 	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
 		return binaries{}, err
 	}
-	text, err := f.ask(ctx, filepath.Join(dir, "postgres"), "--version")
+	text, err := ask(ctx, filepath.Join(dir, "postgres"), "--version")
 	if err != nil {
 		return binaries{}, fmt.Errorf("ask %s/postgres for its version: %w", dir, err)
 	}

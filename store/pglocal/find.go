@@ -57,5 +57,8 @@ func findIn(ctx context.Context, data string) (bool, error) {
 	if uid, _, err := owner(filepath.Dir(data)); err != nil || uid != os.Geteuid() {
 		return false, errors.Join(fs.ErrPermission, err)
 	}
+	if file.pid < 0 || identify(ctx, file.pid, data) != server {
+		return false, nil // it was killed
+	}
 	return answers(ctx, file.socketDir)
 }

@@ -35,7 +35,7 @@ func (in *instance) launch(ctx context.Context) (*postmaster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseAnswering(ctx, socketDir); err != nil {
+	if err := in.refuseAnswering(ctx, socketDir); err != nil {
 		return nil, err
 	}
 	// A killed server leaves this beside its socket, too, and PostgreSQL takes whatever process

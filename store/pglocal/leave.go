@@ -13,6 +13,9 @@ import (
 // the caller's to release.
 func (in *instance) leave(users *fileLock) error {
 	lock, err := in.lockStart(context.Background(), in.cfg.StartTimeout)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a temporary instance that its owner has removed
+	}
 	if err != nil {
 		return fmt.Errorf("leave the private PostgreSQL in %s: %w", in.dir, err)
 	}

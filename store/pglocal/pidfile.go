@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // pidfile is what a server writes of itself into its data directory, as postmaster.pid. A
@@ -68,14 +69,16 @@ func answers(ctx context.Context, dir string) (bool, error) {
 }
 
 // refuseAnswering is for when no process of a server is to be found: in another container the
-// same number means another process, but the socket is the same.
-func refuseAnswering(ctx context.Context, dir string) error {
-	alive, err := answers(ctx, dir)
-	if err != nil {
-		return fmt.Errorf("ask whether a server runs: %w", err)
-	}
-	if alive {
+// same number means another process, but the socket is the same. A server that was just killed
+// may answer for a moment longer, as far as its children have not closed the socket yet.
+func (in *instance) refuseAnswering(ctx context.Context, dir string) error {
+	const linger = 2 * time.Second
+	err := poll(ctx, in.progress(linger), func() (bool, error) {
+		alive, err := answers(ctx, dir)
+		return !alive, err
+	})
+	if errors.Is(err, errStalled) {
 		return fmt.Errorf("a server answers in %s, but its process is not to be seen from here (another container?): stop it there first", dir)
 	}
-	return nil
+	return err
 }

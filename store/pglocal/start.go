@@ -201,7 +201,7 @@ func (in *instance) settledPidfile(ctx context.Context) (pidfile, error) {
 // if another program, or an unreaped child, has that number now.
 func (in *instance) clearStale(ctx context.Context, what kind, file pidfile) error {
 	if file.socketDir != "" {
-		if err := refuseAnswering(ctx, file.socketDir); err != nil {
+		if err := in.refuseAnswering(ctx, file.socketDir); err != nil {
 			return err
 		}
 	}
