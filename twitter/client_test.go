@@ -1,0 +1,225 @@
+package twitter
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestNewClientReportsEverything(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		cfg  Config
+		auth Auth
+		want []string
+	}{
+		"AllAtOnce": {
+			Config{BaseURL: "ftp://x", Timeout: -time.Second, HTTPClient: http.DefaultClient},
+			OAuth1{APISecret: "se cret", AccessToken: "tok\n", AccessTokenSecret: "ok"},
+			[]string{
+				`BaseURL "ftp://x": want https://host`, "Timeout is negative: -1s", "OAuth1.APIKey is empty",
+				"OAuth1.APISecret holds a space", "OAuth1.AccessToken holds a space",
+			},
+		},
+		"NoAuth":        {Config{}, nil, []string{"auth is nil"}},
+		"NoHost":        {Config{BaseURL: "https://"}, testAuth(), []string{"want https://host"}},
+		"NoScheme":      {Config{BaseURL: "api.x.com"}, testAuth(), []string{"want https://host"}},
+		"Unparseable":   {Config{BaseURL: "https://me:hunter2@x\x7f"}, testAuth(), []string{"BaseURL is not a URL"}},
+		"Password":      {Config{BaseURL: "https://me:hunter2@x"}, testAuth(), []string{"user name or password"}},
+		"Query":         {Config{BaseURL: "https://x/?a=b"}, testAuth(), []string{"query or fragment"}},
+		"EmptyQuery":    {Config{BaseURL: "https://x/?"}, testAuth(), []string{"query or fragment"}},
+		"Fragment":      {Config{BaseURL: "https://x/#a"}, testAuth(), []string{"query or fragment"}},
+		"HTTP2":         {Config{HTTPClient: &http.Client{Transport: http.DefaultTransport}}, testAuth(), []string{"speaks HTTP/2"}},
+		"HTTP2Protocol": {Config{HTTPClient: &http.Client{Transport: http2Transport()}}, testAuth(), []string{"speaks HTTP/2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, err := NewClient(tc.cfg, tc.auth)
+			require.Nil(t, client)
+			require.ErrorContains(t, err, "new X client: ")
+			for _, want := range tc.want {
+				require.ErrorContains(t, err, want)
+			}
+			for _, secret := range []string{"se cret", "tok\n", "hunter2"} {
+				require.NotContains(t, err.Error(), secret)
+			}
+		})
+	}
+}
+
+func http2Transport() *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Transport{Protocols: protocols}
+}
+
+func TestNewClientDefaults(t *testing.T) {
+	t.Parallel()
+	for _, hc := range []*http.Client{nil, {}} {
+		client, err := NewClient(Config{HTTPClient: hc}, testAuth())
+		require.NoError(t, err)
+		require.Equal(t, "https://api.x.com", client.base.String())
+		require.Equal(t, 30*time.Second, client.timeout)
+	}
+}
+
+func TestResults(t *testing.T) {
+	t.Parallel()
+	var body atomic.Value
+	answer := func(status int, text string) *Client {
+		return serve(t, func(w http.ResponseWriter, r *http.Request) {
+			sent, _ := io.ReadAll(r.Body)
+			body.Store(r.Method + " " + r.URL.Path + " " + r.Header.Get("Content-Type") + " " + string(sent))
+			w.Header().Set("Date", "Fri, 27 Mar 2026 10:00:00 GMT")
+			w.Header().Set("X-Transaction-Id", "e92f067a164a24a1")
+			w.Header().Set("X-Access-Level", "read-write")
+			w.Header().Set("X-Rate-Limit-Limit", "100")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, text)
+		})
+	}
+	requireAnswer := func(t *testing.T, a Answer, status int, text string) {
+		t.Helper()
+		require.Equal(t, Answer{
+			StatusCode: status, RawBody: a.RawBody, RequestID: "e92f067a164a24a1", AccessLevel: "read-write",
+			Date:   time.Date(2026, 3, 27, 10, 0, 0, 0, time.UTC),
+			Limits: Limits{Endpoint: &Window{Limit: 100, Remaining: -1}},
+		}, a)
+		require.Equal(t, text, string(a.RawBody))
+	}
+
+	t.Run("Create", func(t *testing.T) {
+		// The id array is as captured in September 2026, and an error beside data takes nothing back.
+		text := `{"data":{"id":"1445880548472328192","text":"A &amp; B","edit_history_tweet_ids":[""]},"errors":[{"title":"Partial"}]}`
+		sent := ` { "text" : "A & B" }`
+		tweet, err := answer(201, text).CreateTweet(t.Context(), []byte(sent))
+		require.NoError(t, err)
+		require.Equal(t, "1445880548472328192", tweet.ID)
+		require.Equal(t, "A &amp; B", tweet.Text)
+		requireAnswer(t, tweet.Answer, 201, text)
+		require.Equal(t, "POST /2/tweets application/json "+sent, body.Load())
+	})
+	t.Run("CreateWith200", func(t *testing.T) {
+		tweet, err := answer(200, `{"data":{"id":"7","text":"Hi","edit_history_post_ids":["7"]}}`).CreateTweet(t.Context(), []byte(`{}`))
+		require.NoError(t, err)
+		require.Equal(t, "7", tweet.ID)
+	})
+	t.Run("Delete", func(t *testing.T) {
+		deleted, err := answer(200, `{"data":{"deleted":true}}`).DeleteTweet(t.Context(), "7")
+		require.NoError(t, err)
+		require.True(t, deleted.Deleted)
+		requireAnswer(t, deleted.Answer, 200, `{"data":{"deleted":true}}`)
+		require.Equal(t, "DELETE /2/tweets/7  ", body.Load())
+	})
+	t.Run("DeletedNothing", func(t *testing.T) {
+		deleted, err := answer(200, `{"data":{"deleted":false}}`).DeleteTweet(t.Context(), "7")
+		require.NoError(t, err)
+		require.False(t, deleted.Deleted)
+	})
+	t.Run("DeleteWith204", func(t *testing.T) {
+		deleted, err := answer(204, ``).DeleteTweet(t.Context(), "7")
+		require.NoError(t, err)
+		require.True(t, deleted.Deleted)
+	})
+	t.Run("Me", func(t *testing.T) {
+		user, err := answer(200, `{"data":{"id":"2244994945","name":"Acme Ltd","username":"acme"}}`).Me(t.Context())
+		require.NoError(t, err)
+		requireAnswer(t, user.Answer, 200, `{"data":{"id":"2244994945","name":"Acme Ltd","username":"acme"}}`)
+		require.Equal(t, User{ID: "2244994945", Username: "acme", Name: "Acme Ltd", Answer: user.Answer}, *user)
+		require.Equal(t, "GET /2/users/me  ", body.Load())
+	})
+	t.Run("MeWithoutUsername", func(t *testing.T) {
+		_, err := answer(200, `{"data":{"id":"2244994945"}}`).Me(t.Context())
+		requireError(t, err, KindUnreadable)
+	})
+	t.Run("Tweet", func(t *testing.T) {
+		text := `{"data":{"id":"7","text":"Hi","author_id":"2244994945","created_at":"2026-07-24T21:05:48.792Z"}}`
+		tweet, err := answer(200, text).Tweet(t.Context(), "7")
+		require.NoError(t, err)
+		require.Equal(t, Tweet{
+			ID: "7", Text: "Hi", AuthorID: "2244994945", Answer: tweet.Answer,
+			CreatedAt: time.Date(2026, 7, 24, 21, 5, 48, 792e6, time.UTC),
+		}, *tweet)
+	})
+	t.Run("TweetWithoutTime", func(t *testing.T) {
+		tweet, err := answer(200, `{"data":{"id":"7","text":"Hi","created_at":"lately"}}`).Tweet(t.Context(), "7")
+		require.NoError(t, err)
+		require.True(t, tweet.CreatedAt.IsZero())
+	})
+}
+
+// TestRefusedHere checks what never gets as far as a connection.
+func TestRefusedHere(t *testing.T) {
+	t.Parallel()
+	client := newTestClient(t, Config{HTTPClient: &http.Client{Transport: roundTripper(
+		func(*http.Request) (*http.Response, error) { panic("sent") })}})
+	for _, body := range []string{"", "  ", "null", `"text"`, "[]", `{"text":`, "{}{}"} {
+		_, err := client.CreateTweet(t.Context(), []byte(body))
+		require.Zero(t, requireError(t, err, KindInvalidRequest).Answer.StatusCode, "%q", body)
+	}
+	for _, id := range []string{"", "abc", "12345678901234567890", "1/../2", "-1", "1?a=b", "١٢٣", "1\n"} {
+		_, err := client.DeleteTweet(t.Context(), id)
+		require.Zero(t, requireError(t, err, KindInvalidRequest).Answer.StatusCode, "%q", id)
+		_, err = client.Tweet(t.Context(), id)
+		requireError(t, err, KindInvalidRequest)
+		require.NotContains(t, err.Error(), "\n")
+	}
+	_, err := client.DeleteTweet(t.Context(), "abc")
+	require.EqualError(t, err, `delete tweet "abc": invalid request: want an id of 1 to 19 digits`)
+}
+
+// TestRedirectsAreNotFollowed would let the Authorization header travel.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	var followed atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+	t.Cleanup(elsewhere.Close)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		client := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, status) })
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		requireError(t, err, KindOther)
+		_, err = client.DeleteTweet(t.Context(), "1")
+		requireError(t, err, KindOther)
+		_, err = client.Tweet(t.Context(), "1")
+		requireError(t, err, KindOther)
+		_, err = client.Me(t.Context())
+		require.Equal(t, status, requireError(t, err, KindOther).Answer.StatusCode)
+	}
+	require.Zero(t, followed.Load())
+}
+
+// TestConnectionsAreShared posts for many accounts over one connection.
+func TestConnectionsAreShared(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, answerAll)
+	shared := NewHTTPClient()
+	for range 20 {
+		client := newTestClient(t, Config{BaseURL: w.url, HTTPClient: shared})
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, w.connections())
+}
+
+// TestClockSkewIsNamed because X's 401 does not tell it from wrong keys.
+func TestClockSkewIsNamed(t *testing.T) {
+	t.Parallel()
+	unauthorized := func(ahead time.Duration) *Client {
+		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"title":"Unauthorized","type":"about:blank","status":401,"detail":"Unauthorized"}`)
+		})
+	}
+	_, err := unauthorized(7 * time.Minute).Me(t.Context())
+	requireError(t, err, KindUnauthorized)
+	require.Regexp(t, `this machine's clock is (6m5\ds|7m0s) off X's`, err.Error())
+	_, err = unauthorized(0).Me(t.Context())
+	requireError(t, err, KindUnauthorized)
+	require.NotContains(t, err.Error(), "off X's")
+}

@@ -1,0 +1,65 @@
+package twitter
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzAnswer feeds any answer to every method.
+func FuzzAnswer(f *testing.F) {
+	for _, g := range goldens(f) {
+		f.Add(g.Status, g.body(), g.Op, false)
+		f.Add(g.Status, g.body(), g.Op, true)
+	}
+	f.Add(201, []byte(`{"data":{"id":"1","text":"Hi"}}`), "create", false)
+	f.Add(200, []byte(`{"data":{"deleted":false}}`), "delete", true)
+	f.Fuzz(func(t *testing.T, status int, body []byte, op string, zip bool) {
+		if !slices.Contains([]string{"create", "delete", "get", "me"}, op) {
+			op = "create"
+		}
+		status = 200 + (status%400+400)%400
+		h := http.Header{"X-Transaction-Id": {string(body)}, "X-Access-Level": {"read-write"}}
+		sent := body
+		if zip {
+			h.Set("Content-Encoding", "gzip")
+			var zipped bytes.Buffer
+			w := gzip.NewWriter(&zipped)
+			_, _ = w.Write(body)
+			_ = w.Close()
+			sent = zipped.Bytes()
+		}
+		transport := roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(bytes.NewReader(sent))}, nil
+		})
+		client, err := NewClient(Config{HTTPClient: &http.Client{Transport: transport}}, testAuth())
+		require.NoError(t, err)
+		err = golden{Op: op}.call(t.Context(), client)
+		if err == nil {
+			require.Equal(t, 2, status/100, "only a 2xx is a result")
+			return
+		}
+		var e *Error
+		require.True(t, errors.As(err, &e))
+		require.Contains(t, Kinds(), e.Kind)
+		require.NotContains(t, []Kind{KindNeverSent, KindMaybeSent}, e.Kind, "there was an answer")
+		require.LessOrEqual(t, len(e.Answer.RawBody), MaxBody)
+		require.LessOrEqual(t, len(e.Messages), maxMessages+1)
+		require.Less(t, len([]rune(err.Error())), (maxMessages+4)*maxText)
+		require.False(t, strings.ContainsFunc(err.Error(), unicode.IsControl), "%q", err)
+		if status/100 == 2 && op == "create" {
+			require.Equal(t, KindUnreadable, e.Kind, "a 2xx never proves that nothing was created")
+		}
+		if status >= 500 {
+			require.Equal(t, KindServerError, e.Kind)
+		}
+	})
+}
