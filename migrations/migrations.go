@@ -56,6 +56,9 @@ var ErrTooNew = errors.New("the database is newer than this program")
 // ErrTooOld says that the database lacks migrations that this program needs.
 var ErrTooOld = errors.New("the database needs migration")
 
+// ErrConnect says that the database could not be reached.
+var ErrConnect = errors.New("cannot connect to the database")
+
 // ErrRows says that going down would destroy rows.
 var ErrRows = errors.New("the database holds rows")
 
@@ -207,13 +210,13 @@ func (cfg Config) locked(ctx context.Context, url string, do func(*pgxpool.Pool)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
-		return fmt.Errorf("connect to database: %w", err)
+		return fmt.Errorf("%w: %w", ErrConnect, err)
 	}
 	defer pool.Close()
 
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to database: %w", err)
+		return fmt.Errorf("%w: %w", ErrConnect, err)
 	}
 	defer conn.Release()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
