@@ -8,18 +8,13 @@ import (
 	"tweetqueue/twitter"
 )
 
-// config is what the environment configures. Each secret X can be read from the file that X_FILE
-// names instead.
+// config is what the environment configures; setup.Describe lists it.
 type config struct {
 	setup.Settings
 
-	// X_API_KEY: the API key of your X developer App, kept encrypted in the database. Default:
-	// what the database holds.
-	APIKey store.Secret
-	// X_API_SECRET: the API key's secret.
-	APISecret store.Secret
-	// X_API_BASE_URL: where X is. Default: https://api.x.com
-	XAPIBaseURL string
+	APIKey      store.Secret `setting:"X_API_KEY"      help:"The API key of your X developer App. It is kept, encrypted, in the database; without it the one that is there is used."`
+	APISecret   store.Secret `setting:"X_API_SECRET"   help:"The API key's secret."`
+	XAPIBaseURL string       `setting:"X_API_BASE_URL" default:"https://api.x.com" help:"Where X is."`
 }
 
 func readConfig(env *setup.Env, createKey bool) config {
