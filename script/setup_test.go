@@ -85,9 +85,8 @@ func (m *machine) run(t *testing.T, dir, script string, args ...string) (string,
 	cmd.Env = []string{"PATH=" + filepath.Join(m.root, "path"), "SETUP_ROOT=" + m.root, "LOG=" + filepath.Join(m.root, "log"), "TMPDIR=" + m.root}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	if _, ended := err.(*exec.ExitError); !ended {
-		require.NoError(t, err)
+	if err = cmd.Run(); err != nil {
+		require.ErrorAs(t, err, new(*exec.ExitError))
 	}
 	return out.String(), cmd.ProcessState.ExitCode()
 }

@@ -45,8 +45,7 @@ func (in *instance) ensureDatabase(ctx context.Context, running *postmaster) err
 
 // passing reports whether a connection may succeed later, on a server that lives.
 func passing(err error) bool {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.Code == codeTooManyConnections || pgErr.Code == codeCannotConnectNow
 	}
 	// A server that restarts its processes resets connections.
@@ -59,8 +58,7 @@ func (in *instance) createDatabase(ctx context.Context, socketDir string) error 
 	if err == nil {
 		return conn.Close(ctx)
 	}
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || pgErr.Code != codeNoSuchDatabase {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != codeNoSuchDatabase {
 		return err
 	}
 	conn, err = connect(ctx, connString(socketDir, "postgres"))

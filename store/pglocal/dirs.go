@@ -68,13 +68,13 @@ func (h *host) mkdirAll(dir string) error {
 	if err := h.mkdirAll(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // see above
 		if errors.Is(err, fs.ErrExist) {
 			return nil // another process was faster
 		}
 		return err
 	}
-	return os.Chmod(dir, 0o755)
+	return os.Chmod(dir, 0o755) //nolint:gosec // see above
 }
 
 // longestSocket is what fits a socket address on Linux and on macOS, without its final zero.

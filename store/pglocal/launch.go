@@ -64,10 +64,12 @@ func (in *instance) launch(ctx context.Context) (*postmaster, error) {
 }
 
 // fixedSettings are those that Config.Settings may not replace.
-var fixedSettings = []string{
-	"config_file", "data_directory", "external_pid_file", "hba_file", "ident_file",
-	"listen_addresses", "log_destination", "logging_collector", "port",
-	"unix_socket_directories", "unix_socket_group", "unix_socket_permissions",
+func fixedSettings() []string {
+	return []string{
+		"config_file", "data_directory", "external_pid_file", "hba_file", "ident_file",
+		"listen_addresses", "log_destination", "logging_collector", "port",
+		"unix_socket_directories", "unix_socket_group", "unix_socket_permissions",
+	}
 }
 
 // settings are the server's parameters. They stand on its command line, which outranks what

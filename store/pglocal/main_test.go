@@ -177,7 +177,7 @@ func (h *helper) leave(t *testing.T) {
 // kill is kill -9, and waits for the end.
 func (h *helper) kill() {
 	_ = h.cmd.Process.Kill()
-	for range h.said { //nolint:revive // until the end of its output, as Wait demands
+	for range h.said {
 	}
 	_ = h.cmd.Wait()
 }

@@ -173,7 +173,7 @@ func (c Config) withDefaults() (Config, error) {
 		switch {
 		case !settingName.MatchString(name):
 			errs = append(errs, fmt.Errorf("Settings: %q is no name of a server parameter", name))
-		case slices.Contains(fixedSettings, name):
+		case slices.Contains(fixedSettings(), name):
 			errs = append(errs, fmt.Errorf("Settings: %s is fixed, because the private socket is what protects the server", name))
 		}
 	}

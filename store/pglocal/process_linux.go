@@ -58,7 +58,7 @@ func pidGone(pid int) bool {
 
 // identify says what the process is to the instance with the given data directory. Where /proc
 // hides the answer it says server: the file of a living server must never be removed.
-func identify(ctx context.Context, pid int, data string) kind {
+func identify(_ context.Context, pid int, data string) kind {
 	if pidGone(pid) {
 		return gone
 	}

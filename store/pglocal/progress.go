@@ -66,11 +66,11 @@ func (p *progress) read() bool {
 	return false
 }
 
-// poll calls ready until it says so or fails, ctx ends, or p stalls. It asks often at first,
-// because a warm start takes some 40 ms, and never more than a hundred times a second.
+// poll calls ready until it says so or fails, ctx ends, or p stalls. The longer it has waited, the
+// less often it asks, so that it is never late by more than a twentieth of the wait.
 func poll(ctx context.Context, p *progress, ready func() (bool, error)) error {
-	const longest = 10 * time.Millisecond
-	for delay := time.Millisecond; ; delay = min(2*delay, longest) {
+	const shortest, longest = time.Millisecond, 250 * time.Millisecond
+	for began := time.Now(); ; {
 		if ok, err := ready(); ok || err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func poll(ctx context.Context, p *progress, ready func() (bool, error)) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(delay):
+		case <-time.After(min(max(time.Since(began)/20, shortest), longest)):
 		}
 	}
 }

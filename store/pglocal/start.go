@@ -114,12 +114,11 @@ func (in *instance) run(ctx context.Context) (*postmaster, error) {
 	const patience = 10 * time.Second
 	for began := time.Now(); ; {
 		running, err := in.adopt(ctx)
-		if running != nil || err != nil {
+		if !errors.Is(err, errNoServer) {
 			return running, err
 		}
 		running, err = in.launch(ctx)
-		var early *exitError
-		if !errors.As(err, &early) || !early.taken() || time.Since(began) > patience {
+		if early, ok := errors.AsType[*exitError](err); !ok || !early.taken() || time.Since(began) > patience {
 			return running, err
 		}
 		select {
@@ -130,14 +129,13 @@ func (in *instance) run(ctx context.Context) (*postmaster, error) {
 	}
 }
 
-// adopt returns the server that runs, nil if none does. It never concludes from slowness that
-// there is none.
+// errNoServer says that a server may be started.
+var errNoServer = errors.New("no server runs")
+
+// adopt returns the server that runs, or errNoServer, which it never concludes from slowness.
 func (in *instance) adopt(ctx context.Context) (*postmaster, error) {
 	data := in.path("data")
 	file, err := in.settledPidfile(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +143,7 @@ func (in *instance) adopt(ctx context.Context) (*postmaster, error) {
 		if identify(ctx, -file.pid, data) == server {
 			return nil, fmt.Errorf("process %d works on the data alone (postgres --single): wait for its end", -file.pid)
 		}
-		return nil, nil
+		return nil, errNoServer
 	}
 	p, err := openProcess(file.pid)
 	if err != nil {
@@ -153,13 +151,16 @@ func (in *instance) adopt(ctx context.Context) (*postmaster, error) {
 	}
 	if what := identify(ctx, file.pid, data); what != server {
 		p.release()
-		return nil, in.clearStale(ctx, what, file)
+		if err := in.clearStale(ctx, what, file); err != nil {
+			return nil, err
+		}
+		return nil, errNoServer
 	}
 	socketDir, err := in.awaitReady(ctx, p)
 	switch {
 	case errors.Is(err, errEnded): // it was stopping
 		p.release()
-		return nil, nil
+		return nil, errNoServer
 	case err != nil:
 		p.release()
 		return nil, fmt.Errorf("adopt the server, process %d: %w", file.pid, err)
@@ -174,8 +175,8 @@ func (in *instance) adopt(ctx context.Context) (*postmaster, error) {
 	return &postmaster{adopted: true, process: p, socketDir: socketDir}, nil
 }
 
-// settledPidfile reads postmaster.pid, and removes it if it stays empty: it names no process
-// then, but PostgreSQL would refuse to start over it.
+// settledPidfile reads postmaster.pid; errNoServer says that there is none. It removes one that
+// stays empty: it names no process, but PostgreSQL would refuse to start over it.
 func (in *instance) settledPidfile(ctx context.Context) (pidfile, error) {
 	const settle = 2 * time.Second
 	var file pidfile
@@ -191,7 +192,10 @@ func (in *instance) settledPidfile(ctx context.Context) (pidfile, error) {
 		if err := os.Remove(in.path("data/postmaster.pid")); err != nil {
 			return pidfile{}, fmt.Errorf("remove empty postmaster.pid: %w", err)
 		}
-		return pidfile{}, fs.ErrNotExist
+		return pidfile{}, errNoServer
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return pidfile{}, errNoServer
 	}
 	return file, err
 }

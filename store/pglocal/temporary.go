@@ -42,7 +42,7 @@ func (h *host) startTemporary(ctx context.Context, cfg Config) (*Server, error) 
 		return nil, fmt.Errorf("start a temporary PostgreSQL: %w", err)
 	}
 	if h.uid == 0 { // the server's user has to pass
-		err = os.Chmod(dir, 0o755)
+		err = os.Chmod(dir, 0o755) //nolint:gosec // what is private in it has its own mode
 	}
 	settings := map[string]string{
 		"fsync":              "off",
@@ -69,7 +69,7 @@ func (h *host) startTemporary(ctx context.Context, cfg Config) (*Server, error) 
 // temporaryParent is a place that everybody may enter and that has room.
 func (h *host) temporaryParent() string {
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(h.shmDir, &fs); err == nil && uint64(fs.Bavail)*uint64(fs.Bsize) >= temporaryRoom {
+	if err := syscall.Statfs(h.shmDir, &fs); err == nil && fs.Bavail*uint64(fs.Bsize) >= temporaryRoom {
 		return h.shmDir
 	}
 	return h.tempDir

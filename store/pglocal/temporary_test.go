@@ -100,7 +100,7 @@ func TestTemporary(t *testing.T) {
 		require.NoError(t, syscall.Statfs(base(), &disk))
 		here := &host{shmDir: base(), tempDir: "/elsewhere"}
 		want := "/elsewhere"
-		if uint64(disk.Bavail)*uint64(disk.Bsize) >= temporaryRoom {
+		if disk.Bavail*uint64(disk.Bsize) >= temporaryRoom {
 			want = base()
 		}
 		require.Equal(t, want, here.temporaryParent())
