@@ -164,6 +164,27 @@ func TestNonceReuse(t *testing.T) {
 	require.Equal(t, http.StatusCreated, send(b.user("other"), "once", "a"), "another user's")
 }
 
+// TestNonceLife: a nonce is remembered as long as its timestamp would do, however busy it was since.
+func TestNonceLife(t *testing.T) {
+	t.Parallel()
+	clock := newTestClock()
+	b := setup(t, sandbox.Config{Now: clock.Now})
+	b.now = func() time.Time { return clock.Now().Add(5 * time.Minute) }
+	r := b.request(b.acme, "GET", "/2/users/me", "")
+	send := func() int {
+		got, err := b.send(r.Clone(t.Context()))
+		require.NoError(t, err)
+		return got.status
+	}
+	require.Equal(t, http.StatusOK, send())
+	for range 10 {
+		clock.Advance(time.Minute)
+		require.Equal(t, http.StatusOK, b.do(b.acme, "GET", "/2/users/me", "").status)
+	}
+	require.Equal(t, http.StatusUnauthorized, send())
+	require.Equal(t, "oauth_nonce was used before", b.last().Reason, "and not that the timestamp is off")
+}
+
 // TestNonceOfRefusedSignature: a request that was not signed well does not use up its nonce.
 func TestNonceOfRefusedSignature(t *testing.T) {
 	t.Parallel()

@@ -291,6 +291,22 @@ func TestTextLimit(t *testing.T) {
 	}
 }
 
+// TestWeights has both sides of each edge of the light ranges: 141 light ones fit.
+func TestWeights(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sandbox.Config{Limits: []sandbox.Limit{}})
+	for r, light := range map[rune]bool{
+		1: true, 4351: true, 4352: false, 8191: false, 8193: true, 8205: true, 8206: false, 8207: false,
+		8208: true, 8223: true, 8224: false, 8241: false, 8242: true, 8247: true, 8248: false, 0x1F600: false,
+	} {
+		want := http.StatusForbidden
+		if light {
+			want = http.StatusCreated
+		}
+		require.Equal(t, want, b.post(b.acme, "x"+strings.Repeat(string(r), 141)).status, "%d", r)
+	}
+}
+
 func TestDuplicate(t *testing.T) {
 	t.Parallel()
 	const refusal = `{"detail":"You are not allowed to create a Tweet with duplicate content.","type":"about:blank","title":"Forbidden","status":403}`
@@ -317,7 +333,11 @@ func TestDuplicate(t *testing.T) {
 	b.mustPost(b.acme, "once")
 	require.Equal(t, http.StatusForbidden, b.post(b.acme, "once").status)
 
-	_, err := b.server.AddTweet(sandbox.Tweet{Username: "acme", Text: "older", CreatedAt: clock.Now().Add(-25 * time.Hour)})
+	b.mustPost(b.acme, "older still")
+	_, err := b.server.AddTweet(sandbox.Tweet{Username: "acme", Text: "older still", CreatedAt: clock.Now().Add(-48 * time.Hour)})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusForbidden, b.post(b.acme, "older still").status, "the latest counts")
+	_, err = b.server.AddTweet(sandbox.Tweet{Username: "acme", Text: "older", CreatedAt: clock.Now().Add(-25 * time.Hour)})
 	require.NoError(t, err)
 	b.mustPost(b.acme, "older")
 	_, err = b.server.AddTweet(sandbox.Tweet{Username: "acme", Text: "old", CreatedAt: clock.Now().Add(-23 * time.Hour)})

@@ -203,7 +203,7 @@ func (s *Server) limit(x *exchange) (answer, bool) {
 	if force {
 		s.windows.exhaust(x, now, x.fault.Wait)
 	}
-	granted := !force && s.windows.take(x, now)
+	granted := s.windows.take(x, now)
 	x.limits = s.windows.headers(x, now)
 	switch {
 	case force:

@@ -136,6 +136,7 @@ func TestFamilies(t *testing.T) {
 	requireWindow(t, got, "x-rate-limit", 1080000, 1079999, start.Add(15*time.Minute))
 	requireWindow(t, got, "x-user-limit-24hour", 2, 1, start.Add(day))
 	requireWindow(t, got, "x-app-limit-24hour", 3, 2, start.Add(day))
+	requireNoFamily(t, got, "-") // what a family without a name would begin with
 
 	got = b.post(b.acme, "b")
 	require.Equal(t, http.StatusTooManyRequests, got.status, "the limit that no header tells of")
@@ -166,6 +167,32 @@ func TestFamilies(t *testing.T) {
 
 	got = b.do(b.acme, "GET", "/2/users/me", "")
 	requireNoFamily(t, got, "x-rate-limit") // no limit, no header
+}
+
+// TestSharedFamily: of two exhausted limits, the headers tell of the one that ends last, in
+// whichever order they are configured.
+func TestSharedFamily(t *testing.T) {
+	t.Parallel()
+	limits := []sandbox.Limit{
+		{Routes: []sandbox.Route{sandbox.RouteMe}, Per: sandbox.PerUser, Max: 2, Window: time.Minute, Family: sandbox.FamilyEndpoint},
+		{Routes: []sandbox.Route{sandbox.RouteMe}, Per: sandbox.PerUser, Max: 2, Window: time.Hour, Family: sandbox.FamilyEndpoint},
+	}
+	for name, configured := range map[string][]sandbox.Limit{
+		"ShortFirst": limits,
+		"LongFirst":  {limits[1], limits[0]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := newTestClock()
+			b := setup(t, sandbox.Config{Now: clock.Now, Limits: configured})
+			first := b.do(b.acme, "GET", "/2/users/me", "")
+			requireWindow(t, first, "x-rate-limit", 2, 1, clock.Now().Add(configured[0].Window))
+			for range 2 {
+				got := b.do(b.acme, "GET", "/2/users/me", "")
+				requireWindow(t, got, "x-rate-limit", 2, 0, clock.Now().Add(time.Hour))
+			}
+		})
+	}
 }
 
 // TestWhatCounts: refusals after the limits stage count, those before do not.
