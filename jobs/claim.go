@@ -48,15 +48,11 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 	}
 	sendBy := time.Now().Add(sendWithin)
 
-	var claims []claimed
-	var events []Event
+	var p *plan
 	err := store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
-		claims, events = nil, nil
 		ids := make([]int64, len(jobs))
-		jobOf := make(map[int64]int64, len(jobs))
 		for i, job := range jobs {
 			ids[i] = job.rowID
-			jobOf[job.rowID] = job.jobID
 		}
 		rows, err := store.RowsLock(ctx, tx, kind, ids)
 		if err != nil {
@@ -65,13 +61,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err := rewakeLocked(ctx, tx, kind, ids, rows); err != nil {
 			return err
 		}
-		accounts := make([]int64, 0, len(rows))
-		for _, row := range rows {
-			if !slices.Contains(accounts, row.AccountID) {
-				accounts = append(accounts, row.AccountID)
-			}
-		}
-		quotas, err := store.QuotasLock(ctx, tx, kind, accounts)
+		quotas, err := store.QuotasLock(ctx, tx, kind, accountsOf(rows))
 		if err != nil {
 			return err
 		}
@@ -79,74 +69,125 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err != nil {
 			return err
 		}
-
-		var waits []store.Wait
-		var closings []store.Closing
-		var requests []*store.Request
-		for _, row := range rows {
-			d := decide(row, now, quotas[row.AccountID])
-			event := Event{Kind: kind, RowID: row.ID, JobID: jobOf[row.ID], Account: row.Username, Reason: d.reason}
-			switch {
-			case d.send:
-				for _, q := range quotas[row.AccountID] {
-					q.Take(now)
-				}
-				request := &store.Request{
-					RowID: row.ID, AccountID: row.AccountID, JobID: jobOf[row.ID], Body: d.body,
-					GrantedAt: now, SendBy: earlier(now.Add(sendWithin), row.Tweet.PostBefore),
-				}
-				requests = append(requests, request)
-				claims = append(claims, claimed{
-					row: row, request: request, leaseID: leaseID,
-					sendBy: sendBy.Add(request.SendBy.Sub(now.Add(sendWithin))),
-				})
-				event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, now.Sub(row.WakeAt)
-			case d.wait != "":
-				waits = append(waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason})
-				event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, &d.until
-			case d.close != "":
-				closings = append(closings, store.Closing{RowID: row.ID, Status: d.close, Reason: d.reason})
-				event.Type = EventFailed
-				if d.close == store.Missed {
-					event.Type = EventMissed
-				}
-			default:
-				continue // it is not due, or not scheduled: its job has done its work
-			}
-			events = append(events, event)
-		}
-		if len(requests) > 0 {
-			if err := store.QuotasSave(ctx, tx, quotas); err != nil {
-				return err
-			}
-			if err := store.StartRequests(ctx, tx, kind, leaseID, requests); err != nil {
-				return err
+		p = newPlan(kind, leaseID, sendBy, now)
+		for _, job := range jobs {
+			if i := slices.IndexFunc(rows, func(row *store.Row) bool { return row.ID == job.rowID }); i >= 0 {
+				p.add(rows[i], job.jobID, quotas[rows[i].AccountID])
 			}
 		}
-		if len(waits) > 0 {
-			if err := store.WaitRows(ctx, tx, kind, waits); err != nil {
-				return err
-			}
-		}
-		if len(closings) > 0 {
-			return store.CloseRows(ctx, tx, kind, closings)
-		}
-		return nil
+		return p.write(ctx, tx, quotas)
 	})
 	if unknown := new(store.CommitError); errors.As(err, &unknown) {
-		return claims, fmt.Errorf("claim %s: %w", kind, err)
+		return p.claims, fmt.Errorf("claim %s: %w", kind, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim %s: %w", kind, err)
 	}
-	for _, claim := range claims {
-		i := slices.IndexFunc(events, func(e Event) bool { return e.RowID == claim.row.ID })
-		events[i].RequestID = claim.request.ID
+	for i := range p.events {
+		w.tell(p.events[i])
 	}
-	for _, event := range events {
-		w.tell(event)
+	return p.claims, nil
+}
+
+func accountsOf(rows []*store.Row) []int64 {
+	accounts := make([]int64, 0, len(rows))
+	for _, row := range rows {
+		if !slices.Contains(accounts, row.AccountID) {
+			accounts = append(accounts, row.AccountID)
+		}
 	}
-	return claims, nil
+	return accounts
+}
+
+// plan is what one claim is about to do with its rows.
+type plan struct {
+	kind    store.Kind
+	leaseID int64
+	sendBy  time.Time // by the monotonic clock, for a row without a deadline
+	now     time.Time // the database's, after the locks
+
+	claims   []claimed
+	waits    []store.Wait
+	closings []store.Closing
+	early    []int64 // scheduled, and not due yet
+	events   []Event
+}
+
+func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time) *plan {
+	return &plan{kind: kind, leaseID: leaseID, sendBy: sendBy, now: now}
+}
+
+// add decides on a row, and takes its places if it is to be sent.
+func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
+	d := decide(row, p.now, quotas)
+	event := Event{Kind: p.kind, RowID: row.ID, JobID: jobID, Account: row.Username, Reason: d.reason}
+	switch {
+	case d.send:
+		for _, q := range quotas {
+			q.Take(p.now)
+		}
+		latest := p.now.Add(sendWithin)
+		request := &store.Request{
+			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Body: d.body,
+			GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore),
+		}
+		p.claims = append(p.claims, claimed{
+			row: row, request: request, leaseID: p.leaseID, sendBy: p.sendBy.Add(request.SendBy.Sub(latest)),
+		})
+		event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, p.now.Sub(row.WakeAt)
+	case d.wait != "":
+		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason})
+		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, &d.until
+	case d.close != "":
+		p.closings = append(p.closings, store.Closing{RowID: row.ID, Status: d.close, Reason: d.reason})
+		event.Type = EventFailed
+		if d.close == store.Missed {
+			event.Type = EventMissed
+		}
+	case row.Status == store.Scheduled:
+		p.early = append(p.early, row.ID)
+		return
+	default:
+		return // its job has nothing left to do
+	}
+	p.events = append(p.events, event)
+}
+
+// write writes the plan, in the order of store's locks.
+func (p *plan) write(ctx context.Context, tx pgx.Tx, quotas map[int64][]*store.Quota) error {
+	if len(p.claims) > 0 {
+		if err := store.QuotasSave(ctx, tx, quotas); err != nil {
+			return err
+		}
+		requests := make([]*store.Request, len(p.claims))
+		for i, claim := range p.claims {
+			requests[i] = claim.request
+		}
+		if err := store.StartRequests(ctx, tx, p.kind, p.leaseID, requests); err != nil {
+			return err
+		}
+		for i := range p.events {
+			for _, r := range requests {
+				if p.events[i].RowID == r.RowID {
+					p.events[i].RequestID = r.ID
+				}
+			}
+		}
+	}
+	if len(p.waits) > 0 {
+		if err := store.WaitRows(ctx, tx, p.kind, p.waits); err != nil {
+			return err
+		}
+	}
+	if len(p.closings) > 0 {
+		if err := store.CloseRows(ctx, tx, p.kind, p.closings); err != nil {
+			return err
+		}
+	}
+	if len(p.early) > 0 {
+		return store.RowsPark(ctx, tx, p.kind, p.early)
+	}
+	return nil
 }
 
 // rewakeLocked parks another job for each row that could not be locked because another

@@ -113,6 +113,22 @@ SELECT id FROM locked`
 	return parked, nil
 }
 
+// RowsPark parks a job for each of the scheduled rows that has none parked: their jobs were run before
+// the rows were due, by hand or by a statement that moved the row meanwhile.
+func RowsPark(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) error {
+	const query = `-- name: RowsPark :exec
+INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
+SELECT jsonb_build_object('row_id', t.id), '{kind}', 32767, t.priority, '{queue}', t.wake_at, 'pending'
+FROM {table} t
+WHERE t.id = ANY ($1) AND t.status = 'scheduled' AND NOT EXISTS (
+    SELECT FROM tweetqueue.river_job j
+    WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = t.id)`
+	if _, err := tx.Exec(ctx, kind.sql(query), ids); err != nil {
+		return fmt.Errorf("park %s: %w", kind.table(), err)
+	}
+	return nil
+}
+
 // Request is a request to X for a row, as it is written before it is sent.
 type Request struct {
 	ID        int64 // set by StartRequests
