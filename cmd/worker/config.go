@@ -1,7 +1,7 @@
 package main
 
 import (
-	"net/url"
+	"cmp"
 
 	"tweetqueue/cmd/internal/setup"
 	"tweetqueue/store"
@@ -18,24 +18,26 @@ type config struct {
 }
 
 func readConfig(env *setup.Env, createKey bool) config {
-	c := config{
+	return config{
 		Settings:    setup.Read(env, createKey),
 		APIKey:      env.Secret("X_API_KEY"),
 		APISecret:   env.Secret("X_API_SECRET"),
-		XAPIBaseURL: env.String("X_API_BASE_URL"),
+		XAPIBaseURL: cmp.Or(env.String("X_API_BASE_URL"), twitter.DefaultBaseURL),
 	}
-	if c.XAPIBaseURL == "" {
-		c.XAPIBaseURL = twitter.DefaultBaseURL
-	}
-	return c
 }
 
-// validate checks what holds between settings.
+// validate checks what holds between settings, and what only running needs.
 func (c config) validate(env *setup.Env) {
 	if (c.APIKey == "") != (c.APISecret == "") {
 		env.Errorf("X_API_KEY and X_API_SECRET belong together: set both or neither")
 	}
-	if u, err := url.Parse(c.XAPIBaseURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-		env.Errorf("X_API_BASE_URL is %q: use an address such as %s", c.XAPIBaseURL, twitter.DefaultBaseURL)
+	if c.DatabaseURL != "" && c.Key == "" && c.KeyFile == "" {
+		env.Errorf("%w", setup.ErrNoKey)
+	}
+	// The client's own check, with credentials that are not looked at: an address that it refuses
+	// would otherwise be found out by the first tweet.
+	anybody := twitter.OAuth1{APIKey: "-", APISecret: "-", AccessToken: "-", AccessTokenSecret: "-"}
+	if _, err := twitter.NewClient(twitter.Config{BaseURL: c.XAPIBaseURL}, anybody); err != nil {
+		env.Errorf("X_API_BASE_URL: %w", err)
 	}
 }

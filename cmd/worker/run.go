@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -48,15 +49,20 @@ type environment struct {
 	lookup setup.LookupEnv
 	stdout io.Writer
 	stderr io.Writer
+	toX    *http.Client // carries the requests to X; tests give one that reaches only this machine
 }
 
 // run is the whole program but for the process around it.
 func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdout, stderr io.Writer) error {
-	env := &environment{lookup: lookup, stdout: stdout, stderr: stderr}
+	env := &environment{lookup: lookup, stdout: stdout, stderr: stderr, toX: twitter.NewHTTPClient()}
+	return env.run(ctx, args)
+}
+
+func (env *environment) run(ctx context.Context, args []string) error {
 	exited := -1
 	parser, err := kong.New(&cli{},
 		kong.Name("worker"), kong.Description(description), kong.UsageOnError(),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
+		kong.Writers(env.stdout, env.stderr), kong.Exit(func(code int) { exited = code }),
 		kong.Vars{"version": version()}, kong.ShortUsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(env))
 	if err != nil {
@@ -86,7 +92,11 @@ type runCmd struct {
 	PollInterval time.Duration `help:"How often to look for due rows, beside the instant the next one is known to be due." default:"500ms"`
 	Workers      int           `help:"How many tweets are sent at once; a quarter as many deletions." default:"40"`
 	XAPIBaseURL  string        `name:"x-api-base-url" help:"Where X is, instead of X_API_BASE_URL."`
+	XTimeout     time.Duration `help:"How long X may take to answer. A tweet without an answer by then is unconfirmed." default:"30s"`
 }
+
+// stopMargin is how much longer than a request a stopping worker waits: to settle it.
+const stopMargin = 15 * time.Second
 
 func (c *runCmd) validate(env *setup.Env) {
 	if c.Workers < 1 || c.Workers > 1000 {
@@ -94,6 +104,9 @@ func (c *runCmd) validate(env *setup.Env) {
 	}
 	if c.PollInterval < 10*time.Millisecond || c.PollInterval > time.Minute {
 		env.Errorf("--poll-interval is %s: use 10ms to 1m", c.PollInterval)
+	}
+	if c.XTimeout < 100*time.Millisecond || c.XTimeout > 2*time.Minute {
+		env.Errorf("--x-timeout is %s: use 100ms to 2m", c.XTimeout)
 	}
 }
 
@@ -115,7 +128,8 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	defer func() { closeDatabase(log, db) }()
+	defer closeDatabase(log, db)
+	defer env.toX.CloseIdleConnections()
 	if c.Migrate {
 		report := func(line string) { log.Info().Str("migration", line).Msg("migrated") }
 		if err := migrations.Up(ctx, migrations.Config{Report: report}, string(db.URL)); err != nil {
@@ -127,7 +141,8 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	}
 	log.Info().Str("database", db.Name).Str("x", config.XAPIBaseURL).Str("version", version()).Msg("starting")
 	return work(ctx, db, config, log, jobs.Config{
-		Observe: logEvents(log), PollInterval: c.PollInterval, Workers: c.Workers,
+		Observe: logEvents(log), PollInterval: c.PollInterval, StopTimeout: c.XTimeout + stopMargin,
+		Workers: c.Workers, X: twitter.Config{HTTPClient: env.toX, Timeout: c.XTimeout},
 	})
 }
 
@@ -152,12 +167,15 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 	}
 	jobsConfig.Keyring, jobsConfig.Pool, jobsConfig.Name = ring, db.Pool, processName()
 	jobsConfig.Logger = riverLogger(log)
-	jobsConfig.X = twitter.Config{BaseURL: config.XAPIBaseURL, HTTPClient: twitter.NewHTTPClient()}
+	jobsConfig.X.BaseURL = config.XAPIBaseURL
 	worker, err := jobs.New(jobsConfig)
 	if err != nil {
 		return err
 	}
 
+	defer context.AfterFunc(ctx, func() {
+		log.Info().Msg("stopping: what is being sent is finished; a second signal kills")
+	})()
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if db.Private != nil {

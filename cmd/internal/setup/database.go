@@ -24,21 +24,30 @@ const maxConns = 20
 
 // Settings say which database and which key. [Describe] lists them.
 type Settings struct {
-	DatabaseURL store.Secret `setting:"DATABASE_URL"   help:"The Postgres database, as postgres://user:password@host/name. Without it a private one on this machine is used."`
+	DatabaseURL store.Secret `setting:"DATABASE_URL" help:"The Postgres database, as postgres://user:password@host/name. Without it a private one on this machine is used."`
 	Key         store.Secret `setting:"TWEETQUEUE_KEY" help:"The key that credentials are encrypted with: 32 bytes in base64; more, after commas, are old keys. Without it the private database uses the key beside it."`
+	StateDir    string       `setting:"TWEETQUEUE_STATE_DIR" default:"/var/lib/tweetqueue for root, else ~/.local/state/tweetqueue" help:"Where the private database and its key are kept: an absolute path. If it is set, no other private database is looked for."`
 	// KeyFile is TWEETQUEUE_KEY_FILE, kept for those who may create it.
 	KeyFile string
 }
 
 // ReadDatabase reads the settings that say which database, for a command that needs no key.
 func ReadDatabase(env *Env) Settings {
-	s := Settings{DatabaseURL: env.Secret("DATABASE_URL")}
+	s := Settings{DatabaseURL: env.Secret("DATABASE_URL"), StateDir: readStateDir(env)}
 	if s.DatabaseURL != "" {
 		if _, err := pgxpool.ParseConfig(string(s.DatabaseURL)); err != nil {
 			env.Errorf("DATABASE_URL: %w", err)
 		}
 	}
 	return s
+}
+
+func readStateDir(env *Env) string {
+	dir := env.String("TWEETQUEUE_STATE_DIR")
+	if dir != "" && !filepath.IsAbs(dir) {
+		env.Errorf("TWEETQUEUE_STATE_DIR is %q: use an absolute path", dir)
+	}
+	return dir
 }
 
 // Read reads the settings. createKey says that a missing key file is no error, because it is made.
@@ -72,13 +81,13 @@ type Database struct {
 	keyPath    string // beside the private database
 }
 
-// Locate finds the database that the settings name, or else a private one: a running one of the
-// system's, a running one of one's own, or one's own, which is started.
+// Locate finds the database that the settings name, or else a private one: that of StateDir, or a
+// running one of the system's, a running one of one's own, or one's own. It is started if need be.
 func Locate(ctx context.Context, lookup LookupEnv, s Settings) (*Database, error) {
 	if s.DatabaseURL != "" {
 		return &Database{URL: s.DatabaseURL, Name: "the database of DATABASE_URL", keySetting: s.Key}, nil
 	}
-	dir, _, err := privateDir(ctx, lookup)
+	dir, _, err := privateDir(ctx, lookup, s.StateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +139,12 @@ func (db *Database) Connect(ctx context.Context, app string) error {
 
 // Running adopts a private database that runs already; it starts none.
 func Running(ctx context.Context, lookup LookupEnv) (*Database, error) {
-	dir, running, err := privateDir(ctx, lookup)
+	env := NewEnv(lookup)
+	stateDir := readStateDir(env)
+	if err := env.Err(); err != nil {
+		return nil, err
+	}
+	dir, running, err := privateDir(ctx, lookup, stateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +166,15 @@ func private(ctx context.Context, dir string, s Settings) (*Database, error) {
 }
 
 // privateDir returns the directory of the private database to use, and whether its server runs.
-func privateDir(ctx context.Context, lookup LookupEnv) (string, bool, error) {
+func privateDir(ctx context.Context, lookup LookupEnv, stateDir string) (string, bool, error) {
+	if stateDir != "" {
+		dir := filepath.Join(stateDir, "postgres")
+		_, running, err := pglocal.Find(ctx, dir)
+		if err != nil {
+			return "", false, fmt.Errorf("%w: %w", ErrNoDatabase, err)
+		}
+		return dir, running, nil
+	}
 	system, err := pglocal.DefaultDir(lookup, 0)
 	if err != nil {
 		return "", false, fmt.Errorf("%w: %w", ErrNoDatabase, err)
@@ -171,14 +193,17 @@ func privateDir(ctx context.Context, lookup LookupEnv) (string, bool, error) {
 	return dir, running, nil
 }
 
+// ErrNoKey is the ErrUsage of a database of the user's without TWEETQUEUE_KEY.
+var ErrNoKey = Usage("TWEETQUEUE_KEY is not set: credentials are encrypted with it. Make one, once, with 'openssl rand -base64 32', and keep it")
+
 // Keyring opens the keyring: the setting's, or the key beside the private database, which is made
-// on first use. A database of the user's without TWEETQUEUE_KEY is an ErrUsage.
+// on first use. A database of the user's without TWEETQUEUE_KEY is an [ErrNoKey].
 func (db *Database) Keyring() (*store.Keyring, error) {
 	if db.keySetting != "" {
 		return store.ParseKeyring(db.keySetting)
 	}
 	if db.keyPath == "" {
-		return nil, Usage("TWEETQUEUE_KEY is not set: credentials are encrypted with it. Make one, once, with 'openssl rand -base64 32', and keep it")
+		return nil, ErrNoKey
 	}
 	if err := CreateKey(db.keyPath); err != nil {
 		return nil, err
