@@ -50,7 +50,8 @@ CREATE TABLE tweetqueue.apps (
     CONSTRAINT apps_name_key UNIQUE (name),
     CONSTRAINT apps_name_check CHECK (char_length(name) BETWEEN 1 AND 100),
     CONSTRAINT apps_state_check CHECK (state IN ('active', 'paused')),
-    CONSTRAINT apps_state_reason_check CHECK (state = 'active' OR state_reason IS NOT NULL)
+    CONSTRAINT apps_state_reason_check CHECK (state = 'active' OR state_reason IS NOT NULL),
+    CONSTRAINT apps_state_until_check CHECK (isfinite(state_until))
 );
 
 -- Limits as data: a preset is a set of windows, each over one or more actions.
@@ -93,6 +94,7 @@ CREATE TABLE tweetqueue.accounts (
     CONSTRAINT accounts_state_check
         CHECK (state IN ('active', 'paused', 'needs_login', 'suspended')),
     CONSTRAINT accounts_state_reason_check CHECK (state = 'active' OR state_reason IS NOT NULL),
+    CONSTRAINT accounts_state_until_check CHECK (isfinite(state_until)),
     CONSTRAINT accounts_text_limit_check CHECK (text_limit BETWEEN 280 AND 25000)
 );
 CREATE INDEX accounts_app_id_idx ON tweetqueue.accounts (app_id);

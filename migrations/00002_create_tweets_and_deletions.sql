@@ -10,15 +10,15 @@ INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) V
 -- One sequence for both tables, so that an id alone names a row.
 CREATE SEQUENCE tweetqueue.row_ids AS bigint;
 
--- True for null and for X's ids, which are text: up to 19 digits.
+-- X's ids are text: up to 19 digits. Strict, so that a null costs nothing: most of them are.
 CREATE FUNCTION tweetqueue.is_x_id(id text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN id IS NULL OR id ~ '^[0-9]{1,19}$';
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN id ~ '^[0-9]{1,19}$';
 
 CREATE FUNCTION tweetqueue.are_x_ids(ids text[]) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ids IS NULL OR (cardinality(ids) > 0 AND array_position(ids, NULL) IS NULL
-    AND array_to_string(ids, ',') ~ '^[0-9]{1,19}(,[0-9]{1,19})*$');
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN cardinality(ids) BETWEEN 1 AND 100 AND array_position(ids, NULL) IS NULL
+    AND array_to_string(ids, ',') ~ '^[0-9]{1,19}(,[0-9]{1,19})*$';
 
 -- A poll has 2 to 4 options of 1 to 25 characters (x-api: POST /2/tweets).
 CREATE FUNCTION tweetqueue.are_poll_options(options text[]) RETURNS boolean
@@ -74,9 +74,14 @@ CREATE TABLE tweetqueue.tweets (
     CONSTRAINT tweets_idempotency_key_key UNIQUE (account, idempotency_key),
     CONSTRAINT tweets_tweet_id_key UNIQUE (account, tweet_id),
 
+    -- The collation ignores invisible characters: without a bound there could be any number of them.
+    CONSTRAINT tweets_account_check CHECK (octet_length(account) <= 20),
     CONSTRAINT tweets_text_size_check CHECK (octet_length(text) <= 100000),
     CONSTRAINT tweets_text_or_media_check
         CHECK (btrim(text) <> '' OR media_ids IS NOT NULL OR extra IS NOT NULL),
+    -- Finite, and within what programs can read: Go knows no infinity, JSON no year of five digits.
+    CONSTRAINT tweets_post_at_check
+        CHECK (post_at >= '1970-01-01 00:00+00' AND post_at < '10000-01-01 00:00+00'),
     CONSTRAINT tweets_in_reply_to_tweet_id_check CHECK (tweetqueue.is_x_id(in_reply_to_tweet_id)),
     CONSTRAINT tweets_exclude_reply_user_ids_check
         CHECK (tweetqueue.are_x_ids(exclude_reply_user_ids)
@@ -102,8 +107,10 @@ CREATE TABLE tweetqueue.tweets (
         CHECK (jsonb_typeof(extra) = 'object' AND octet_length(extra::text) <= 100000),
     CONSTRAINT tweets_previous_id_check
         CHECK (previous_id <> id AND (previous_id IS NULL OR in_reply_to_tweet_id IS NULL)),
-    CONSTRAINT tweets_post_before_check CHECK (post_before > post_at),
-    CONSTRAINT tweets_delete_after_check CHECK (delete_after > interval '0'),
+    CONSTRAINT tweets_post_before_check
+        CHECK (post_before > post_at AND post_before < '10000-01-01 00:00+00'),
+    CONSTRAINT tweets_delete_after_check
+        CHECK (delete_after > interval '0' AND delete_after <= interval '100 years'),
     CONSTRAINT tweets_priority_check CHECK (priority BETWEEN 1 AND 4),
     CONSTRAINT tweets_if_unconfirmed_check CHECK (if_unconfirmed IN ('resend', 'hold')),
     CONSTRAINT tweets_idempotency_key_check CHECK (char_length(idempotency_key) BETWEEN 1 AND 200),
@@ -151,6 +158,9 @@ CREATE TABLE tweetqueue.deletions (
 
     CONSTRAINT deletions_account_fkey FOREIGN KEY (account)
         REFERENCES tweetqueue.accounts (username) ON UPDATE CASCADE,
+    CONSTRAINT deletions_account_check CHECK (octet_length(account) <= 20),
+    CONSTRAINT deletions_delete_at_check
+        CHECK (delete_at >= '1970-01-01 00:00+00' AND delete_at < '10000-01-01 00:00+00'),
     CONSTRAINT deletions_tweet_id_check CHECK (tweetqueue.is_x_id(tweet_id)),
     CONSTRAINT deletions_priority_check CHECK (priority BETWEEN 1 AND 4),
     CONSTRAINT deletions_metadata_check CHECK (octet_length(metadata::text) <= 100000),
@@ -201,12 +211,12 @@ CREATE INDEX tweetqueue_parked_row_idx
 -- What waits, for what, and until when.
 CREATE VIEW tweetqueue.waiting AS
 SELECT 'tweet' AS kind, id, account, post_at AS due_at, priority, status, waiting_for,
-    coalesce(next_attempt_at, post_at) AS next_attempt_at, error
+    CASE WHEN status = 'scheduled' THEN wake_at END AS next_attempt_at, error
 FROM tweetqueue.tweets
 WHERE status IN ('scheduled', 'sending', 'unconfirmed')
 UNION ALL
 SELECT 'deletion', id, account, delete_at, priority, status, waiting_for,
-    coalesce(next_attempt_at, delete_at), error
+    CASE WHEN status = 'scheduled' THEN wake_at END, error
 FROM tweetqueue.deletions
 WHERE status IN ('scheduled', 'sending', 'unconfirmed');
 

@@ -14,7 +14,8 @@ INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) V
 CREATE FUNCTION tweetqueue.parked_state(wake_at timestamptz, clock timestamptz)
 RETURNS tweetqueue.river_job_state
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (CASE WHEN wake_at <= clock THEN 'available' ELSE 'pending' END)::tweetqueue.river_job_state;
+RETURN CASE WHEN wake_at <= clock THEN 'available'::tweetqueue.river_job_state
+    ELSE 'pending'::tweetqueue.river_job_state END;
 
 -- Gives every scheduled row one wake-up at its wake_at, and no other row any: a parked job is moved;
 -- where there is none, because it was promoted or the row was not scheduled, a new one is inserted.
@@ -29,7 +30,8 @@ DECLARE
     job_kind CONSTANT text := TG_ARGV[0];
     job_queue CONSTANT text := TG_ARGV[1];
     clock CONSTANT timestamptz := tweetqueue.clock();
-    due boolean;
+    due boolean := false;
+    changed record;
 BEGIN
     IF TG_OP = 'INSERT' THEN
         WITH parked AS (
@@ -41,39 +43,39 @@ BEGIN
             RETURNING state)
         SELECT bool_or(state = 'available') FROM parked INTO due;
     ELSIF TG_OP = 'DELETE' THEN
-        DELETE FROM tweetqueue.river_job j USING old_rows o
-        WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = o.id;
+        DELETE FROM tweetqueue.river_job j
+        WHERE j.state = 'pending'
+            AND (j.args ->> 'row_id')::bigint = ANY (ARRAY(SELECT id FROM old_rows));
     ELSE
         IF EXISTS (SELECT FROM new_rows WHERE status = 'cancelled') THEN
-            DELETE FROM tweetqueue.river_job j USING new_rows n
-            WHERE n.status = 'cancelled' AND j.state = 'pending'
-                AND (j.args ->> 'row_id')::bigint = n.id;
+            DELETE FROM tweetqueue.river_job j
+            WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint
+                = ANY (ARRAY(SELECT id FROM new_rows WHERE status = 'cancelled'));
         END IF;
         -- Most statements are a worker's, which claim and settle: they end here.
         IF NOT EXISTS (SELECT FROM new_rows WHERE status = 'scheduled') THEN
             RETURN NULL;
         END IF;
-        WITH changed AS (
-            SELECT n.id, n.wake_at, n.priority FROM new_rows n JOIN old_rows o USING (id)
-            WHERE n.status = 'scheduled' AND (n.status, n.wake_at, n.priority)
-                IS DISTINCT FROM (o.status, o.wake_at, o.priority)
-        ), moved AS (
+        -- A session plans a join of transition tables once, for as many rows as its first statement
+        -- had, and a bulk edit after it would be quadratic. EXCEPT is not, nor is a look-up per row.
+        FOR changed IN
+            SELECT id, wake_at, priority FROM new_rows WHERE status = 'scheduled'
+            EXCEPT
+            SELECT id, wake_at, priority FROM old_rows WHERE status = 'scheduled'
+        LOOP
             UPDATE tweetqueue.river_job j
-            SET scheduled_at = c.wake_at, priority = c.priority,
-                state = tweetqueue.parked_state(c.wake_at, clock)
-            FROM changed c
-            WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = c.id
-            RETURNING c.id, j.state
-        ), parked AS (
-            INSERT INTO tweetqueue.river_job
-                (args, kind, max_attempts, priority, queue, scheduled_at, state)
-            SELECT jsonb_build_object('row_id', c.id), job_kind, 32767, c.priority, job_queue,
-                c.wake_at, tweetqueue.parked_state(c.wake_at, clock)
-            FROM changed c
-            WHERE NOT EXISTS (SELECT FROM moved m WHERE m.id = c.id)
-            RETURNING state
-        ), written AS (SELECT state FROM moved UNION ALL SELECT state FROM parked)
-        SELECT bool_or(state = 'available') FROM written INTO due;
+            SET scheduled_at = changed.wake_at, priority = changed.priority,
+                state = tweetqueue.parked_state(changed.wake_at, clock)
+            WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = changed.id;
+            IF NOT FOUND THEN
+                INSERT INTO tweetqueue.river_job
+                    (args, kind, max_attempts, priority, queue, scheduled_at, state)
+                VALUES (jsonb_build_object('row_id', changed.id), job_kind, 32767,
+                    changed.priority, job_queue, changed.wake_at,
+                    tweetqueue.parked_state(changed.wake_at, clock));
+            END IF;
+            due := due OR changed.wake_at <= clock;
+        END LOOP;
     END IF;
     IF due THEN
         -- As river.Client.Insert does: without it the job waits for a poll.
@@ -129,10 +131,14 @@ BEGIN
         FROM new_rows n WHERE n.status <> 'scheduled';
         RETURN NULL;
     END IF;
-    PERFORM tweetqueue.refuse_status(TG_TABLE_NAME, n.id, o.status, n.status)
-    FROM new_rows n JOIN old_rows o USING (id)
-    WHERE n.status <> o.status AND NOT (tweetqueue.may_follow(o.status, n.status)
-        AND (tweetqueue.may_follow_by_hand(o.status, n.status)
+    -- Grouped, not joined: see park.
+    PERFORM tweetqueue.refuse_status(TG_TABLE_NAME, c.id, c.old_status, c.new_status)
+    FROM (SELECT id, min(old_status) AS old_status, min(new_status) AS new_status
+        FROM (SELECT id, status AS old_status, NULL AS new_status FROM old_rows
+            UNION ALL SELECT id, NULL, status FROM new_rows) AS both_rows
+        GROUP BY id) AS c
+    WHERE c.old_status <> c.new_status AND NOT (tweetqueue.may_follow(c.old_status, c.new_status)
+        AND (tweetqueue.may_follow_by_hand(c.old_status, c.new_status)
             OR has_column_privilege(TG_RELID, TG_ARGV[0], 'UPDATE')));
     RETURN NULL;
 END
@@ -172,18 +178,19 @@ RETURN CASE
                 + count(*) - 1
             FROM string_to_table(normalize(text, NFC), ' ') AS word,
                 LATERAL (SELECT coalesce(sum(CASE
-                        WHEN c < U&'\00A9' COLLATE "C" AND c NOT BETWEEN '0' AND '9'
-                            AND c NOT IN ('#', '*') THEN 1
-                        WHEN c BETWEEN U&'\00C0' AND U&'\10FF' COLLATE "C" THEN 1
-                        WHEN c BETWEEN U&'\1100' AND U&'\1FFF' COLLATE "C" THEN 2
-                        WHEN c BETWEEN U&'\3400' AND U&'\9FFF' COLLATE "C" THEN 2
-                        WHEN c BETWEEN U&'\3041' AND U&'\3096' COLLATE "C" THEN 2
-                        WHEN c BETWEEN U&'\30A1' AND U&'\30FF' COLLATE "C" THEN 2
-                        WHEN c BETWEEN U&'\AC00' AND U&'\D7A3' COLLATE "C" THEN 2
-                        WHEN c BETWEEN U&'\FF01' AND U&'\FF60' COLLATE "C" THEN 2
-                        WHEN c BETWEEN U&'\+020000' AND U&'\+03FFFF' COLLATE "C" THEN 2
+                        WHEN code IN (35, 42, 169, 174) OR code BETWEEN 48 AND 57 THEN 0 -- # * © ® 0-9
+                        WHEN code < 4352 THEN 1
+                        WHEN code BETWEEN x'1100'::integer AND x'1FFF'::integer
+                            OR code BETWEEN x'3041'::integer AND x'3096'::integer -- hiragana
+                            OR code BETWEEN x'30A1'::integer AND x'30FF'::integer -- katakana
+                            OR code BETWEEN x'3400'::integer AND x'9FFF'::integer -- ideographs
+                            OR code BETWEEN x'AC00'::integer AND x'D7A3'::integer -- Hangul
+                            OR code BETWEEN x'FF01'::integer AND x'FF60'::integer -- full width
+                            OR code BETWEEN x'20000'::integer AND x'3FFFF'::integer THEN 2
                         ELSE 0 END), 0) AS weight
-                    FROM string_to_table(word, NULL) AS c) AS weighed)
+                    -- ascii() is the code point, whatever its name says. Comparing characters would
+                    -- ask the database's collation.
+                    FROM string_to_table(word, NULL) AS c, LATERAL ascii(c) AS code) AS weighed)
     END::integer;
 
 -- Refuses what a tweet's own columns cannot tell: what depends on the time, on its account or on
@@ -373,7 +380,7 @@ CREATE TRIGGER a_refuse_edit BEFORE UPDATE OF tweet_id, delete_at, priority, met
     ON tweetqueue.deletions
     FOR EACH ROW WHEN (OLD.status <> 'scheduled' AND NEW.status <> 'scheduled')
     EXECUTE FUNCTION tweetqueue.refuse_edit();
-CREATE TRIGGER a_check_edit AFTER UPDATE OF account, text, post_at, post_before, previous_id
+CREATE TRIGGER a_check_edit AFTER UPDATE OF text, post_at, post_before, previous_id
     ON tweetqueue.tweets
     FOR EACH ROW WHEN (NEW.status = 'scheduled')
     EXECUTE FUNCTION tweetqueue.check_edited_tweet();

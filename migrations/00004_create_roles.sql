@@ -28,11 +28,14 @@ BEGIN
         tweetqueue.check_tweet(tweetqueue.tweets)
         TO tweetqueue_writer, tweetqueue_worker;
     GRANT EXECUTE ON FUNCTION tweetqueue.clock() TO tweetqueue_reader;
+    GRANT EXECUTE ON FUNCTION tweetqueue.worker_alive(timestamptz, timestamptz)
+        TO tweetqueue_reader, tweetqueue_writer;
     GRANT EXECUTE ON FUNCTION tweetqueue.remove_tweets(bigint[]),
         tweetqueue.remove_deletions(bigint[]) TO tweetqueue_writer;
 
     GRANT SELECT ON tweetqueue.tweets, tweetqueue.deletions, tweetqueue.waiting,
-        tweetqueue.limits, tweetqueue.quotas, tweetqueue.workers
+        tweetqueue.limits, tweetqueue.quotas, tweetqueue.workers, tweetqueue.installation,
+        tweetqueue.schema_versions, tweetqueue.river_migration
         TO tweetqueue_reader, tweetqueue_writer;
     GRANT SELECT (id, username, x_user_id, app_id, auth, state, state_reason, state_until,
         time_zone, limits_preset, text_limit, created_at) ON tweetqueue.accounts
