@@ -173,7 +173,7 @@ UPDATE tweetqueue.accounts
 SET state = $2, state_reason = $3,
     state_until = CASE WHEN $4 > interval '0' THEN tweetqueue.clock() + $4 END
 WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $4 = interval '0')`
-	if _, err := db.Exec(ctx, query, id, state, reason, wait); err != nil {
+	if _, err := db.Exec(ctx, query, id, state, validText(reason), wait); err != nil {
 		return fmt.Errorf("hold account %d: %w", id, err)
 	}
 	return nil
@@ -198,7 +198,7 @@ UPDATE tweetqueue.apps
 SET state = 'paused', state_reason = $2,
     state_until = CASE WHEN $3 > interval '0' THEN tweetqueue.clock() + $3 END
 WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $3 = interval '0')`
-	if _, err := db.Exec(ctx, query, id, reason, wait); err != nil {
+	if _, err := db.Exec(ctx, query, id, validText(reason), wait); err != nil {
 		return fmt.Errorf("hold app %d: %w", id, err)
 	}
 	return nil

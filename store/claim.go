@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -196,23 +197,33 @@ type Wait struct {
 	Reason string // for a person; may be empty
 }
 
+// recheckDelay is how soon a row is looked at again of whose wait it is not certain that its end
+// would wake it.
+const recheckDelay = 250 * time.Millisecond
+
 // WaitRows makes scheduled rows wait, at most until their deadline; their jobs are parked until then
-// by the same statement.
-// [ErrLostRace] if one of them is not scheduled any more.
+// by the same statement. Where what a row waits for has ended since the row was locked, it waits
+// for a moment only. [ErrLostRace] if one of them is not scheduled any more.
 func WaitRows(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) error {
 	const query = `-- name: RowsWait :exec
 UPDATE {table} t
-SET waiting_for = i.waiting_for, next_attempt_at = least(i.until, {deadline}),
-    error = nullif(i.reason, '')
-FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[])
-    AS i (row_id, waiting_for, until, reason)
+SET waiting_for = i.waiting_for, error = nullif(i.reason, ''), next_attempt_at = least({deadline},
+    CASE WHEN i.recheck THEN least(i.until, tweetqueue.clock() + $6) ELSE i.until END)
+FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[])
+    AS i (row_id, waiting_for, until, reason, recheck)
 WHERE t.id = i.row_id AND t.status = 'scheduled'`
+	certain, err := waitsConfirm(ctx, tx, kind, waits)
+	if err != nil {
+		return err
+	}
 	n := len(waits)
 	rowIDs, fors, untils, reasons := make([]int64, n), make([]string, n), make([]time.Time, n), make([]string, n)
+	rechecks := make([]bool, n)
 	for i, w := range waits {
-		rowIDs[i], fors[i], untils[i], reasons[i] = w.RowID, string(w.For), w.Until, w.Reason
+		rowIDs[i], fors[i], untils[i], reasons[i] = w.RowID, string(w.For), w.Until, validText(w.Reason)
+		rechecks[i] = !certain(w)
 	}
-	tag, err := tx.Exec(ctx, kind.sql(query), rowIDs, fors, untils, reasons)
+	tag, err := tx.Exec(ctx, kind.sql(query), rowIDs, fors, untils, reasons, rechecks, recheckDelay)
 	if err != nil {
 		return fmt.Errorf("make %s wait: %w", kind.table(), err)
 	}
@@ -220,6 +231,54 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 		return fmt.Errorf("make %s wait: %w", kind.table(), ErrLostRace)
 	}
 	return nil
+}
+
+// waitsConfirm tells of which waits it is certain that their end will wake the row: what the row
+// waits for is not over, and who ends it finds the row waiting. A row that [RowsLock] returned may
+// stand beside an account, an app or a previous row as it was before the lock was had.
+func waitsConfirm(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) (func(Wait) bool, error) {
+	// The end of a hold waits for these locks, and then sees the rows. If it came first, they are
+	// not to be had; they are not waited for, because wake_held waits for rows.
+	const accounts = `-- name: AccountHoldsConfirm :many
+SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
+WHERE t.id = ANY ($1) AND a.state <> 'active'
+ORDER BY a.id FOR SHARE OF a SKIP LOCKED`
+	const apps = `-- name: AppHoldsConfirm :many
+SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
+JOIN tweetqueue.apps p ON p.id = a.app_id
+WHERE t.id = ANY ($1) AND p.state <> 'active'
+ORDER BY p.id FOR SHARE OF p SKIP LOCKED`
+	// Who posts the previous row locks this one before it commits: see RowsLockAll.
+	const threads = `-- name: ThreadsConfirm :many
+SELECT t.id FROM {table} t JOIN tweetqueue.tweets b ON b.id = t.previous_id
+WHERE t.id = ANY ($1) AND b.status <> 'posted'`
+	confirmed := map[WaitingFor][]int64{}
+	for what, query := range map[WaitingFor]string{ForAccount: accounts, ForApp: apps, ForThread: threads} {
+		var rowIDs []int64
+		for _, w := range waits {
+			if w.For == what {
+				rowIDs = append(rowIDs, w.RowID)
+			}
+		}
+		if len(rowIDs) == 0 {
+			continue
+		}
+		rows, err := tx.Query(ctx, kind.sql(query), rowIDs)
+		if err != nil {
+			return nil, fmt.Errorf("confirm waits of %s: %w", kind.table(), err)
+		}
+		if confirmed[what], err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+			return nil, fmt.Errorf("confirm waits of %s: %w", kind.table(), err)
+		}
+	}
+	return func(w Wait) bool {
+		switch w.For {
+		case ForAccount, ForApp, ForThread:
+			return slices.Contains(confirmed[w.For], w.RowID)
+		case ForTime, ForQuota, ForRetry:
+		}
+		return true
+	}, nil
 }
 
 // Closing is the end of a row that is not sent at all.
@@ -240,7 +299,7 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 	n := len(closings)
 	rowIDs, statuses, reasons := make([]int64, n), make([]string, n), make([]string, n)
 	for i, c := range closings {
-		rowIDs[i], statuses[i], reasons[i] = c.RowID, string(c.Status), c.Reason
+		rowIDs[i], statuses[i], reasons[i] = c.RowID, string(c.Status), validText(c.Reason)
 	}
 	tag, err := tx.Exec(ctx, kind.sql(query), rowIDs, statuses, reasons)
 	if err != nil {
@@ -249,21 +308,25 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 	if tag.RowsAffected() != int64(n) {
 		return fmt.Errorf("close %s: %w", kind.table(), ErrLostRace)
 	}
-	return wakeThread(ctx, tx, kind, rowIDs)
+	// A row after them that is just being claimed is passed over: its claim may be waiting for the
+	// windows that this one has locked. All it misses is a newer reason to wait.
+	return wakeThread(ctx, tx, kind, rowIDs, "SKIP LOCKED")
 }
 
-// wakeThread wakes the rows after these in their threads. It waits for a claim that is just
-// deciding on one of them: that claim may not have seen what became of the row before it.
-func wakeThread(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) error {
+// wakeThread wakes the rows after these in their threads. Without "SKIP LOCKED" it waits for a claim that
+// is just deciding on one of them, which then is found waiting.
+func wakeThread(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64, locked string) error {
 	const query = `-- name: ThreadWake :exec
 UPDATE tweetqueue.tweets
 SET next_attempt_at = CASE WHEN waiting_for = 'thread' THEN NULL ELSE next_attempt_at END,
+    error = CASE WHEN waiting_for = 'thread' THEN NULL ELSE error END,
     waiting_for = CASE WHEN waiting_for = 'thread' THEN 'time' ELSE waiting_for END
-WHERE previous_id = ANY ($1) AND status = 'scheduled'`
+WHERE id IN (SELECT id FROM tweetqueue.tweets WHERE previous_id = ANY ($1) AND status = 'scheduled'
+    ORDER BY id FOR UPDATE `
 	if kind != PostTweet {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, query, rowIDs); err != nil {
+	if _, err := tx.Exec(ctx, query+locked+")", rowIDs); err != nil {
 		return fmt.Errorf("wake the thread: %w", err)
 	}
 	return nil

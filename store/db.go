@@ -144,7 +144,7 @@ func refusal(err error) error {
 		refused.words = pgErr.ConstraintName + ": " + pgErr.Detail
 	case "23514": // check_violation; its detail holds the whole row, the text included
 		refused.words = pgErr.Message + " (" + pgErr.ConstraintName + ")"
-	case "22001", "22007", "22008", "22P02": // a value that is not of the column's type
+	case "22001", "22007", "22008", "22021", "22P02", "22P05": // a value that is not of the column's type
 		refused.words = pgErr.Message
 	default:
 		return err
@@ -152,7 +152,8 @@ func refusal(err error) error {
 	return refused
 }
 
-// validText makes X's raw bytes storable as text: Postgres refuses NUL and invalid UTF-8.
-func validText(raw []byte) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
+// validText makes what X said storable as text: Postgres refuses NUL and invalid UTF-8, and a
+// settlement must not be refused.
+func validText(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

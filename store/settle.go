@@ -62,7 +62,7 @@ type Settled struct {
 }
 
 // Settle records the answers on their requests and brings their rows to what follows, in the order
-// of the package's locks. The answer to a row's latest request is accepted whoever owns the row by
+// of the package's locks; the rows after posted ones in their threads wake. The answer to a row's latest request is accepted whoever owns the row by
 // then; one to an older request is recorded only.
 func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settled, error) {
 	rowIDs := make([]int64, len(settlements))
@@ -97,17 +97,28 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 		}
 	}
 	if len(final) > 0 {
-		if err := wakeThread(ctx, tx, kind, final); err != nil {
+		if err := wakeThread(ctx, tx, kind, final, ""); err != nil {
 			return nil, err
 		}
 	}
 	return withUnapplied(ctx, tx, kind, settlements, settled)
 }
 
+// rowsLockAll locks the rows and those after them in their threads, all of which it waits for: a claim
+// that is just deciding on one of the latter may not have seen what became of the row before it, and
+// must find that out, or be found waiting.
 func rowsLockAll(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) error {
-	const query = `-- name: RowsLockAll :exec
-SELECT FROM {table} WHERE id = ANY ($1) ORDER BY id FOR UPDATE`
-	if _, err := tx.Exec(ctx, kind.sql(query), rowIDs); err != nil {
+	const tweets = `-- name: TweetsLockAll :exec
+SELECT FROM tweetqueue.tweets
+WHERE id = ANY ($1) OR (previous_id = ANY ($1) AND status = 'scheduled')
+ORDER BY id FOR UPDATE`
+	const deletions = `-- name: DeletionsLockAll :exec
+SELECT FROM tweetqueue.deletions WHERE id = ANY ($1) ORDER BY id FOR UPDATE`
+	query := tweets
+	if kind == DeleteTweet {
+		query = deletions
+	}
+	if _, err := tx.Exec(ctx, query, rowIDs); err != nil {
 		return fmt.Errorf("lock %s: %w", kind.table(), err)
 	}
 	return nil
@@ -174,7 +185,7 @@ WHERE id = $1`
 	for _, s := range settlements {
 		var answer *string
 		if len(s.Answer) > 0 {
-			text := validText(s.Answer)
+			text := validText(string(s.Answer))
 			answer = &text
 		}
 		var limits []byte
@@ -184,7 +195,7 @@ WHERE id = $1`
 				return fmt.Errorf("encode limits: %w", err)
 			}
 		}
-		batch.Queue(query, s.RequestID, s.Outcome, s.StatusCode, s.XTransactionID, answer, limits, s.Error)
+		batch.Queue(query, s.RequestID, s.Outcome, s.StatusCode, validText(s.XTransactionID), answer, limits, validText(s.Error))
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("record answers: %w", err)
@@ -214,7 +225,7 @@ RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.
 	retries, waits := make([]int32, n), make([]time.Duration, n)
 	for i, s := range settlements {
 		rowIDs[i], requestIDs[i], statuses[i], fors[i] = s.RowID, s.RequestID, string(s.Status), string(s.WaitFor)
-		retries[i], waits[i], errs[i] = int32(s.Retries), s.Wait, s.Error
+		retries[i], waits[i], errs[i] = int32(s.Retries), s.Wait, validText(s.Error)
 		if s.TweetID != "" {
 			tweetIDs[i] = &s.TweetID
 		}
@@ -269,10 +280,18 @@ FROM {table} WHERE id = $1`
 
 // Release gives rows back that were claimed and certainly not sent, such as after a COMMIT with an
 // unknown outcome: those of the requests that are still their rows' latest become scheduled and wake
-// at once. Requests that were never committed are passed over. It returns how many were released.
+// at once. Requests that were never committed are passed over, and a claim whose outcome is still
+// open is waited for. It returns how many were released.
 func Release(ctx context.Context, tx pgx.Tx, kind Kind, requests []*Request, reason string) (int, error) {
 	const query = `-- name: RequestExists :one
 SELECT TRUE FROM tweetqueue.requests WHERE id = $1 AND row_id = $2 AND kind = $3 AND answered_at IS NULL`
+	rowIDs := make([]int64, len(requests))
+	for i, r := range requests {
+		rowIDs[i] = r.RowID
+	}
+	if err := rowsLockAll(ctx, tx, kind, rowIDs); err != nil {
+		return 0, err
+	}
 	var settlements []Settlement
 	for _, r := range requests {
 		var exists bool
@@ -292,5 +311,11 @@ SELECT TRUE FROM tweetqueue.requests WHERE id = $1 AND row_id = $2 AND kind = $3
 		return 0, nil
 	}
 	settled, err := Settle(ctx, tx, kind, settlements)
-	return len(settled), err
+	released := 0
+	for _, row := range settled {
+		if row.Applied {
+			released++
+		}
+	}
+	return released, err
 }
