@@ -19,7 +19,7 @@ import (
 	"tweetqueue/twitter/sandbox"
 )
 
-// patience of a test with what must happen; it is never waited for in full unless the test fails.
+// soon is how long a test waits for what must happen; it is never waited for in full unless the test fails.
 const soon = 30 * time.Second
 
 // world is all that a worker needs: a database with account acme, and an X.

@@ -1,0 +1,202 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+// backedOff stands for the first wait of the schedule, whatever its jitter.
+const backedOff time.Duration = -1
+
+// answered is when X answered, in the tests of what an answer means.
+func answered() time.Time { return time.Date(2026, time.November, 24, 10, 0, 0, 0, time.UTC) }
+
+// failureOf is an error of a kind as the client returns it, with all that a verdict may look at.
+func failureOf(kind twitter.Kind) *twitter.Error {
+	failure := &twitter.Error{Kind: kind, Op: "create tweet", Detail: "what X said"}
+	switch kind {
+	case twitter.KindNeverSent, twitter.KindMaybeSent:
+		failure.Err = errors.New("the wire broke")
+	case twitter.KindRateLimited:
+		failure.Answer = twitter.Answer{StatusCode: 429, Date: answered(), Limits: twitter.Limits{
+			Endpoint: &twitter.Window{Limit: 200, Remaining: 0, Reset: answered().Add(7 * time.Minute)},
+		}}
+	case twitter.KindSpendCapReached:
+		failure.Answer = twitter.Answer{StatusCode: 403, Date: answered()}
+		failure.ResetDate = "2026-12-01"
+	default:
+		failure.Answer = twitter.Answer{StatusCode: 400, Date: answered()}
+	}
+	return failure
+}
+
+// verdicts is the table of design 6 and x-api.md 6.5, by kind of failure and of row, without words.
+func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
+	both := func(v Verdict) map[store.Kind]Verdict {
+		return map[store.Kind]Verdict{store.PostTweet: v, store.DeleteTweet: v}
+	}
+	fail, doubt := Verdict{Outcome: OutcomeFail}, Verdict{Outcome: OutcomeUnconfirmed}
+	retried := Verdict{Outcome: OutcomeRetry, Wait: backedOff}
+	pauseApp := func(wait time.Duration) Verdict { return Verdict{Outcome: OutcomePauseApp, Wait: wait} }
+	pause := func(state store.State, wait time.Duration) Verdict {
+		return Verdict{Outcome: OutcomePauseAccount, State: state, Wait: wait}
+	}
+	return map[twitter.Kind]map[store.Kind]Verdict{
+		twitter.KindNeverSent: both(retried),
+
+		twitter.KindMaybeSent:      both(doubt),
+		twitter.KindUnreadable:     both(doubt),
+		twitter.KindServerError:    both(doubt),
+		twitter.KindRequestTimeout: both(doubt),
+
+		twitter.KindRateLimited: both(Verdict{Outcome: OutcomeWait, Wait: 7 * time.Minute, Block: true}),
+
+		twitter.KindCreditsDepleted:  both(pauseApp(time.Hour)),
+		twitter.KindUsageCapExceeded: both(pauseApp(time.Hour)),
+		twitter.KindSpendCapReached:  both(pauseApp(6*24*time.Hour + 14*time.Hour)), // to midnight, UTC
+		twitter.KindAppSuspended:     both(pauseApp(0)),
+
+		twitter.KindUnauthorized:              both(pause(store.Paused, 15*time.Minute)),
+		twitter.KindSuspended:                 both(pause(store.Suspended, 0)),
+		twitter.KindLocked:                    both(pause(store.Paused, 0)),
+		twitter.KindUnsupportedAuthentication: both(pause(store.Paused, 0)),
+		twitter.KindAppPermissions:            both(pause(store.Paused, time.Hour)),
+		twitter.KindNotEnrolled:               both(pause(store.Paused, time.Hour)),
+
+		twitter.KindAuthenticationUnknown: both(retried),
+		// Of a tweet to delete both most likely say that it is gone already.
+		twitter.KindNotFound:  {store.PostTweet: retried, store.DeleteTweet: doubt},
+		twitter.KindNotAuthor: {store.PostTweet: fail, store.DeleteTweet: doubt},
+
+		twitter.KindDuplicate:           both(fail),
+		twitter.KindReplyNotAllowed:     both(fail),
+		twitter.KindQuoteNotAllowed:     both(fail),
+		twitter.KindReplyTargetGone:     both(fail),
+		twitter.KindTooManyCashtags:     both(fail),
+		twitter.KindNotPermitted:        both(fail),
+		twitter.KindFeatureNotPermitted: both(fail),
+		twitter.KindForbidden:           both(fail),
+		twitter.KindInvalidRequest:      both(fail),
+		twitter.KindOther:               both(fail),
+	}
+}
+
+func TestDecideIsTheAnswerTable(t *testing.T) {
+	t.Parallel()
+	table := verdicts()
+	require.Len(t, table, len(twitter.Kinds()), "the table has a kind that is none")
+	for _, kind := range twitter.Kinds() {
+		for _, row := range store.Kinds() {
+			t.Run(fmt.Sprintf("%s/%s", kind, row), func(t *testing.T) {
+				t.Parallel()
+				want, ok := table[kind][row]
+				require.True(t, ok, "an answer without a row in the table")
+				failure := failureOf(kind)
+				// Far from X's clock: what X dated is counted from X's date.
+				got := Decide(row, fmt.Errorf("send: %w", failure), 0, answered().Add(100*24*time.Hour))
+				if want.Wait == backedOff {
+					require.InDelta(t, 2*time.Second, got.Wait, float64(400*time.Millisecond))
+					got.Wait = backedOff
+				}
+				require.Contains(t, got.Error, failure.Error(), "the reason has X's words")
+				if got.Outcome == OutcomeUnconfirmed {
+					require.Contains(t, got.Error, "again by itself", "the reason says what follows")
+				}
+				got.Error = ""
+				require.Equal(t, want, got)
+			})
+		}
+	}
+}
+
+func TestDecideOnSuccess(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		require.Equal(t, Verdict{Outcome: OutcomeDone}, Decide(kind, nil, 3, answered()))
+	}
+}
+
+// What nobody knows may have been sent: it must never be sent again by itself.
+func TestDecideOnTheUnknown(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"OtherError":     errors.New("boom"),
+		"NewKind":        &twitter.Error{Kind: "a kind of tomorrow", Op: "create tweet"},
+		"NothingDeleted": errNotDeleted,
+		"NoKind":         &twitter.Error{Op: "create tweet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, kind := range store.Kinds() {
+				got := Decide(kind, err, 0, answered())
+				require.Equal(t, OutcomeUnconfirmed, got.Outcome)
+				require.Contains(t, got.Error, err.Error())
+				require.Zero(t, got.Wait)
+			}
+		})
+	}
+}
+
+func TestDecideLosesPatience(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []twitter.Kind{twitter.KindNotFound, twitter.KindAuthenticationUnknown} {
+		for retries := range patience {
+			require.Equal(t, OutcomeRetry, Decide(store.PostTweet, failureOf(kind), retries, answered()).Outcome, "after %d retries", retries)
+		}
+		for _, retries := range []int{patience, patience + 1, 1000} {
+			v := Decide(store.PostTweet, failureOf(kind), retries, answered())
+			require.Equal(t, OutcomeFail, v.Outcome, "after %d retries", retries)
+			require.Zero(t, v.Wait)
+		}
+	}
+	// What certainly never left is tried to the deadline, not for a number of times.
+	never := Decide(store.PostTweet, failureOf(twitter.KindNeverSent), 1000, answered())
+	require.Equal(t, OutcomeRetry, never.Outcome)
+}
+
+func TestDecideRetriesByTheSchedule(t *testing.T) {
+	t.Parallel()
+	for retries, want := range retrySchedule {
+		v := Decide(store.DeleteTweet, failureOf(twitter.KindNeverSent), retries, answered())
+		require.InDelta(t, want, v.Wait, 0.2*float64(want))
+	}
+}
+
+func TestDecideOnASpendingLimit(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for name, test := range map[string]struct {
+		date  string
+		dated time.Time // by X
+		now   time.Time
+		want  time.Duration
+	}{
+		"ToTheStartOfTheDay": {date: "2026-11-25", dated: answered(), want: 14 * time.Hour},
+		"ByXsClock":          {date: "2026-11-25", dated: answered(), now: answered().Add(-9 * day), want: 14 * time.Hour},
+		"ByOursIfUndated":    {date: "2026-11-25", now: answered().Add(time.Hour), want: 13 * time.Hour},
+		"NextMonth":          {date: "2026-12-24", dated: answered(), want: 30*day - 10*time.Hour},
+		"Today":              {date: "2026-11-24", dated: answered(), want: time.Hour},
+		"Past":               {date: "2020-01-01", dated: answered(), want: time.Hour},
+		"Absurd":             {date: "2027-11-24", dated: answered(), want: time.Hour},
+		"NotADate":           {date: "soon", dated: answered(), want: time.Hour},
+		"None":               {dated: answered(), want: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			failure := &twitter.Error{
+				Kind: twitter.KindSpendCapReached, Op: "create tweet", ResetDate: test.date,
+				Answer: twitter.Answer{StatusCode: 403, Date: test.dated},
+			}
+			v := Decide(store.PostTweet, failure, 0, test.now)
+			require.Equal(t, OutcomePauseApp, v.Outcome)
+			require.Equal(t, test.want, v.Wait)
+		})
+	}
+}
