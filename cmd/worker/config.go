@@ -12,7 +12,7 @@ import (
 type config struct {
 	setup.Settings
 
-	APIKey      store.Secret `setting:"X_API_KEY"      help:"The API key of your X developer App. It is kept, encrypted, in the database; without it the one that is there is used."`
+	APIKey      store.Secret `setting:"X_API_KEY"      help:"The API key of your X developer App. 'enqueue account add' needs it and keeps it, encrypted, in the database, where 'worker' finds it."`
 	APISecret   store.Secret `setting:"X_API_SECRET"   help:"The API key's secret."`
 	XAPIBaseURL string       `setting:"X_API_BASE_URL" default:"https://api.x.com" help:"Where X is."`
 }
