@@ -74,6 +74,22 @@ RETURNING id`
 	return id, nil
 }
 
+// AppSealed returns the encrypted credentials of the app of that name, as [OpenApp] takes them.
+// [ErrNotFound] if there is none.
+func AppSealed(ctx context.Context, db DBTX, name string) ([]byte, error) {
+	const query = `-- name: AppSealed :one
+SELECT credentials FROM tweetqueue.apps WHERE name = $1`
+	var credentials []byte
+	err := db.QueryRow(ctx, query, name).Scan(&credentials)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("app %q: %w", name, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read app %q: %w", name, err)
+	}
+	return credentials, nil
+}
+
 // Account is an X user that the program posts for.
 type Account struct {
 	ID           int64  `json:"id"`
