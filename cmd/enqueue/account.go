@@ -1,0 +1,235 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/jackc/pgx/v5"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+// xSettings are the settings of `enqueue account add`, beside the database's and the key.
+type xSettings struct {
+	APIKey            store.Secret `setting:"X_API_KEY" help:"The API key of your X developer App. It is kept, encrypted, in the database; without it the one that is there is used."`
+	APISecret         store.Secret `setting:"X_API_SECRET" help:"The API key's secret."`
+	BaseURL           string       `setting:"X_API_BASE_URL" default:"https://api.x.com" help:"Where X is."`
+	AccessToken       store.Secret `setting:"X_ACCESS_TOKEN" help:"For 'enqueue account add': the account's access token. Without it, it is asked for."`
+	AccessTokenSecret store.Secret `setting:"X_ACCESS_TOKEN_SECRET" help:"For 'enqueue account add': the access token's secret."`
+}
+
+// readXSettings reads them; baseURL is the flag, which overrides.
+func readXSettings(env *setup.Env, baseURL string) xSettings {
+	x := xSettings{
+		APIKey: env.Secret("X_API_KEY"), APISecret: env.Secret("X_API_SECRET"), BaseURL: cmp.Or(baseURL, env.String("X_API_BASE_URL")),
+		AccessToken: env.Secret("X_ACCESS_TOKEN"), AccessTokenSecret: env.Secret("X_ACCESS_TOKEN_SECRET"),
+	}
+	if (x.APIKey == "") != (x.APISecret == "") {
+		env.Errorf("X_API_KEY and X_API_SECRET belong together: set both, or neither to use the keys in the database")
+	}
+	if (x.AccessToken == "") != (x.AccessTokenSecret == "") {
+		env.Errorf("X_ACCESS_TOKEN and X_ACCESS_TOKEN_SECRET belong together: set both, or neither to give them on standard input")
+	}
+	// The client's own check of the address, before any token is asked for.
+	anybody := store.AppCredentials{APIKey: "-", APISecret: "-"}
+	if _, err := x.client(anybody, store.AccountCredentials{AccessToken: "-", AccessTokenSecret: "-"}); err != nil {
+		env.Errorf("X_API_BASE_URL: %w", err)
+	}
+	return x
+}
+
+func (x xSettings) client(keys store.AppCredentials, tokens store.AccountCredentials) (*twitter.Client, error) {
+	return twitter.NewClient(twitter.Config{BaseURL: x.BaseURL}, twitter.OAuth1{
+		APIKey: string(keys.APIKey), APISecret: string(keys.APISecret),
+		AccessToken: string(tokens.AccessToken), AccessTokenSecret: string(tokens.AccessTokenSecret),
+	})
+}
+
+type accountAddCmd struct {
+	Username  string `arg:"" help:"The account's username on X."`
+	Zone      string `placeholder:"ZONE" help:"The account's IANA time zone, such as Europe/Vienna. Without it: UTC, or unchanged."`
+	TextLimit int    `placeholder:"N" help:"The weighted length that a text may have: 280, or 25000 with X Premium. Without it: 280, or unchanged."`
+
+	XAPIBaseURL string `name:"x-api-base-url" placeholder:"URL" help:"Where X is, instead of X_API_BASE_URL."`
+}
+
+// Help is shown by --help.
+func (*accountAddCmd) Help() string {
+	return `The keys of your X developer App come from X_API_KEY and X_API_SECRET, or are those that the database has. The account's access token and its secret come from X_ACCESS_TOKEN and X_ACCESS_TOKEN_SECRET, or from standard input: two lines, or two questions on a terminal. X is asked whose they are; an account with another username is refused, and nothing is saved. All of them are stored encrypted.
+
+Examples:
+
+    enqueue account add acme --zone Europe/Vienna
+    enqueue account add acme < tokens.txt
+    X_ACCESS_TOKEN_FILE=/run/secrets/token X_ACCESS_TOKEN_SECRET_FILE=/run/secrets/token-secret enqueue account add acme`
+}
+
+// Run adds an account or renews its tokens.
+func (c *accountAddCmd) Run(ctx context.Context, s *session) error {
+	env := setup.NewEnv(s.lookup)
+	settings, x := setup.Read(env, false), readXSettings(env, c.XAPIBaseURL)
+	c.check(env)
+	if err := env.Err(); err != nil {
+		return err
+	}
+	tokens := store.AccountCredentials{AccessToken: x.AccessToken, AccessTokenSecret: x.AccessTokenSecret}
+	if tokens.AccessToken == "" {
+		var err error
+		if tokens, err = s.readTokens(ctx); err != nil {
+			return err
+		}
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		account, err := c.add(ctx, s, db, x, tokens)
+		if err != nil {
+			return err
+		}
+		return s.print(account, func(w io.Writer) {
+			fmt.Fprintf(w, "account %s saved: X user %s, time zone %s, texts up to %d\n", account.Username, account.XUserID, account.TimeZone, account.TextLimit)
+		})
+	})
+}
+
+// add asks X whose tokens these are, and saves them if they are the account's.
+func (c *accountAddCmd) add(ctx context.Context, s *session, db *setup.Database, x xSettings, tokens store.AccountCredentials) (store.Account, error) {
+	ring, err := db.Keyring()
+	if err != nil {
+		return store.Account{}, err
+	}
+	keys := store.AppCredentials{APIKey: x.APIKey, APISecret: x.APISecret}
+	known, err := knownKeys(ctx, db, ring)
+	switch {
+	case keys.APIKey != "":
+	case errors.Is(err, store.ErrNotFound):
+		return store.Account{}, setup.Usage("X_API_KEY and X_API_SECRET are not set, and the database holds no keys yet: take them from your developer App at X")
+	case err != nil:
+		return store.Account{}, err
+	default:
+		keys = known
+	}
+	client, err := x.client(keys, tokens)
+	if err != nil {
+		return store.Account{}, setup.Usage("%w", err)
+	}
+	user, err := client.Me(ctx)
+	if err != nil {
+		return store.Account{}, fmt.Errorf("ask X whose tokens these are: %w", err)
+	}
+	if !strings.EqualFold(user.Username, c.Username) {
+		return store.Account{}, fmt.Errorf("%w: X says that these tokens are those of %s, not of %s; nothing was saved: give the tokens of %s, or add %s",
+			store.ErrRefused, user.Username, c.Username, c.Username, user.Username)
+	}
+	if err := c.save(ctx, db, ring, user, keys, tokens); err != nil {
+		return store.Account{}, err
+	}
+	if user.Answer.AccessLevel == "read" {
+		s.warn("these tokens may only read: give the App the permission 'Read and write' at X, make the tokens anew, and add the account again")
+	}
+	if known.APIKey != "" && known.APIKey != keys.APIKey {
+		s.warn("X_API_KEY replaced another App's keys: tokens that other accounts got from that App do not work any more, add those accounts again")
+	}
+	return store.AccountGet(ctx, db.Pool, user.Username)
+}
+
+// knownKeys returns the App's keys that the database holds.
+func knownKeys(ctx context.Context, db *setup.Database, ring *store.Keyring) (store.AppCredentials, error) {
+	sealed, err := store.AppSealed(ctx, db.Pool, store.DefaultApp)
+	if err != nil {
+		return store.AppCredentials{}, err
+	}
+	return store.OpenApp(ring, store.DefaultApp, sealed)
+}
+
+func (c *accountAddCmd) check(env *setup.Env) {
+	c.Username = strings.TrimPrefix(c.Username, "@")
+	if !regexp.MustCompile(`^[A-Za-z0-9_]{1,20}$`).MatchString(c.Username) {
+		env.Errorf("%q is not a username of X: letters, digits and _", c.Username)
+	}
+	if c.Zone != "" {
+		if _, err := loadZone(c.Zone); err != nil {
+			env.Errorf("--zone: %w", err)
+		}
+	}
+	if c.TextLimit != 0 && (c.TextLimit < 280 || c.TextLimit > 25000) {
+		env.Errorf("--text-limit is %d: use 280 to 25000", c.TextLimit)
+	}
+}
+
+// save writes app and account, encrypted, or neither.
+func (c *accountAddCmd) save(ctx context.Context, db *setup.Database, ring *store.Keyring, user *twitter.User,
+	keys store.AppCredentials, tokens store.AccountCredentials,
+) error {
+	sealedKeys, err := keys.Seal(ring, store.DefaultApp)
+	if err != nil {
+		return err
+	}
+	sealedTokens, err := tokens.Seal(ring, user.ID)
+	if err != nil {
+		return err
+	}
+	return store.InTx(ctx, db.Pool, func(tx pgx.Tx) error {
+		appID, err := store.AppPut(ctx, tx, store.DefaultApp, sealedKeys)
+		if err != nil {
+			return err
+		}
+		_, err = store.AccountPut(ctx, tx, store.AccountPutParams{
+			Username: user.Username, XUserID: user.ID, AppID: appID, Credentials: sealedTokens,
+			TimeZone: c.Zone, TextLimit: c.TextLimit,
+		})
+		return err
+	})
+}
+
+type accountListCmd struct{}
+
+// Help is shown by --help.
+func (*accountListCmd) Help() string {
+	return `Example:
+
+    enqueue account list`
+}
+
+// Run lists the accounts.
+func (*accountListCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(nil)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		accounts, err := store.AccountList(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		return s.print(append([]store.Account{}, accounts...), func(w io.Writer) { accountTable(w, accounts) })
+	})
+}
+
+func accountTable(w io.Writer, accounts []store.Account) {
+	if len(accounts) == 0 {
+		fmt.Fprintln(w, "there are no accounts: add one with 'enqueue account add'")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ACCOUNT\tX USER\tAPP\tTIME ZONE\tLIMITS\tTEXT\tSTATE")
+	for _, a := range accounts {
+		state := strings.ReplaceAll(string(a.State), "_", " ")
+		if a.Until != nil {
+			if zone, err := loadZone(a.TimeZone); err == nil {
+				state += " until " + formatShort(*a.Until, zone)
+			}
+		}
+		if a.Reason != nil {
+			state += ": " + oneLine(*a.Reason, 120)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.Username, a.XUserID, a.App, a.TimeZone, a.LimitsPreset, a.TextLimit, state)
+	}
+	table.Flush()
+}

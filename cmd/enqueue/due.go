@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+)
+
+// dueFlags are the flags of everything that is done at a time.
+type dueFlags struct {
+	Account  string `required:"" placeholder:"USERNAME" help:"The account, as X spells it; case is ignored."`
+	At       string `placeholder:"TIME" help:"When: RFC 3339, or a local time such as \"2026-12-01 09:00\". Without it: now."`
+	Zone     string `placeholder:"ZONE" help:"The IANA time zone of local times, such as Europe/Vienna. Without it: the account's."`
+	Priority int    `enum:"1,2,3,4" default:"2" help:"1 goes first, 4 last, among rows that are due."`
+}
+
+// check gathers what is wrong and needs no database to see.
+func (f *dueFlags) check(env *setup.Env) {
+	f.Account = strings.TrimPrefix(f.Account, "@")
+	if f.Zone != "" {
+		if _, err := loadZone(f.Zone); err != nil {
+			env.Errorf("--zone: %w", err)
+		}
+	}
+}
+
+// due is whose row it is and when it is due.
+type due struct {
+	account store.Account
+	zone    *time.Location
+	now     time.Time  // by the database's clock, which decides
+	at      *time.Time // nil: now
+}
+
+// resolve reads the account and the time.
+func (f *dueFlags) resolve(ctx context.Context, db store.DBTX) (due, error) {
+	account, err := store.AccountGet(ctx, db, f.Account)
+	if err != nil {
+		return due{}, err
+	}
+	d := due{account: account}
+	if f.Zone != "" {
+		d.zone, err = loadZone(f.Zone)
+	} else if d.zone, err = loadZone(account.TimeZone); err != nil {
+		err = fmt.Errorf("account %s: %w; or give --zone", account.Username, err)
+	}
+	if err != nil {
+		return due{}, err
+	}
+	if d.now, err = store.Clock(ctx, db); err != nil {
+		return due{}, err
+	}
+	if f.At == "" {
+		return d, nil
+	}
+	at, err := parseInstant(f.At, d.zone)
+	if err != nil {
+		return due{}, fmt.Errorf("--at: %w", err)
+	}
+	if !at.After(d.now) {
+		return due{}, setup.Usage("--at: %s is past (%s); it is %s now: give a later time, or leave --at out for now",
+			formatInstant(at, d.zone), formatDistance(at, d.now), formatInstant(d.now, d.zone))
+	}
+	d.at = &at
+	return d, nil
+}
+
+// enqueued is the JSON of a new row.
+type enqueued struct {
+	store.Entry
+	DueLocal     string `json:"due_local"` // RFC 3339
+	Zone         string `json:"zone"`      // of due_local
+	WorkersAlive int    `json:"workers_alive"`
+}
+
+// printEnqueued tells what was written, always with the exact instant; tweet is nil for a deletion.
+func (s *session) printEnqueued(ctx context.Context, db store.DBTX, id int64, d due, tweet *store.Tweet) error {
+	entry, err := store.EntryGet(ctx, db, id)
+	if err != nil {
+		return err
+	}
+	workers, err := s.warnIfHeld(ctx, db, d.account)
+	if err != nil {
+		return err
+	}
+	result := enqueued{Entry: entry, DueLocal: entry.DueAt.In(d.zone).Format(time.RFC3339Nano), Zone: d.zone.String(), WorkersAlive: workers}
+	return s.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %d for %s: due %s, %s\n",
+			kindName(entry.Kind), id, entry.Account, formatInstant(entry.DueAt, d.zone), formatDistance(entry.DueAt, d.now))
+		if tweet == nil {
+			return
+		}
+		if tweet.PostBefore != nil {
+			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*tweet.PostBefore, d.zone), formatDistance(*tweet.PostBefore, d.now))
+		}
+		if tweet.DeleteAfter.Valid {
+			fmt.Fprintf(w, "  deleted %s after it was posted\n", formatInterval(tweet.DeleteAfter))
+		}
+	})
+}
+
+// insertError adds to the error of an INSERT what to do next.
+func insertError(err error, account string) error {
+	refused := new(store.RefusedError)
+	if !errors.As(err, &refused) {
+		// The statement may have been committed and its answer lost.
+		return fmt.Errorf("%w; see 'enqueue list --account %s' before you repeat it: it may be there", err, account)
+	}
+	switch refused.Constraint {
+	case "tweets_idempotency_key_key":
+		return fmt.Errorf("%w: this key was used before, so nothing was added; 'enqueue list --account %s --status all' lists what was", err, account)
+	case "tweets_previous_id_account_check", "tweets_previous_id_fkey":
+		return fmt.Errorf("%w: give --previous the row id of a tweet of %s, from 'enqueue list --account %s --status all'", err, account, account)
+	case "tweets_text_length_check":
+		return fmt.Errorf("%w: shorten it, or make a thread with --previous; X Premium allows more, say so with 'enqueue account add %s --text-limit 25000'", err, account)
+	}
+	return err
+}
+
+// warnIfHeld warns of what keeps an account's rows from being sent.
+func (s *session) warnIfHeld(ctx context.Context, db store.DBTX, account store.Account) (workers int, err error) {
+	if account.State != store.Active {
+		reason := ""
+		if account.Reason != nil {
+			reason = ": " + oneLine(*account.Reason, 200)
+		}
+		s.warn("account %s is %s%s; its rows wait", account.Username, strings.ReplaceAll(string(account.State), "_", " "), reason)
+	}
+	workers, err = store.WorkersAlive(ctx, db)
+	if err != nil {
+		return 0, err
+	}
+	if workers == 0 {
+		s.warn("no worker is running on this database: start one with 'worker'")
+	}
+	return workers, nil
+}

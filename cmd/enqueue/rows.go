@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+)
+
+type listCmd struct {
+	Account string   `placeholder:"USERNAME" help:"Only rows of this account."`
+	Status  []string `placeholder:"STATUS" enum:"scheduled,sending,unconfirmed,posted,deleted,failed,missed,cancelled,all" help:"Only rows with this status, or several with commas between, or all. Without it: what waits, which is scheduled, sending and unconfirmed."`
+	Limit   int      `default:"100" help:"Show at most so many rows, those that are due first."`
+}
+
+// Help is shown by --help.
+func (*listCmd) Help() string {
+	return `Examples:
+
+    enqueue list
+    enqueue list --account acme --status failed,missed,unconfirmed`
+}
+
+// Run lists rows.
+func (c *listCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(func(env *setup.Env) {
+		if c.Limit < 1 || c.Limit > 100_000 {
+			env.Errorf("--limit is %d: use 1 to 100000", c.Limit)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		filter := store.EntryFilter{Account: strings.TrimPrefix(c.Account, "@"), Statuses: c.statuses(), Limit: c.Limit + 1}
+		if filter.Account != "" { // an account that does not exist has no rows; better to say so
+			if _, err := store.AccountGet(ctx, db.Pool, filter.Account); err != nil {
+				return err
+			}
+		}
+		list, err := store.EntryList(ctx, db.Pool, filter)
+		if err != nil {
+			return err
+		}
+		if len(list) > c.Limit {
+			list = list[:c.Limit]
+			s.warn("there are more: these are the %d that are due first, --limit shows more", c.Limit)
+		}
+		return s.print(append([]store.Entry{}, list...), func(w io.Writer) { c.table(w, list) })
+	})
+}
+
+func (c *listCmd) statuses() []store.Status {
+	if slices.Contains(c.Status, "all") {
+		return []store.Status{
+			store.Scheduled, store.Sending, store.Unconfirmed, store.Posted, store.Deleted, store.Failed, store.Missed, store.Cancelled,
+		}
+	}
+	var statuses []store.Status // empty: what waits
+	for _, status := range c.Status {
+		statuses = append(statuses, store.Status(status))
+	}
+	return statuses
+}
+
+func (c *listCmd) table(w io.Writer, list []store.Entry) {
+	if len(list) == 0 {
+		what, whose := "nothing waits", ""
+		if len(c.Status) > 0 {
+			what = "no row is " + strings.Join(c.Status, " or ")
+		}
+		if slices.Contains(c.Status, "all") {
+			what = "there are no rows"
+		}
+		if c.Account != "" {
+			whose = " of " + strings.TrimPrefix(c.Account, "@")
+		}
+		fmt.Fprintln(w, what+whose)
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tKIND\tACCOUNT\tDUE\tSTATUS\tWHY\tWHAT")
+	for _, e := range list {
+		what := "tweet " + value(e.TweetID)
+		if e.Text != nil {
+			what = oneLine(*e.Text, 40)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, kindName(e.Kind), e.Account,
+			formatShort(e.DueAt, zoneOf(e)), e.Status, why(e), what)
+	}
+	table.Flush()
+}
+
+// why says what a row waits for and until when, or what became of it.
+func why(e store.Entry) string {
+	var parts []string
+	if e.WaitingFor != nil {
+		part := "waits for " + string(*e.WaitingFor)
+		if *e.WaitingFor == store.ForTime {
+			part = "waits for its time"
+		}
+		if e.NextAttemptAt != nil {
+			part += " until " + formatShort(*e.NextAttemptAt, zoneOf(e))
+		}
+		parts = append(parts, part)
+	}
+	if e.DoneAt != nil {
+		parts = append(parts, formatShort(*e.DoneAt, zoneOf(e)))
+	}
+	if e.Error != nil {
+		parts = append(parts, oneLine(*e.Error, 60))
+	}
+	return strings.Join(parts, ": ")
+}
+
+// zoneOf returns the zone of a row's account. One that only the database knows is shown as UTC.
+func zoneOf(e store.Entry) *time.Location {
+	zone, err := loadZone(e.TimeZone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+type cancelCmd struct {
+	IDs []int64 `arg:"" name:"id" help:"Ids of rows, as 'enqueue list' shows them."`
+}
+
+// Help is shown by --help.
+func (*cancelCmd) Help() string {
+	return `Only a scheduled row can be cancelled. Of several rows, those that can be are.
+
+Example:
+
+    enqueue cancel 42 43`
+}
+
+// Run cancels rows.
+func (c *cancelCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(nil)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		cancelled := []store.Entry{}
+		var errs []error
+		for _, id := range c.IDs {
+			entry, err := store.Cancel(ctx, db.Pool, id)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			cancelled = append(cancelled, entry)
+		}
+		err := s.print(cancelled, func(w io.Writer) {
+			for _, e := range cancelled {
+				fmt.Fprintf(w, "cancelled %s %d for %s, which was due %s\n", kindName(e.Kind), e.ID, e.Account, formatInstant(e.DueAt, zoneOf(e)))
+			}
+		})
+		return errors.Join(append(errs, err)...)
+	})
+}

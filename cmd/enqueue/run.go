@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/alecthomas/kong"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/migrations"
+)
+
+// cli is the command line.
+type cli struct {
+	Tweet   tweetCmd   `cmd:"" help:"Schedule a tweet."`
+	Delete  deleteCmd  `cmd:"" help:"Schedule the deletion of a tweet."`
+	List    listCmd    `cmd:"" help:"List what waits, or what has been done."`
+	Show    showCmd    `cmd:"" help:"Show everything about a row: what was asked, sent and answered."`
+	Cancel  cancelCmd  `cmd:"" help:"Cancel rows that were not sent yet."`
+	Account accountCmd `cmd:"" help:"Add and list the accounts that tweets are posted for."`
+
+	JSON    bool             `name:"json" help:"Print JSON on standard output, and errors and warnings as JSON on standard error."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// accountCmd are the account's verbs: the only ones that see credentials.
+type accountCmd struct {
+	Add  accountAddCmd  `cmd:"" help:"Add an account, or renew its tokens."`
+	List accountListCmd `cmd:"" help:"List the accounts."`
+}
+
+const description = `Schedule tweets and deletions, and see what becomes of them. The worker sends them when their time comes.
+
+Examples:
+
+    export X_API_KEY=... X_API_SECRET=...       # of your X developer App
+    enqueue account add acme --zone Europe/Vienna
+    enqueue tweet --account acme --at "2026-12-01 09:00" "Doors open"
+    enqueue delete --account acme --at "2026-12-24 18:00" 1445880548472328192
+    enqueue list
+    enqueue show 42
+    enqueue cancel 42 43
+    enqueue account list
+
+Times are RFC 3339 (2026-12-01T09:00:00+01:00), or local times (2026-12-01 09:00) of --zone or else of the account's zone.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.
+
+Settings of the environment; a secret one is read from the file that NAME_FILE names, if that is set instead:
+`
+
+// help is the description with the settings, from the same tags as the README's table.
+func help() string {
+	var b strings.Builder
+	b.WriteString(description)
+	for _, s := range settings() {
+		fmt.Fprintf(&b, "\n  - %s: %s", s.Name, s.Help)
+		if s.Default != "" {
+			fmt.Fprintf(&b, " Default: %s.", s.Default)
+		}
+	}
+	return b.String()
+}
+
+// settings lists what the environment sets.
+func settings() []setup.Setting { return setup.Describe(setup.Settings{}, xSettings{}) }
+
+// session is what a command works with.
+type session struct {
+	lookup setup.LookupEnv
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	json   bool
+}
+
+// run is the whole program but for the process around it. It tells an error on stderr and returns it
+// for the exit code.
+func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdin io.Reader, stdout, stderr io.Writer) error {
+	s := &session{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr, json: slices.Contains(args, "--json")}
+	err := s.run(ctx, args)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("interrupted: %w", err)
+	}
+	if s.json {
+		s.encode(s.stderr, map[string]any{"error": err.Error(), "exit_code": setup.ExitCode(err)})
+	} else {
+		fmt.Fprintln(s.stderr, "enqueue: "+strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	}
+	return err
+}
+
+func (s *session) run(ctx context.Context, args []string) error {
+	exited := false
+	parser, err := kong.New(&cli{},
+		kong.Name("enqueue"), kong.Description(help()), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Writers(s.stdout, s.stderr), kong.Exit(func(int) { exited = true }), kong.Vars{"version": "enqueue " + version()},
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
+	if err != nil {
+		return fmt.Errorf("build the command line: %w", err)
+	}
+	if i := slices.IndexFunc(args, strayText); i >= 0 && !slices.Contains(args[:i], "--") {
+		return setup.Usage("argument %d begins with a dash and holds a space: if it is the text, put -- before it", i+1)
+	}
+	command, err := parser.Parse(args)
+	if exited { // --help or --version
+		return nil
+	}
+	if parse := new(kong.ParseError); errors.As(err, &parse) {
+		return setup.Usage("%w: see '%s --help'", err, parse.Context.Model.Name+strings.TrimSuffix(" "+parse.Context.Command(), " "))
+	}
+	if err != nil {
+		return setup.Usage("%w", err)
+	}
+	return command.Run()
+}
+
+// strayText reports whether an argument would be taken for a flag, but looks like a text: an error
+// about an unknown flag would show it.
+func strayText(arg string) bool {
+	name, _, _ := strings.Cut(arg, "=")
+	return strings.HasPrefix(arg, "-") && strings.ContainsFunc(name, unicode.IsSpace)
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// withDatabase opens the database of the settings, tells which, and closes it after do.
+func (s *session) withDatabase(ctx context.Context, settings setup.Settings, do func(db *setup.Database) error) error {
+	db, err := setup.Open(ctx, s.lookup, settings, "tweetqueue enqueue")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			s.warn("close %s: %v", db.Name, err)
+		}
+	}()
+	s.tell("database: %s", db.Name)
+	if err := migrations.Check(ctx, db.Pool); err != nil {
+		return fmt.Errorf("%s: %w", db.Name, err)
+	}
+	return do(db)
+}
+
+// readDatabase is for commands that need no setting but which database.
+func (s *session) readDatabase(check func(env *setup.Env)) (setup.Settings, error) {
+	env := setup.NewEnv(s.lookup)
+	settings := setup.ReadDatabase(env)
+	if check != nil {
+		check(env)
+	}
+	return settings, env.Err()
+}
+
+// print prints a result: value as JSON, or what people writes.
+func (s *session) print(value any, people func(w io.Writer)) error {
+	var b bytes.Buffer
+	if s.json {
+		s.encode(&b, value)
+	} else {
+		people(&b)
+	}
+	if _, err := b.WriteTo(s.stdout); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
+
+func (s *session) encode(w io.Writer, value any) {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	if w != s.stderr {
+		encoder.SetIndent("", "  ")
+	}
+	// Nothing that is printed can fail to encode; a closed stderr has nobody to tell.
+	_ = encoder.Encode(value)
+}
+
+// tell tells people something beside the result.
+func (s *session) tell(format string, args ...any) {
+	if !s.json {
+		fmt.Fprintf(s.stderr, format+"\n", args...)
+	}
+}
+
+// warn tells people and programs something that they may have to act on.
+func (s *session) warn(format string, args ...any) {
+	if s.json {
+		s.encode(s.stderr, map[string]any{"warning": fmt.Sprintf(format, args...)})
+	} else {
+		fmt.Fprintf(s.stderr, "warning: "+format+"\n", args...)
+	}
+}

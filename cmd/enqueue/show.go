@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+)
+
+type showCmd struct {
+	ID int64 `arg:"" help:"The row's id, as 'enqueue list' shows it."`
+}
+
+// Help is shown by --help.
+func (*showCmd) Help() string {
+	return `Example:
+
+    enqueue show 42`
+}
+
+// shown is the JSON of a row with all that belongs to it.
+type shown struct {
+	store.Entry
+	Asked       *store.Tweet        `json:"asked,omitempty"` // of a tweet: what the application wrote
+	DeleteAfter string              `json:"delete_after,omitempty"`
+	Requests    []store.SentRequest `json:"requests"` // the oldest first
+}
+
+// Run shows a row.
+func (c *showCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(nil)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		row := shown{Requests: []store.SentRequest{}}
+		if row.Entry, err = store.EntryGet(ctx, db.Pool, c.ID); err != nil {
+			return err
+		}
+		if row.Kind == store.PostTweet {
+			tweet, err := store.TweetGet(ctx, db.Pool, c.ID)
+			if err != nil {
+				return err
+			}
+			row.Asked = &tweet
+			if tweet.DeleteAfter.Valid {
+				row.DeleteAfter = formatInterval(tweet.DeleteAfter)
+			}
+		}
+		requests, err := store.RequestList(ctx, db.Pool, c.ID)
+		if err != nil {
+			return err
+		}
+		row.Requests = append(row.Requests, requests...)
+		now, err := store.Clock(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		return s.print(row, func(w io.Writer) { row.write(w, now) })
+	})
+}
+
+func (r *shown) write(w io.Writer, now time.Time) {
+	zone := zoneOf(r.Entry)
+	instant := func(t *time.Time) string {
+		if t == nil {
+			return ""
+		}
+		return formatInstant(*t, zone) + ", " + formatDistance(*t, now)
+	}
+	fmt.Fprintf(w, "%s %d for %s: %s\n", kindName(r.Kind), r.ID, r.Account, r.Status)
+	field(w, "why", r.waiting())
+	field(w, "error", value(r.Error))
+	field(w, "due", instant(&r.DueAt))
+	field(w, "not before", instant(r.NextAttemptAt))
+	field(w, string(r.Kind.Done()), instant(r.DoneAt))
+	if r.TweetID != nil {
+		field(w, "on X", "https://x.com/"+r.Account+"/status/"+*r.TweetID)
+	}
+	for _, warning := range r.Warnings {
+		field(w, "warning", warning)
+	}
+	field(w, "priority", strconv.Itoa(r.Priority))
+	field(w, "written", instant(&r.CreatedAt))
+	if r.Asked != nil {
+		r.writeAsked(w, instant)
+	}
+	if len(r.Requests) == 0 {
+		fmt.Fprintln(w, "nothing was sent to X for it")
+	}
+	for _, request := range r.Requests {
+		writeRequest(w, request, instant)
+	}
+}
+
+func (r *shown) waiting() string {
+	if r.WaitingFor == nil {
+		return ""
+	}
+	waiting := r.Entry
+	waiting.NextAttemptAt, waiting.Error = nil, nil // they have lines of their own
+	return why(waiting)
+}
+
+// writeAsked writes X's fields under X's names, and ours.
+func (r *shown) writeAsked(w io.Writer, instant func(*time.Time) string) {
+	t := r.Asked
+	if t.PreviousID != nil {
+		field(w, "continues", fmt.Sprintf("row %d", *t.PreviousID))
+	}
+	field(w, "deadline", instant(t.PostBefore))
+	field(w, "deleted after", r.DeleteAfter)
+	field(w, "if unconfirmed", t.IfUnconfirmed)
+	field(w, "idempotency key", value(t.IdempotencyKey))
+	field(w, "metadata", string(t.Metadata))
+	field(w, "in_reply_to_tweet_id", value(t.InReplyToTweetID))
+	field(w, "exclude_reply_user_ids", strings.Join(t.ExcludeReplyUserIDs, ", "))
+	field(w, "quote_tweet_id", value(t.QuoteTweetID))
+	field(w, "media_ids", strings.Join(t.MediaIDs, ", "))
+	field(w, "tagged_user_ids", strings.Join(t.TaggedUserIDs, ", "))
+	field(w, "poll_options", strings.Join(t.PollOptions, ", "))
+	if t.PollDurationMinutes != nil {
+		field(w, "poll_duration_minutes", strconv.Itoa(*t.PollDurationMinutes))
+	}
+	field(w, "place_id", value(t.PlaceID))
+	field(w, "reply_settings", value(t.ReplySettings))
+	field(w, "community_id", value(t.CommunityID))
+	if t.MadeWithAI != nil {
+		field(w, "made_with_ai", strconv.FormatBool(*t.MadeWithAI))
+	}
+	if t.PaidPartnership != nil {
+		field(w, "paid_partnership", strconv.FormatBool(*t.PaidPartnership))
+	}
+	field(w, "extra", string(t.Extra))
+	field(w, "text", t.Text)
+}
+
+func writeRequest(w io.Writer, r store.SentRequest, instant func(*time.Time) string) {
+	fmt.Fprintf(w, "request %d by %s: %s\n", r.ID, printable(r.Worker), outcome(r))
+	field(w, "error", value(r.Error))
+	field(w, "granted", instant(&r.GrantedAt))
+	field(w, "answered", instant(r.AnsweredAt))
+	field(w, "x-transaction-id", value(r.XTransactionID))
+	field(w, "limits", string(r.Limits))
+	field(w, "sent", value(r.Body))
+	field(w, "X answered", value(r.Answer))
+}
+
+func outcome(r store.SentRequest) string {
+	switch {
+	case r.Outcome == nil:
+		return "not answered yet"
+	case r.StatusCode == nil:
+		return *r.Outcome + " (no answer)"
+	}
+	return fmt.Sprintf("%s (%d)", *r.Outcome, *r.StatusCode)
+}
+
+// field writes one field of a row unless it is empty. Further lines of a value are indented.
+func field(w io.Writer, name, value string) {
+	if value == "" || value == "null" {
+		return
+	}
+	lines := strings.ReplaceAll(strings.TrimSuffix(printable(value), "\n"), "\n", "\n"+strings.Repeat(" ", 26))
+	fmt.Fprintf(w, "  %-22s  %s\n", name, lines)
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+)
+
+// maxText is the size in bytes of a text that is read at all: the database's own bound.
+const maxText = 100_000
+
+type tweetCmd struct {
+	Text []string `arg:"" optional:"" help:"The text, in quotes. Without it, or if it is -, it is read from standard input."`
+	dueFlags
+
+	ReplyTo        string  `xor:"thread" placeholder:"TWEET_ID" help:"Reply to this tweet on X: its id or its address."`
+	Previous       int64   `xor:"thread" placeholder:"ROW_ID" help:"Continue the thread after this row, which is posted first."`
+	Before         string  `placeholder:"TIME" help:"The deadline, written as --at: past it, it is missed and never posted late."`
+	DeleteAfter    string  `placeholder:"DURATION" help:"Delete it this long after it was posted: 90m, 36h, 7d, 1d12h."`
+	IdempotencyKey *string `placeholder:"KEY" help:"A name of your own, unique in the account: a second tweet with it is refused."`
+}
+
+// Help is shown by --help.
+func (*tweetCmd) Help() string {
+	return `Examples:
+
+    enqueue tweet --account acme "Doors open"
+    enqueue tweet --account acme --at "2026-12-01 09:00" --zone Europe/Vienna "Doors open"
+    enqueue tweet --account acme --at 2026-12-01T09:00:00+01:00 --delete-after 7d < text.txt
+    enqueue tweet --account acme --previous 42 "The second tweet of the thread"`
+}
+
+// Run schedules a tweet.
+func (c *tweetCmd) Run(ctx context.Context, s *session) error {
+	tweet := store.Tweet{IdempotencyKey: c.IdempotencyKey}
+	settings, err := s.readDatabase(func(env *setup.Env) { c.check(env, &tweet) })
+	if err != nil {
+		return err
+	}
+	if tweet.Text, err = c.text(ctx, s); err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		due, err := c.resolve(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		if tweet.PostBefore, err = c.deadline(due); err != nil {
+			return err
+		}
+		id, _, err := store.TweetInsert(ctx, db.Pool, due.account.Username, tweet, due.at, c.Priority)
+		if err != nil {
+			return insertError(err, due.account.Username)
+		}
+		return s.printEnqueued(ctx, db.Pool, id, due, &tweet)
+	})
+}
+
+func (c *tweetCmd) check(env *setup.Env, tweet *store.Tweet) {
+	c.dueFlags.check(env)
+	if len(c.Text) > 1 {
+		env.Errorf("the text is %d arguments: put it in quotes", len(c.Text))
+	}
+	if c.ReplyTo != "" {
+		id, _, err := parseTweetID(c.ReplyTo)
+		if err != nil {
+			env.Errorf("--reply-to: %w", err)
+		}
+		tweet.InReplyToTweetID = &id
+	}
+	if c.Previous != 0 {
+		tweet.PreviousID = &c.Previous
+	}
+	if c.DeleteAfter != "" {
+		var err error
+		if tweet.DeleteAfter, err = parseInterval(c.DeleteAfter); err != nil {
+			env.Errorf("--delete-after: %w", err)
+		}
+	}
+	if key := c.IdempotencyKey; key != nil && (*key == "" || utf8.RuneCountInString(*key) > 200 || !utf8.ValidString(*key)) {
+		env.Errorf("--idempotency-key: use 1 to 200 characters")
+	}
+}
+
+// text returns the text of the argument or of standard input, without the line break at its end. No
+// error shows any of it.
+func (c *tweetCmd) text(ctx context.Context, s *session) (string, error) {
+	text := strings.Join(c.Text, "")
+	if text == "" || text == "-" {
+		if len(c.Text) == 1 && text == "" {
+			return "", setup.Usage("the text is empty")
+		}
+		if _, ok := terminal(s.stdin); ok {
+			s.tell("type the text, then a line break and Ctrl-D")
+		}
+		content, err := reading(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(s.stdin, maxText+2)) })
+		if err != nil {
+			return "", fmt.Errorf("read the text from standard input: %w", err)
+		}
+		text = strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	}
+	switch {
+	case strings.TrimSpace(text) == "":
+		return "", setup.Usage("the text is empty: give it as an argument in quotes, or on standard input")
+	case len(text) > maxText:
+		return "", setup.Usage("the text is longer than %d bytes", maxText)
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		return "", setup.Usage("the text is not valid UTF-8, or holds a NUL: convert it")
+	}
+	return text, nil
+}
+
+// deadline returns the instant of --before, which lies after the time the tweet is due.
+func (c *tweetCmd) deadline(d due) (*time.Time, error) {
+	if c.Before == "" {
+		return nil, nil
+	}
+	before, err := parseInstant(c.Before, d.zone)
+	if err != nil {
+		return nil, fmt.Errorf("--before: %w", err)
+	}
+	at, what := d.now, "now"
+	if d.at != nil {
+		at, what = *d.at, "the time it is due"
+	}
+	if !before.After(at) {
+		return nil, setup.Usage("--before: the deadline %s is not after %s, %s: give a later one",
+			formatInstant(before, d.zone), what, formatInstant(at, d.zone))
+	}
+	return &before, nil
+}
