@@ -156,7 +156,7 @@ func TestSocketDirectory(t *testing.T) {
 			require.NoError(t, err)
 			_, err = in.start(t.Context())
 			require.ErrorContains(t, err, name)
-			require.Zero(t, servers(t, in.dir))
+			requireNoServersUnder(t, in.dir)
 		}
 	})
 

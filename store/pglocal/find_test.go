@@ -50,6 +50,7 @@ func TestFind(t *testing.T) {
 		_, ok, err := Find(t.Context(), dir)
 		require.NoError(t, err)
 		require.False(t, ok)
+		startIn(t, dir) // clears the killed server's memory up
 	})
 
 	t.Run("NotOneThatMayNotBeEntered", func(t *testing.T) {

@@ -189,6 +189,9 @@ func TestDone(t *testing.T) {
 		require.NoError(t, err)
 		kill(t, child, syscall.SIGKILL)
 		require.NoError(t, startIn(t, dir).Close(), "an adopter waits for the recovery")
+		require.Eventually(t, func() bool { return logged(t, dir, "all server processes terminated; reinitializing") == 1 },
+			patience, time.Millisecond)
+		require.NoError(t, startIn(t, dir).Close())
 		require.NoError(t, server.Err())
 		require.Equal(t, pid, serverPid(t, dir))
 		require.Equal(t, "1", query(t, server.URL(), `SELECT '1'`))
@@ -201,11 +204,11 @@ func TestDone(t *testing.T) {
 			in := testInstance(t, dir)
 			server, err := in.start(t.Context())
 			require.NoError(t, err)
-			watched := server
-			if adopt {
+			if adopt { // then another process is left to hold it
 				h := startHelper(t, "start", dir)
 				h.next(t)
 				require.NoError(t, server.Close())
+				defer h.kill()
 			}
 			p, err := openProcess(serverPid(t, dir))
 			require.NoError(t, err)
@@ -218,7 +221,8 @@ func TestDone(t *testing.T) {
 			kill(t, p.pid, syscall.SIGKILL)
 			require.NoError(t, <-ended)
 			p.release()
-			require.NoError(t, watched.Close())
+			startIn(t, dir) // clears the killed server's memory up
+			require.NoError(t, server.Close())
 		}
 	})
 }
@@ -301,6 +305,8 @@ func TestCrashLeftovers(t *testing.T) {
 		dir := stale(t, func(string) string { return "what\n" })
 		_, err := Start(t.Context(), Config{Dir: dir})
 		require.ErrorContains(t, err, `does not begin with a process id: "what"`)
+		require.NoError(t, os.Remove(filepath.Join(dir, "data", "postmaster.pid")))
+		startIn(t, dir) // clears the killed server's memory up
 	})
 
 	t.Run("ServerInAnotherContainer", func(t *testing.T) {

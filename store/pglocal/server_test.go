@@ -112,7 +112,7 @@ func TestStart(t *testing.T) {
 	t.Run("TakesExtraSettings", func(t *testing.T) {
 		t.Parallel()
 		server, err := Start(t.Context(), Config{Dir: seededDir(t), Settings: map[string]string{
-			"fsync": "off", "work_mem": "7MB", "max_connections": "17", "application.name": "it's \"quoted\"",
+			"fsync": "off", "dynamic_shared_memory_type": "mmap", "work_mem": "7MB", "max_connections": "17", "application.name": "it's \"quoted\"",
 		}})
 		require.NoError(t, err)
 		defer server.Close()

@@ -45,9 +45,11 @@ func (h *host) startTemporary(ctx context.Context, cfg Config) (*Server, error) 
 		err = os.Chmod(dir, 0o755) //nolint:gosec // what is private in it has its own mode
 	}
 	settings := map[string]string{
-		"fsync":              "off",
-		"full_page_writes":   "off",
-		"synchronous_commit": "off",
+		// In the data directory, so that a killed server leaves nothing in /dev/shm.
+		"dynamic_shared_memory_type": "mmap",
+		"fsync":                      "off",
+		"full_page_writes":           "off",
+		"synchronous_commit":         "off",
 	}
 	maps.Copy(settings, cfg.Settings)
 	cfg.Dir, cfg.Settings = dir, settings

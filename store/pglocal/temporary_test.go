@@ -62,7 +62,7 @@ func TestTemporary(t *testing.T) {
 		server, err := StartTemporary(t.Context(), Config{Dir: parent})
 		require.NoError(t, err)
 		require.NoDirExists(t, deadDir)
-		require.Zero(t, servers(t, deadDir))
+		requireNoServersUnder(t, deadDir)
 		require.FileExists(t, filepath.Join(unmarked, "file"))
 		require.FileExists(t, filepath.Join(other, "file"))
 		require.Equal(t, "1", query(t, aliveURL, `SELECT '1'`))
