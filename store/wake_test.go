@@ -1,0 +1,293 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// aDay is how long a row waits whose wait has no known end.
+const aDay = 24 * time.Hour
+
+// soon is how long a row waits at most that is not sure of being woken.
+const soon = time.Minute
+
+// next is how long a row waits from now.
+func (b *testBundle) next(t testing.TB, rowID int64) time.Duration {
+	t.Helper()
+	return query[time.Duration](t, b.db, `SELECT wake_at - tweetqueue.clock() FROM (
+		SELECT id, wake_at FROM tweetqueue.tweets UNION ALL SELECT id, wake_at FROM tweetqueue.deletions) t WHERE id = $1`, rowID)
+}
+
+// requireAwake requires that a row has a job that lives and is due, or about to be.
+func (b *testBundle) requireAwake(t testing.TB, rowID int64) {
+	t.Helper()
+	require.Less(t, b.next(t, rowID), soon)
+	require.True(t, query[bool](t, b.db, `SELECT EXISTS (SELECT FROM tweetqueue.river_job
+		WHERE args @> jsonb_build_object('row_id', $1::bigint) AND state IN ('available', 'pending')
+			AND scheduled_at < tweetqueue.clock() + $2)`, rowID, soon))
+}
+
+// thread inserts two tweets, the first of which is being sent; the second is due, and its job runs.
+func (b *testBundle) thread(t *testing.T) (first *store.Request, second int64) {
+	t.Helper()
+	id := storetest.Tweet(t, b.db, "first", 0)
+	second = query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, previous_id)
+		VALUES ('acme', 'second', $1) RETURNING id`, id)
+	first = b.start(t, store.PostTweet, id)[0]
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+	return first, second
+}
+
+func waitFor(t *testing.T, tx pgx.Tx, kind store.Kind, id int64, what store.WaitingFor) {
+	t.Helper()
+	now, err := store.Clock(t.Context(), tx)
+	require.NoError(t, err)
+	require.NoError(t, store.WaitRows(t.Context(), tx, kind, []store.Wait{{RowID: id, For: what, Until: now.Add(aDay)}}))
+}
+
+func settleFirst(ctx context.Context, tx pgx.Tx, first *store.Request) error {
+	_, err := store.Settle(ctx, tx, store.PostTweet, []store.Settlement{settlement(first, posted("1001"))})
+	return err
+}
+
+func TestThreadWakesWhatWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, second, store.ForThread) })
+	require.Greater(t, b.next(t, second), aDay-time.Hour)
+	b.settle(t, store.PostTweet, first, posted("1001"))
+	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, second))
+	b.requireAwake(t, second)
+
+	// A row that waits for something else keeps on waiting.
+	third := query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, previous_id)
+		VALUES ('acme', 'third', $1) RETURNING id`, second)
+	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, third, store.ForQuota) })
+	b.settle(t, store.PostTweet, b.start(t, store.PostTweet, second)[0], posted("1002"))
+	require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, third))
+	require.Greater(t, b.next(t, third), aDay-time.Hour)
+}
+
+// The claim of the second has read that the first is being sent, when the first is settled: the
+// settlement waits for the claim, and wakes what it decided.
+func TestThreadClaimThenSettle(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	claim := storetest.Tx(t, b.db)
+	rows, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{second})
+	require.NoError(t, err)
+	require.Equal(t, store.Sending, *rows[0].PreviousStatus)
+
+	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error { return settleFirst(ctx, tx, first) })
+	waitBlocked(t, b.db, pid)
+	waitFor(t, claim, store.PostTweet, second, store.ForThread)
+	require.NoError(t, claim.Commit(t.Context()))
+	join()
+	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, second))
+	b.requireAwake(t, second)
+}
+
+// The first is being settled when the second is claimed: the claim passes it over, and looks again.
+func TestThreadSettleThenClaim(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	settle := storetest.Tx(t, b.db)
+	require.NoError(t, settleFirst(t.Context(), settle, first))
+
+	claim := storetest.Tx(t, b.db)
+	rows, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{second})
+	require.NoError(t, err)
+	require.Empty(t, rows)
+	_, err = store.RowsRewake(t.Context(), claim, store.PostTweet, []int64{second}, 250*time.Millisecond)
+	require.NoError(t, err)
+	require.NoError(t, claim.Commit(t.Context()))
+	require.NoError(t, settle.Commit(t.Context()))
+	b.requireAwake(t, second)
+}
+
+// The claim's snapshot is of before the settlement's commit, its lock of after it.
+func TestThreadClaimAcrossSettle(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	b.settle(t, store.PostTweet, first, posted("1001"))
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, second, store.ForThread) })
+	b.requireAwake(t, second)
+}
+
+// A claim that closes the first must not wait for the claim of the second, which may wait for the
+// windows that the former holds.
+func TestThreadCloseDoesNotDeadlock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := storetest.Tweet(t, b.db, "first", 0)
+	second := query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, previous_id)
+		VALUES ('acme', 'second', $1) RETURNING id`, first)
+
+	closing := storetest.Tx(t, b.db)
+	_, err := store.RowsLock(t.Context(), closing, store.PostTweet, []int64{first})
+	require.NoError(t, err)
+	_, err = store.QuotasLock(t.Context(), closing, store.PostTweet, []int64{b.accountID})
+	require.NoError(t, err)
+
+	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := store.RowsLock(ctx, tx, store.PostTweet, []int64{second}); err != nil {
+			return err
+		}
+		_, err := store.QuotasLock(ctx, tx, store.PostTweet, []int64{b.accountID})
+		return err
+	})
+	waitBlocked(t, b.db, pid)
+	require.NoError(t, store.CloseRows(t.Context(), closing, store.PostTweet, []store.Closing{{RowID: first, Status: store.Missed, Reason: "late"}}))
+	require.NoError(t, closing.Commit(t.Context()))
+	join()
+}
+
+// hold is what can hold an account's rows back: the account itself, or its app.
+type hold struct {
+	what    store.WaitingFor
+	begin   func(ctx context.Context, db store.DBTX, wait time.Duration) error
+	release func(ctx context.Context, db store.DBTX) error
+	resume  string // by a person
+}
+
+func (b *testBundle) holds(t *testing.T) map[string]hold {
+	t.Helper()
+	appID := query[int64](t, b.db, `SELECT id FROM tweetqueue.apps`)
+	return map[string]hold{
+		"Account": {
+			what: store.ForAccount,
+			begin: func(ctx context.Context, db store.DBTX, wait time.Duration) error {
+				return store.AccountHold(ctx, db, b.accountID, store.Suspended, "locked\x00", wait)
+			},
+			release: func(ctx context.Context, db store.DBTX) error { return store.AccountRelease(ctx, db, b.accountID) },
+			resume:  `UPDATE tweetqueue.accounts SET state = 'active', state_reason = NULL, state_until = NULL`,
+		},
+		"App": {
+			what: store.ForApp,
+			begin: func(ctx context.Context, db store.DBTX, wait time.Duration) error {
+				return store.AppHold(ctx, db, appID, "no credits\x00", wait)
+			},
+			release: func(ctx context.Context, db store.DBTX) error { return store.AppRelease(ctx, db, appID) },
+			resume:  `UPDATE tweetqueue.apps SET state = 'active', state_reason = NULL, state_until = NULL`,
+		},
+	}
+}
+
+func TestHoldWakesWhatWaits(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Account", "App"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			h := b.holds(t)[name]
+			tweet, deletion, other := storetest.Tweet(t, b.db, "a", 0), storetest.Deletion(t, b.db, "77", 0), storetest.Tweet(t, b.db, "b", 0)
+			require.NoError(t, h.begin(t.Context(), b.db, time.Minute))
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+			inTx(t, b.db, func(tx pgx.Tx) {
+				waitFor(t, tx, store.PostTweet, tweet, h.what)
+				waitFor(t, tx, store.PostTweet, other, store.ForQuota)
+				waitFor(t, tx, store.DeleteTweet, deletion, h.what)
+			})
+			require.Greater(t, b.next(t, tweet), aDay-time.Hour)
+
+			// Its end has not come: nothing happens.
+			require.NoError(t, h.release(t.Context(), b.db))
+			require.Greater(t, b.next(t, tweet), aDay-time.Hour)
+			storetest.MoveClock(t, b.db, 2*time.Minute)
+			require.NoError(t, h.release(t.Context(), b.db))
+			b.requireAwake(t, tweet)
+			b.requireAwake(t, deletion)
+			require.Equal(t, "scheduled:time", storetest.Status(t, b.db, tweet))
+			require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, other))
+			require.Greater(t, b.next(t, other), aDay-time.Hour)
+		})
+	}
+}
+
+// A person ends a hold at the worst moment of a claim that has seen the hold: before its lock, while
+// it decides, and while the end is not committed.
+func TestHoldEndsDuringClaim(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Account", "App"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Run("Before", func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				h, id := b.holds(t)[name], storetest.Tweet(t, b.db, "a", 0)
+				exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+				inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, id, h.what) })
+				b.requireAwake(t, id)
+			})
+			t.Run("Within", func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				h, id := b.holds(t)[name], storetest.Tweet(t, b.db, "a", 0)
+				require.NoError(t, h.begin(t.Context(), b.db, 0))
+				exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+				claim := storetest.Tx(t, b.db)
+				rows, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{id})
+				require.NoError(t, err)
+				require.Len(t, rows, 1)
+				waitFor(t, claim, store.PostTweet, id, h.what)
+				pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+					_, err := tx.Exec(ctx, h.resume)
+					return err
+				})
+				waitBlocked(t, b.db, pid)
+				require.NoError(t, claim.Commit(t.Context()))
+				join()
+				require.Equal(t, "scheduled:time", storetest.Status(t, b.db, id))
+				b.requireAwake(t, id)
+			})
+			t.Run("NotCommitted", func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				h, id := b.holds(t)[name], storetest.Tweet(t, b.db, "a", 0)
+				require.NoError(t, h.begin(t.Context(), b.db, 0))
+				exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+				resume := storetest.Tx(t, b.db)
+				exec(t, resume, h.resume)
+				inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, id, h.what) })
+				require.NoError(t, resume.Commit(t.Context()))
+				b.requireAwake(t, id)
+			})
+		})
+	}
+}
+
+// A hold that a person must end is not replaced by one that ends by itself, and one that ends by
+// itself is replaced by any.
+func TestHoldsReplaceEachOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for name, h := range b.holds(t) {
+		until := `SELECT state_until - tweetqueue.clock() FROM tweetqueue.accounts`
+		if name == "App" {
+			until = `SELECT state_until - tweetqueue.clock() FROM tweetqueue.apps`
+		}
+		require.NoError(t, h.begin(t.Context(), b.db, time.Minute))
+		require.Less(t, *query[*time.Duration](t, b.db, until), 2*time.Minute)
+		require.NoError(t, h.begin(t.Context(), b.db, time.Hour))
+		require.Greater(t, *query[*time.Duration](t, b.db, until), 50*time.Minute)
+		require.NoError(t, h.begin(t.Context(), b.db, 0))
+		require.Nil(t, query[*time.Duration](t, b.db, until))
+		require.NoError(t, h.begin(t.Context(), b.db, time.Hour))
+		require.Nil(t, query[*time.Duration](t, b.db, until))
+		require.NoError(t, h.release(t.Context(), b.db)) // only a person can
+		require.Nil(t, query[*time.Duration](t, b.db, until))
+		require.NotEqual(t, "active", query[string](t, b.db, `SELECT state FROM tweetqueue.`+map[string]string{"App": "apps", "Account": "accounts"}[name]))
+	}
+}
