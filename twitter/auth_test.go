@@ -130,6 +130,7 @@ func TestSignsEveryRequest(t *testing.T) {
 	for _, req := range seen.requests {
 		params := authorization(t, req)
 		require.Equal(t, resign(t, req), params["oauth_signature"])
+		require.Equal(t, "gzip", req.Header.Get("Accept-Encoding"))
 		nonces[params["oauth_nonce"]] = true
 		lines = append(lines, req.Method+" "+req.URL.String())
 		for name := range req.Header {
@@ -175,4 +176,5 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 	require.Equal(t, "[redacted] [redacted] [redacted]", fmt.Sprintf("%v %#v %d", auth, auth, auth))
 	require.Equal(t, "[redacted]", auth.String())
+	require.Equal(t, slog.StringValue("[redacted]"), slog.AnyValue(auth).Resolve())
 }

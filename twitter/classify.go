@@ -176,8 +176,8 @@ func kindOfCode(code int) Kind {
 	return ""
 }
 
-func (p problem) says(any ...string) bool {
-	for _, words := range any {
+func (p *problem) says(one ...string) bool {
+	for _, words := range one {
 		if strings.Contains(p.words, words) {
 			return true
 		}

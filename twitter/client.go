@@ -166,7 +166,8 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 	u.RawQuery = r.query.Encode()
 	var body io.Reader
 	if r.body != nil {
-		// The copy outlives us: a server may answer before it has read the whole body.
+		// A transport may go on reading the body after RoundTrip has returned, when the answer came
+		// before the end of it; the caller's bytes are the caller's again by then.
 		body = bytes.NewReader(bytes.Clone(r.body))
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), body)

@@ -2,12 +2,15 @@ package twitter
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -70,18 +73,20 @@ func TestNewClientDefaults(t *testing.T) {
 
 func TestResults(t *testing.T) {
 	t.Parallel()
-	var body atomic.Value
-	answer := func(status int, text string) *Client {
+	// answer returns a client of an X that answers so, and what it was sent last.
+	answer := func(t *testing.T, status int, text string) (*Client, *atomic.Value) {
+		t.Helper()
+		sent := new(atomic.Value)
 		return serve(t, func(w http.ResponseWriter, r *http.Request) {
-			sent, _ := io.ReadAll(r.Body)
-			body.Store(r.Method + " " + r.URL.Path + " " + r.Header.Get("Content-Type") + " " + string(sent))
+			body, _ := io.ReadAll(r.Body)
+			sent.Store(r.Method + " " + r.URL.Path + " " + r.Header.Get("Content-Type") + " " + string(body))
 			w.Header().Set("Date", "Fri, 27 Mar 2026 10:00:00 GMT")
 			w.Header().Set("X-Transaction-Id", "e92f067a164a24a1")
 			w.Header().Set("X-Access-Level", "read-write")
 			w.Header().Set("X-Rate-Limit-Limit", "100")
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, text)
-		})
+		}), sent
 	}
 	requireAnswer := func(t *testing.T, a Answer, status int, text string) {
 		t.Helper()
@@ -94,52 +99,68 @@ func TestResults(t *testing.T) {
 	}
 
 	t.Run("Create", func(t *testing.T) {
+		t.Parallel()
 		// The id array is as captured in September 2026, and an error beside data takes nothing back.
 		text := `{"data":{"id":"1445880548472328192","text":"A &amp; B","edit_history_tweet_ids":[""]},"errors":[{"title":"Partial"}]}`
-		sent := ` { "text" : "A & B" }`
-		tweet, err := answer(201, text).CreateTweet(t.Context(), []byte(sent))
+		body := ` { "text" : "A & B" }`
+		client, sent := answer(t, 201, text)
+		tweet, err := client.CreateTweet(t.Context(), []byte(body))
 		require.NoError(t, err)
 		require.Equal(t, "1445880548472328192", tweet.ID)
 		require.Equal(t, "A &amp; B", tweet.Text)
 		requireAnswer(t, tweet.Answer, 201, text)
-		require.Equal(t, "POST /2/tweets application/json "+sent, body.Load())
+		require.Equal(t, "POST /2/tweets application/json "+body, sent.Load())
 	})
 	t.Run("CreateWith200", func(t *testing.T) {
-		tweet, err := answer(200, `{"data":{"id":"7","text":"Hi","edit_history_post_ids":["7"]}}`).CreateTweet(t.Context(), []byte(`{}`))
+		t.Parallel()
+		client, _ := answer(t, 200, `{"data":{"id":"7","text":"Hi","edit_history_post_ids":["7"]}}`)
+		tweet, err := client.CreateTweet(t.Context(), []byte(`{}`))
 		require.NoError(t, err)
 		require.Equal(t, "7", tweet.ID)
 	})
 	t.Run("Delete", func(t *testing.T) {
-		deleted, err := answer(200, `{"data":{"deleted":true}}`).DeleteTweet(t.Context(), "7")
+		t.Parallel()
+		client, sent := answer(t, 200, `{"data":{"deleted":true}}`)
+		deleted, err := client.DeleteTweet(t.Context(), "7")
 		require.NoError(t, err)
 		require.True(t, deleted.Deleted)
 		requireAnswer(t, deleted.Answer, 200, `{"data":{"deleted":true}}`)
-		require.Equal(t, "DELETE /2/tweets/7  ", body.Load())
+		require.Equal(t, "DELETE /2/tweets/7  ", sent.Load())
 	})
 	t.Run("DeletedNothing", func(t *testing.T) {
-		deleted, err := answer(200, `{"data":{"deleted":false}}`).DeleteTweet(t.Context(), "7")
+		t.Parallel()
+		client, _ := answer(t, 200, `{"data":{"deleted":false}}`)
+		deleted, err := client.DeleteTweet(t.Context(), "7")
 		require.NoError(t, err)
 		require.False(t, deleted.Deleted)
 	})
 	t.Run("DeleteWith204", func(t *testing.T) {
-		deleted, err := answer(204, ``).DeleteTweet(t.Context(), "7")
+		t.Parallel()
+		client, _ := answer(t, 204, ``)
+		deleted, err := client.DeleteTweet(t.Context(), "7")
 		require.NoError(t, err)
 		require.True(t, deleted.Deleted)
 	})
 	t.Run("Me", func(t *testing.T) {
-		user, err := answer(200, `{"data":{"id":"2244994945","name":"Acme Ltd","username":"acme"}}`).Me(t.Context())
+		t.Parallel()
+		client, sent := answer(t, 200, `{"data":{"id":"2244994945","name":"Acme Ltd","username":"acme"}}`)
+		user, err := client.Me(t.Context())
 		require.NoError(t, err)
 		requireAnswer(t, user.Answer, 200, `{"data":{"id":"2244994945","name":"Acme Ltd","username":"acme"}}`)
 		require.Equal(t, User{ID: "2244994945", Username: "acme", Name: "Acme Ltd", Answer: user.Answer}, *user)
-		require.Equal(t, "GET /2/users/me  ", body.Load())
+		require.Equal(t, "GET /2/users/me  ", sent.Load())
 	})
 	t.Run("MeWithoutUsername", func(t *testing.T) {
-		_, err := answer(200, `{"data":{"id":"2244994945"}}`).Me(t.Context())
+		t.Parallel()
+		client, _ := answer(t, 200, `{"data":{"id":"2244994945"}}`)
+		_, err := client.Me(t.Context())
 		requireError(t, err, KindUnreadable)
 	})
 	t.Run("Tweet", func(t *testing.T) {
+		t.Parallel()
 		text := `{"data":{"id":"7","text":"Hi","author_id":"2244994945","created_at":"2026-07-24T21:05:48.792Z"}}`
-		tweet, err := answer(200, text).Tweet(t.Context(), "7")
+		client, _ := answer(t, 200, text)
+		tweet, err := client.Tweet(t.Context(), "7")
 		require.NoError(t, err)
 		require.Equal(t, Tweet{
 			ID: "7", Text: "Hi", AuthorID: "2244994945", Answer: tweet.Answer,
@@ -147,7 +168,9 @@ func TestResults(t *testing.T) {
 		}, *tweet)
 	})
 	t.Run("TweetWithoutTime", func(t *testing.T) {
-		tweet, err := answer(200, `{"data":{"id":"7","text":"Hi","created_at":"lately"}}`).Tweet(t.Context(), "7")
+		t.Parallel()
+		client, _ := answer(t, 200, `{"data":{"id":"7","text":"Hi","created_at":"lately"}}`)
+		tweet, err := client.Tweet(t.Context(), "7")
 		require.NoError(t, err)
 		require.True(t, tweet.CreatedAt.IsZero())
 	})
@@ -204,6 +227,33 @@ func TestConnectionsAreShared(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, w.connections())
+}
+
+// TestConnectionsAreKept sends 8 requests at once, twice, and wants no new connection for the
+// second time: net/http keeps 2 to a host unless told otherwise.
+func TestConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	const atOnce = 8
+	var arrived, done sync.WaitGroup
+	w := newWire(t, func(w *wire, conn net.Conn) {
+		for r := w.tee(conn); readRequest(r) == nil; {
+			arrived.Done()
+			arrived.Wait()
+			_, _ = io.WriteString(conn, created)
+		}
+	})
+	client := newTestClient(t, Config{BaseURL: w.url})
+	for range 2 {
+		arrived.Add(atOnce)
+		for range atOnce {
+			done.Go(func() {
+				_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+				assert.NoError(t, err)
+			})
+		}
+		done.Wait()
+	}
+	require.Equal(t, atOnce, w.connections())
 }
 
 // TestClockSkewIsNamed because X's 401 does not tell it from wrong keys.

@@ -92,8 +92,7 @@ func ExampleError() {
 	defer done()
 
 	_, err := client.CreateTweet(context.Background(), []byte(`{"text":"Doors open"}`))
-	var e *twitter.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*twitter.Error](err); ok {
 		fmt.Println(e.Kind, e.Answer.StatusCode)
 	}
 	fmt.Println(err)

@@ -3,7 +3,6 @@ package twitter
 import (
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -48,7 +47,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		var e *Error
-		require.True(t, errors.As(err, &e))
+		require.ErrorAs(t, err, &e)
 		require.Contains(t, Kinds(), e.Kind)
 		require.NotContains(t, []Kind{KindNeverSent, KindMaybeSent}, e.Kind, "there was an answer")
 		require.LessOrEqual(t, len(e.Answer.RawBody), MaxBody)

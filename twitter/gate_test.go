@@ -375,6 +375,30 @@ func TestForeignTransport(t *testing.T) {
 		require.Equal(t, 1, strings.Count(w.bytes(), "POST /2/tweets"))
 	})
 
+	t.Run("RepeatsAfterRefusal", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, answerAll)
+		inner := NewHTTPClient()
+		client := newTestClient(t, Config{BaseURL: w.url, HTTPClient: &http.Client{Transport: roundTripper(
+			func(req *http.Request) (*http.Response, error) {
+				if resp, err := inner.Transport.RoundTrip(req); err == nil {
+					return resp, nil
+				}
+				return inner.Transport.RoundTrip(req.Clone(context.WithoutCancel(req.Context())))
+			})}})
+		var asked atomic.Int32
+		ctx := WithRequestCheck(t.Context(), func() error {
+			if asked.Add(1) == 2 { // the first is the one for a foreign transport
+				return errNotNow
+			}
+			return nil
+		})
+		_, err := client.Tweet(ctx, "1")
+		require.ErrorIs(t, requireError(t, err, KindNeverSent), errNotNow)
+		require.Empty(t, w.bytes())
+		require.EqualValues(t, 2, asked.Load())
+	})
+
 	t.Run("GoesOn", func(t *testing.T) {
 		t.Parallel()
 		w := newWire(t, answerAll)

@@ -22,7 +22,8 @@ const (
 // Limits are the windows that X reported with an answer, in three families of headers: the
 // endpoint's window (x-rate-limit-*), the rolling day of this user (x-user-limit-24hour-*) and
 // that of the App (x-app-limit-24hour-*). A family that X did not send is nil, which does not mean
-// that it is exhausted. (X: fundamentals/rate-limits; the daily families are known from captures.)
+// that it is exhausted. X documents the first as fundamentals/rate-limits; the others are known
+// from captures.
 type Limits struct {
 	Endpoint   *Window
 	User24Hour *Window
@@ -67,13 +68,13 @@ func (a Answer) RetryAfter(now time.Time) time.Duration {
 	if !a.Date.IsZero() {
 		now = a.Date
 	}
-	var exhausted, any time.Duration
+	var exhausted, latest time.Duration
 	for _, w := range []*Window{a.Limits.Endpoint, a.Limits.User24Hour, a.Limits.App24Hour} {
 		if !w.Binds() || w.Reset.IsZero() || w.Reset.Before(now.Add(-staleReset)) {
 			continue
 		}
 		wait := max(w.Reset.Sub(now), minWait)
-		any = max(any, wait)
+		latest = max(latest, wait)
 		if w.Exhausted() {
 			exhausted = max(exhausted, wait)
 		}
@@ -84,8 +85,8 @@ func (a Answer) RetryAfter(now time.Time) time.Duration {
 		wait = max(exhausted, a.Limits.RetryAfter)
 	case a.Limits.RetryAfter > 0:
 		wait = a.Limits.RetryAfter
-	case any > 0:
-		wait = any
+	case latest > 0:
+		wait = latest
 	}
 	return min(max(wait, minWait), maxWait)
 }

@@ -105,7 +105,7 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := Answer{StatusCode: 429, Date: date, Limits: tc.limits}
+			a := Answer{StatusCode: http.StatusTooManyRequests, Date: date, Limits: tc.limits}
 			require.Equal(t, tc.want, a.RetryAfter(date.Add(-6*time.Hour)), "the local clock must not matter")
 			a.Date = time.Time{}
 			require.Equal(t, tc.want, a.RetryAfter(date), "without a Date the local clock counts")
@@ -123,7 +123,7 @@ func FuzzLimits(f *testing.F) {
 			"X-Rate-Limit-Limit": {limit}, "X-Rate-Limit-Remaining": {remaining}, "X-Rate-Limit-Reset": {reset},
 			"X-User-Limit-24hour-Reset": {limit}, "X-App-Limit-24hour-Remaining": {reset}, "Retry-After": {retryAfter}, "Date": {date},
 		}
-		a, err := readAnswer(&http.Response{StatusCode: 429, Header: h, Body: http.NoBody}, now)
+		a, err := readAnswer(&http.Response{StatusCode: http.StatusTooManyRequests, Header: h, Body: http.NoBody}, now)
 		require.NoError(t, err)
 		wait := a.RetryAfter(now)
 		require.GreaterOrEqual(t, wait, time.Second)

@@ -73,7 +73,7 @@ func (p *problem) take(from map[string]json.RawMessage) {
 }
 
 // slug is the last segment of the type, whatever its host; "" for about:blank.
-func (p problem) slug() string {
+func (p *problem) slug() string {
 	i := strings.LastIndexAny(p.typ, "/#")
 	if i < 0 {
 		return ""

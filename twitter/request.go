@@ -12,7 +12,7 @@ import (
 
 // TweetRequest is the body of POST /2/tweets, under X's names. What is zero is left out. X checks
 // what may go together; Encode checks only that the JSON says what the fields say.
-// (X: posts/create-post)
+// X documents it as posts/create-post.
 type TweetRequest struct {
 	Text            string // X wants it unless there are media
 	Reply           *Reply

@@ -38,7 +38,7 @@ type Tweet struct {
 }
 
 // CreateTweet posts a tweet: POST /2/tweets, with exactly these bytes, which [TweetRequest.Encode]
-// makes. A result means that X confirmed the tweet's id. (X: posts/create-post)
+// makes. A result means that X confirmed the tweet's id. X documents it as posts/create-post.
 func (c *Client) CreateTweet(ctx context.Context, body []byte) (*CreatedTweet, error) {
 	r := call{op: "create tweet", method: http.MethodPost, path: []string{"2", "tweets"}, body: body}
 	if !json.Valid(body) || bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
@@ -63,7 +63,8 @@ func (c *Client) CreateTweet(ctx context.Context, body []byte) (*CreatedTweet, e
 
 // DeleteTweet deletes a tweet of this account: DELETE /2/tweets/{id}. Repeating it does no harm.
 // What X answers for a tweet that is already gone is not documented: expect Deleted false,
-// [KindNotFound] and [KindNotAuthor], and look with [Client.Tweet]. (X: posts/delete-post)
+// [KindNotFound] and [KindNotAuthor], and look with [Client.Tweet]. X documents it as
+// posts/delete-post.
 func (c *Client) DeleteTweet(ctx context.Context, id string) (*DeletedTweet, error) {
 	r, err := callByID("delete tweet", http.MethodDelete, id)
 	if err != nil {
@@ -93,7 +94,7 @@ func (c *Client) DeleteTweet(ctx context.Context, id string) (*DeletedTweet, err
 
 // Tweet reads one tweet: GET /2/tweets/{id}. A tweet that is missing is [KindNotFound], whether X
 // answers 404 or 200 with an error list; one that this account may not see is [KindForbidden].
-// (X: posts/get-post-by-id)
+// X documents it as posts/get-post-by-id.
 func (c *Client) Tweet(ctx context.Context, id string) (*Tweet, error) {
 	r, err := callByID("get tweet", http.MethodGet, id)
 	if err != nil {

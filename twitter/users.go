@@ -15,7 +15,7 @@ type User struct {
 }
 
 // Me tells whose credentials these are: GET /2/users/me. It works without credits, so it does not
-// show that posting works. (X: users/get-my-user)
+// show that posting works. X documents it as users/get-my-user.
 func (c *Client) Me(ctx context.Context) (*User, error) {
 	r := call{op: "get user me", method: http.MethodGet, path: []string{"2", "users", "me"}}
 	var data struct {
