@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -246,9 +245,9 @@ func TestRunsUnprivileged(t *testing.T) {
 	t.Parallel()
 	runsAs := func(t *testing.T, dir string) string {
 		t.Helper()
-		out, err := exec.Command("ps", "-o", "uid=", "-p", strconv.Itoa(serverPid(t, dir))).Output()
+		uid, _, err := owner(filepath.Join(dir, "data", "postmaster.pid"))
 		require.NoError(t, err)
-		return strings.TrimSpace(string(out))
+		return strconv.Itoa(uid)
 	}
 	if os.Geteuid() != 0 {
 		server := startIn(t, seededDir(t))

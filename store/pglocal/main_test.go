@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -219,9 +221,38 @@ func makeDir() (string, error) {
 // servers counts the servers that run on data in or under dir.
 func servers(t *testing.T, dir string) int {
 	t.Helper()
-	out, err := exec.Command("ps", "-axww", "-o", "args=").Output()
+	return strings.Count(commands(t), "/postgres -D "+dir+"/")
+}
+
+// commands lists the command lines of all processes, one a line. A minimal Linux has no ps.
+func commands(t *testing.T) string {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		out, err := exec.Command("ps", "-axww", "-o", "args=").Output()
+		require.NoError(t, err)
+		return string(out)
+	}
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
-	return strings.Count(string(out), "/postgres -D "+dir+"/")
+	var lines strings.Builder
+	for _, file := range files {
+		args, _ := os.ReadFile(file) // it may have ended just now
+		lines.WriteString(strings.ReplaceAll(string(args), "\x00", " ") + "\n")
+	}
+	return lines.String()
+}
+
+// environment is what a process was given.
+func environment(t *testing.T, pid int) string {
+	t.Helper()
+	if runtime.GOOS == "linux" {
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		require.NoError(t, err)
+		return string(env)
+	}
+	out, err := exec.Command("ps", "eww", "-p", strconv.Itoa(pid)).Output()
+	require.NoError(t, err)
+	return string(out)
 }
 
 // seedOnce makes one data directory, of which most tests use copies: a copy takes 0.1 s and

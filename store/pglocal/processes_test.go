@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -182,10 +183,8 @@ func TestDone(t *testing.T) {
 		dir := seededDir(t)
 		server := startIn(t, dir)
 		pid := serverPid(t, dir)
-		out, err := exec.Command("sh", "-c", fmt.Sprintf("ps -A -o ppid=,pid=,args= | awk '$1 == %d && /walwriter/ {print $2}'", pid)).Output()
-		require.NoError(t, err)
-		var child int
-		_, err = fmt.Sscan(string(out), &child)
+		// Not the session that asks: its client would be told before the server knows.
+		child, err := strconv.Atoi(query(t, server.URL(), `SELECT pid::text FROM pg_stat_activity WHERE backend_type = 'checkpointer'`))
 		require.NoError(t, err)
 		kill(t, child, syscall.SIGKILL)
 		require.NoError(t, startIn(t, dir).Close(), "an adopter waits for the recovery")
