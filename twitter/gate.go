@@ -36,7 +36,7 @@ type flightKey struct{}
 // have left. Its hooks run on goroutines of the transport, so mu guards all that changes.
 type flight struct {
 	method string
-	check  func() error
+	check  func() error            // whether the request may still go out
 	cancel context.CancelCauseFunc // ends the request's context
 
 	mu      sync.Mutex
@@ -52,8 +52,14 @@ type flight struct {
 // newFlight returns a context for one request and the flight that follows it.
 func newFlight(ctx context.Context, method string) (context.Context, *flight) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &flight{method: method, cancel: cancel}
-	f.check, _ = ctx.Value(checkKey{}).(func() error)
+	f := &flight{method: method, cancel: cancel, check: func() error {
+		if check, ok := ctx.Value(checkKey{}).(func() error); ok {
+			if err := check(); err != nil {
+				return err
+			}
+		}
+		return context.Cause(ctx)
+	}}
 	return context.WithValue(ctx, flightKey{}, f), f
 }
 
@@ -85,7 +91,7 @@ func (g gate) RoundTrip(req *http.Request) (*http.Response, error) {
 func (f *flight) hand(ctx context.Context, base http.RoundTripper) error {
 	_, trusted := base.(*http.Transport)
 	err := context.Cause(ctx)
-	if err == nil && !trusted && f.check != nil {
+	if err == nil && !trusted {
 		err = f.check()
 	}
 	f.mu.Lock()
@@ -123,7 +129,7 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 // admit decides whether the request may be written to a connection, and remembers it.
 func (f *flight) admit(http2 bool) error {
 	err := f.objection(http2)
-	if err == nil && f.check != nil {
+	if err == nil {
 		err = f.check() // without the lock: it is the caller's code
 	}
 	f.mu.Lock()

@@ -60,6 +60,7 @@ func requireError(t *testing.T, err error, kind Kind) *Error {
 // wire is a TCP server that sees every byte. Its script is called for each connection.
 type wire struct {
 	url string
+	end func() // closes the listener and waits until all connections have ended
 
 	mu       sync.Mutex
 	received bytes.Buffer // guarded by mu
@@ -88,18 +89,20 @@ func newWire(t *testing.T, script func(w *wire, conn net.Conn)) *wire {
 			})
 		}
 	})
-	t.Cleanup(func() {
+	w.end = sync.OnceFunc(func() {
 		_ = listener.Close()
 		scripts.Wait()
 	})
+	t.Cleanup(w.end)
 	return w
 }
 
-// Read reads from conn and records.
+// tee reads from conn and records.
 func (w *wire) tee(conn net.Conn) *bufio.Reader {
 	return bufio.NewReader(io.TeeReader(conn, w))
 }
 
+// Write records.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
