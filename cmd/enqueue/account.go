@@ -131,10 +131,10 @@ func (c *accountAddCmd) add(ctx context.Context, s *session, db *setup.Database,
 		return store.Account{}, err
 	}
 	if user.Answer.AccessLevel == "read" {
-		s.warn("these tokens may only read: give the App the permission 'Read and write' at X, make the tokens anew, and add the account again")
+		s.warnf("these tokens may only read: give the App the permission 'Read and write' at X, make the tokens anew, and add the account again")
 	}
 	if known.APIKey != "" && known.APIKey != keys.APIKey {
-		s.warn("X_API_KEY replaced another App's keys: tokens that other accounts got from that App do not work any more, add those accounts again")
+		s.warnf("X_API_KEY replaced another App's keys: tokens that other accounts got from that App do not work any more, add those accounts again")
 	}
 	return store.AccountGet(ctx, db.Pool, user.Username)
 }
@@ -231,5 +231,5 @@ func accountTable(w io.Writer, accounts []store.Account) {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.Username, a.XUserID, a.App, a.TimeZone, a.LimitsPreset, a.TextLimit, state)
 	}
-	table.Flush()
+	_ = table.Flush() // what is beneath is a buffer
 }

@@ -130,14 +130,14 @@ func (s *session) warnIfHeld(ctx context.Context, db store.DBTX, account store.A
 		if account.Reason != nil {
 			reason = ": " + oneLine(*account.Reason, 200)
 		}
-		s.warn("account %s is %s%s; its rows wait", account.Username, strings.ReplaceAll(string(account.State), "_", " "), reason)
+		s.warnf("account %s is %s%s; its rows wait", account.Username, strings.ReplaceAll(string(account.State), "_", " "), reason)
 	}
 	workers, err = store.WorkersAlive(ctx, db)
 	if err != nil {
 		return 0, err
 	}
 	if workers == 0 {
-		s.warn("no worker is running on this database: start one with 'worker'")
+		s.warnf("no worker is running on this database: start one with 'worker'")
 	}
 	return workers, nil
 }

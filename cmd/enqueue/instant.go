@@ -130,7 +130,7 @@ func formatDistance(t, now time.Time) string {
 		name   string
 	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
 		count := left / unit.length
-		left -= count * unit.length
+		left %= unit.length
 		switch {
 		case count == 0 && len(words) == 0:
 			continue

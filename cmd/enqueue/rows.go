@@ -51,7 +51,7 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 		}
 		if len(list) > c.Limit {
 			list = list[:c.Limit]
-			s.warn("there are more: these are the %d that are due first, --limit shows more", c.Limit)
+			s.warnf("there are more: these are the %d that are due first, --limit shows more", c.Limit)
 		}
 		return s.print(append([]store.Entry{}, list...), func(w io.Writer) { c.table(w, list) })
 	})
@@ -95,7 +95,7 @@ func (c *listCmd) table(w io.Writer, list []store.Entry) {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, kindName(e.Kind), e.Account,
 			formatShort(e.DueAt, zoneOf(e)), e.Status, why(e), what)
 	}
-	table.Flush()
+	_ = table.Flush() // what is beneath is a buffer
 }
 
 // why says what a row waits for and until when, or what became of it.

@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdin io.Re
 		err = fmt.Errorf("interrupted: %w", err)
 	}
 	if s.json {
-		s.encode(s.stderr, map[string]any{"error": err.Error(), "exit_code": setup.ExitCode(err)})
+		s.complain(complaint{Error: err.Error(), ExitCode: setup.ExitCode(err)})
 	} else {
 		fmt.Fprintln(s.stderr, "enqueue: "+strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
@@ -118,7 +118,11 @@ func (s *session) run(ctx context.Context, args []string) error {
 		return nil
 	}
 	if parse := new(kong.ParseError); errors.As(err, &parse) {
-		return setup.Usage("%w: see '%s --help'", err, parse.Context.Model.Name+strings.TrimSuffix(" "+parse.Context.Command(), " "))
+		path := "enqueue"
+		if selected := parse.Context.Selected(); selected != nil {
+			path = selected.FullPath()
+		}
+		return setup.Usage("%w: see '%s --help'", err, path)
 	}
 	if err != nil {
 		return setup.Usage("%w", err)
@@ -148,10 +152,10 @@ func (s *session) withDatabase(ctx context.Context, settings setup.Settings, do 
 	}
 	defer func() {
 		if err := db.Close(); err != nil {
-			s.warn("close %s: %v", db.Name, err)
+			s.warnf("close %s: %v", db.Name, err)
 		}
 	}()
-	s.tell("database: %s", db.Name)
+	s.tellf("database: %s", db.Name)
 	if err := migrations.Check(ctx, db.Pool); err != nil {
 		return fmt.Errorf("%s: %w", db.Name, err)
 	}
@@ -172,7 +176,12 @@ func (s *session) readDatabase(check func(env *setup.Env)) (setup.Settings, erro
 func (s *session) print(value any, people func(w io.Writer)) error {
 	var b bytes.Buffer
 	if s.json {
-		s.encode(&b, value)
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(value); err != nil {
+			return fmt.Errorf("print the result: %w", err)
+		}
 	} else {
 		people(&b)
 	}
@@ -182,27 +191,30 @@ func (s *session) print(value any, people func(w io.Writer)) error {
 	return nil
 }
 
-func (s *session) encode(w io.Writer, value any) {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	if w != s.stderr {
-		encoder.SetIndent("", "  ")
-	}
-	// Nothing that is printed can fail to encode; a closed stderr has nobody to tell.
-	_ = encoder.Encode(value)
+// complaint is what programs get on standard error: one line for each.
+type complaint struct {
+	Error    string `json:"error,omitempty"`
+	ExitCode int    `json:"exit_code,omitempty"`
+	Warning  string `json:"warning,omitempty"`
 }
 
-// tell tells people something beside the result.
-func (s *session) tell(format string, args ...any) {
+func (s *session) complain(c complaint) {
+	if line, err := json.Marshal(c); err == nil { // it always is, for strings and a number
+		fmt.Fprintf(s.stderr, "%s\n", line)
+	}
+}
+
+// tellf tells people something beside the result.
+func (s *session) tellf(format string, args ...any) {
 	if !s.json {
 		fmt.Fprintf(s.stderr, format+"\n", args...)
 	}
 }
 
-// warn tells people and programs something that they may have to act on.
-func (s *session) warn(format string, args ...any) {
+// warnf tells people and programs something that they may have to act on.
+func (s *session) warnf(format string, args ...any) {
 	if s.json {
-		s.encode(s.stderr, map[string]any{"warning": fmt.Sprintf(format, args...)})
+		s.complain(complaint{Warning: fmt.Sprintf(format, args...)})
 	} else {
 		fmt.Fprintf(s.stderr, "warning: "+format+"\n", args...)
 	}

@@ -51,8 +51,10 @@ func (c *tweetCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if tweet.PostBefore, err = c.deadline(due); err != nil {
-			return err
+		if c.Before != "" {
+			if tweet.PostBefore, err = c.deadline(due); err != nil {
+				return err
+			}
 		}
 		id, _, err := store.TweetInsert(ctx, db.Pool, due.account.Username, tweet, due.at, c.Priority)
 		if err != nil {
@@ -97,7 +99,7 @@ func (c *tweetCmd) text(ctx context.Context, s *session) (string, error) {
 			return "", setup.Usage("the text is empty")
 		}
 		if _, ok := terminal(s.stdin); ok {
-			s.tell("type the text, then a line break and Ctrl-D")
+			s.tellf("type the text, then a line break and Ctrl-D")
 		}
 		content, err := reading(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(s.stdin, maxText+2)) })
 		if err != nil {
@@ -118,9 +120,6 @@ func (c *tweetCmd) text(ctx context.Context, s *session) (string, error) {
 
 // deadline returns the instant of --before, which lies after the time the tweet is due.
 func (c *tweetCmd) deadline(d due) (*time.Time, error) {
-	if c.Before == "" {
-		return nil, nil
-	}
 	before, err := parseInstant(c.Before, d.zone)
 	if err != nil {
 		return nil, fmt.Errorf("--before: %w", err)

@@ -88,7 +88,7 @@ func formatInterval(interval pgtype.Interval) string {
 	for _, unit := range units()[1:] {
 		if count := left / unit.length; count != 0 {
 			fmt.Fprintf(&b, "%d%s", count, unit.name)
-			left -= count * unit.length
+			left %= unit.length
 		}
 	}
 	if left != 0 {
