@@ -109,16 +109,16 @@ RETURNING t.id, lost.name`
 // and tells River. It returns how many, and how long it is until the next one is due (nil: none is
 // parked for later). A row or a job that someone else has locked is passed over until the next call.
 func Promote(ctx context.Context, db DBTX, limit int) (promoted int, next *time.Duration, err error) {
+	// An array, not a join: the planner cannot know how few are due, and would scan the table for many.
 	const promote = `-- name: JobPromote :one
-WITH due AS (
-    SELECT id FROM tweetqueue.river_job
-    WHERE state = 'pending' AND scheduled_at <= (SELECT tweetqueue.clock())
-    ORDER BY scheduled_at LIMIT $1
-    FOR UPDATE SKIP LOCKED
-), promoted AS (
-    UPDATE tweetqueue.river_job j SET state = 'available'
-    FROM due WHERE j.id = due.id
-    RETURNING j.queue
+WITH promoted AS (
+    UPDATE tweetqueue.river_job SET state = 'available'
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM tweetqueue.river_job
+        WHERE state = 'pending' AND scheduled_at <= (SELECT tweetqueue.clock())
+        ORDER BY scheduled_at LIMIT $1
+        FOR UPDATE SKIP LOCKED))
+    RETURNING queue
 ), queues AS (SELECT queue, count(*) AS jobs FROM promoted GROUP BY queue)
 SELECT coalesce(sum(jobs), 0)::bigint,
     count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text))

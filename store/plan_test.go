@@ -1,0 +1,155 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// waiting parks that many tweets, none of which is due, as they are after an import.
+func (b *testBundle) waiting(t testing.TB, n int) {
+	t.Helper()
+	exec(t, b.db, `INSERT INTO tweetqueue.tweets (account, text, post_at)
+		SELECT 'acme', 'tweet ' || i, tweetqueue.clock() + i * interval '1 minute' FROM generate_series(60, 59 + $1::integer) AS i`, n)
+}
+
+// explainer collects the plans of the queries that run on it.
+type explainer struct {
+	store.DBTX
+
+	t     *testing.T
+	plans []string
+}
+
+func (e *explainer) explain(sql string, args []any) {
+	e.t.Helper()
+	e.plans = append(e.plans, strings.Join(queryAll[string](e.t, e.DBTX, "EXPLAIN "+sql, args...), "\n"))
+}
+
+func (e *explainer) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	e.explain(sql, args)
+	return e.DBTX.Exec(ctx, sql, args...)
+}
+
+func (e *explainer) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	e.explain(sql, args)
+	return e.DBTX.QueryRow(ctx, sql, args...)
+}
+
+func (e *explainer) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	e.explain(sql, args)
+	return e.DBTX.Query(ctx, sql, args...)
+}
+
+// With a hundred thousand rows waiting, and as many done, what every worker does all the time looks
+// at none of them. Before and after ANALYZE: a fresh import has no statistics.
+func TestWorkersUseIndexes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `ALTER TABLE tweetqueue.tweets DISABLE TRIGGER USER`)
+	b.waiting(t, 100_000)
+	exec(t, b.db, `INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
+		SELECT jsonb_build_object('row_id', id), 'post_tweet', 32767, priority, 'tweets', wake_at, 'pending' FROM tweetqueue.tweets`)
+	exec(t, b.db, `WITH sent AS (INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by)
+			SELECT 'post_tweet', 1000000 + i, $1, $2, i, now(), now() FROM generate_series(1, 50000) AS i RETURNING id, row_id)
+		INSERT INTO tweetqueue.tweets (id, account, text, status, waiting_for, tweet_id, posted_at, request_id)
+		SELECT row_id, 'acme', 'posted', 'posted', NULL, row_id::text, now(), id FROM sent`, b.accountID, b.workerID)
+	exec(t, b.db, `ALTER TABLE tweetqueue.tweets ENABLE TRIGGER USER`)
+	for _, statistics := range []string{"none", "all"} {
+		if statistics == "all" {
+			exec(t, b.db, `ANALYZE tweetqueue.tweets, tweetqueue.requests, tweetqueue.river_job`)
+		}
+		tx := storetest.Tx(t, b.db)
+		db := &explainer{DBTX: tx, t: t}
+		_, _, err := store.Promote(t.Context(), db, 1000)
+		require.NoError(t, err)
+		require.Len(t, db.plans, 2)
+		require.Contains(t, db.plans[0], "tweetqueue_parked_idx")
+		require.Contains(t, db.plans[1], "tweetqueue_parked_idx")
+		_, err = store.TakeOver(t.Context(), db, 500)
+		require.NoError(t, err)
+		_, err = store.Sweep(t.Context(), db, 500)
+		require.NoError(t, err)
+		_, err = store.EntryGet(t.Context(), db, 1)
+		require.NoError(t, err)
+		_, err = store.RequestList(t.Context(), db, 1)
+		require.NoError(t, err)
+		for _, plan := range db.plans {
+			for _, table := range []string{"river_job", "tweets", "deletions", "requests"} {
+				require.NotContains(t, plan, "Seq Scan on "+table, "statistics: %s", statistics)
+			}
+		}
+	}
+}
+
+// An edit of many rows costs each of them the same, whatever the session did before: the plans that
+// the triggers keep must not depend on the first statement's size.
+func TestBulkEditIsLinear(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	conn, err := b.db.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	b.waiting(t, 4000)
+	edit := func(rows int) time.Duration {
+		began := time.Now()
+		require.EqualValues(t, rows, exec(t, conn, `UPDATE tweetqueue.tweets SET post_at = post_at + interval '1 minute'
+			WHERE id IN (SELECT id FROM tweetqueue.tweets ORDER BY id LIMIT $1)`, rows))
+		return time.Since(began)
+	}
+	edit(1) // plans for one row
+	hundred := min(edit(100), edit(100), edit(100))
+	// Joins of transition tables that were planned for one row made it 500 times what it should be.
+	limit := 12 * 40 * hundred
+	for range 3 {
+		if edit(4000) < limit {
+			return
+		}
+	}
+	t.Fatalf("an edit of 4,000 rows takes over %s, one of 100 rows %s", limit, hundred)
+}
+
+func BenchmarkPromoteIdle(b *testing.B) {
+	bundle := setup(b)
+	bundle.waiting(b, 100_000)
+	exec(b, bundle.db, `ANALYZE tweetqueue.river_job`)
+	for b.Loop() {
+		promoted, _, err := store.Promote(b.Context(), bundle.db, 1000)
+		require.NoError(b, err)
+		require.Zero(b, promoted)
+	}
+}
+
+func BenchmarkInsert(b *testing.B) {
+	for _, rows := range []int{1, 1000} {
+		b.Run(fmt.Sprint(rows), func(b *testing.B) {
+			bundle := setup(b)
+			for b.Loop() {
+				bundle.waiting(b, rows)
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*rows), "µs/row")
+		})
+	}
+}
+
+func BenchmarkEdit(b *testing.B) {
+	for _, rows := range []int{1, 1000} {
+		b.Run(fmt.Sprint(rows), func(b *testing.B) {
+			bundle := setup(b)
+			bundle.waiting(b, rows)
+			for b.Loop() {
+				exec(b, bundle.db, `UPDATE tweetqueue.tweets SET post_at = post_at + interval '1 minute'`)
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*rows), "µs/row")
+		})
+	}
+}

@@ -1,0 +1,216 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+func TestLease(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	alive := func() int {
+		n, err := store.WorkersAlive(t.Context(), b.db)
+		require.NoError(t, err)
+		return n
+	}
+	second, err := store.WorkerStart(t.Context(), b.db, "second")
+	require.NoError(t, err)
+	require.Equal(t, 2, alive())
+
+	storetest.MoveClock(t, b.db, 11*time.Second)
+	require.NoError(t, store.WorkerRenew(t.Context(), b.db, b.workerID))
+	storetest.MoveClock(t, b.db, 13*time.Second)
+	require.Equal(t, 1, alive())
+	// It does not come back to life: its rows may have been taken over.
+	require.ErrorIs(t, store.WorkerRenew(t.Context(), b.db, second), store.ErrLostRace)
+	require.NoError(t, store.WorkerRenew(t.Context(), b.db, b.workerID))
+
+	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
+	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
+	require.Equal(t, 0, alive())
+	require.ErrorIs(t, store.WorkerRenew(t.Context(), b.db, b.workerID), store.ErrLostRace)
+	require.ErrorIs(t, store.WorkerRenew(t.Context(), b.db, 12345), store.ErrLostRace)
+}
+
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	living, err := store.WorkerStart(t.Context(), b.db, "living")
+	require.NoError(t, err)
+	var ids, jobs []int64
+	for _, kind := range store.Kinds() {
+		for range 2 {
+			id := due(t, b.db, kind, "a")
+			request := b.request(t, b.db, id)
+			request.JobID = storetest.Jobs(t, b.db, id)[0].ID
+			tx := storetest.Tx(t, b.db)
+			require.NoError(t, store.StartRequests(t.Context(), tx, kind, b.workerID, []*store.Request{request}))
+			require.NoError(t, tx.Commit(t.Context()))
+			ids, jobs = append(ids, id), append(jobs, request.JobID)
+		}
+	}
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE id <> $1`, jobs[1])
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'completed', finalized_at = now() WHERE id = $1`, jobs[1])
+	dead := b.workerID
+	b.workerID = living
+	other := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "b", 0))[0].RowID
+
+	taken, err := store.TakeOver(t.Context(), b.db, 10)
+	require.NoError(t, err)
+	require.Empty(t, taken)
+
+	// A worker that said goodbye is dead at once, as one is whose lease ran out.
+	require.NoError(t, store.WorkerStop(t.Context(), b.db, dead))
+	taken, err = store.TakeOver(t.Context(), b.db, 1)
+	require.NoError(t, err)
+	require.Equal(t, []store.TakenOver{
+		{Kind: store.PostTweet, RowID: ids[0], Worker: "tester"}, {Kind: store.DeleteTweet, RowID: ids[2], Worker: "tester"},
+	}, taken)
+	taken, err = store.TakeOver(t.Context(), b.db, 10)
+	require.NoError(t, err)
+	require.Len(t, taken, 2)
+	taken, err = store.TakeOver(t.Context(), b.db, 10)
+	require.NoError(t, err)
+	require.Empty(t, taken)
+
+	for i, id := range ids {
+		entry, err := store.EntryGet(t.Context(), b.db, id)
+		require.NoError(t, err)
+		require.Equal(t, store.Unconfirmed, entry.Status)
+		require.Contains(t, *entry.Error, "it may be on X")
+		require.Len(t, storetest.Jobs(t, b.db, id), 1) // it is not sent again
+		want := "cancelled"
+		if i == 1 {
+			want = "completed"
+		}
+		require.Equal(t, want, query[string](t, b.db, `SELECT state::text FROM tweetqueue.river_job WHERE id = $1 AND finalized_at IS NOT NULL`, jobs[i]))
+	}
+	require.Equal(t, "sending", storetest.Status(t, b.db, other))
+}
+
+// A row that is just being settled is left to the settlement.
+func TestTakeOverPassesOverLockedRows(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	request := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "a", 0))[0]
+	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
+	settle := storetest.Tx(t, b.db)
+	require.NoError(t, settleFirst(t.Context(), settle, request))
+	taken, err := store.TakeOver(t.Context(), b.db, 10)
+	require.NoError(t, err)
+	require.Empty(t, taken)
+	require.NoError(t, settle.Commit(t.Context()))
+	require.Equal(t, "posted", storetest.Status(t, b.db, request.RowID))
+}
+
+func TestPromote(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tweet, deletion := storetest.Tweet(t, b.db, "a", time.Minute), storetest.Deletion(t, b.db, "77", 2*time.Minute)
+	later := storetest.Tweet(t, b.db, "b", time.Hour)
+	promoted, next, err := store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Zero(t, promoted)
+	require.InDelta(t, time.Minute, *next, float64(patience))
+
+	conn, err := b.db.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	exec(t, conn, `LISTEN "tweetqueue.river_insert"`)
+	storetest.MoveClock(t, b.db, 30*time.Minute)
+	promoted, next, err = store.Promote(t.Context(), b.db, 1)
+	require.NoError(t, err)
+	require.Equal(t, 1, promoted)
+	require.InDelta(t, 30*time.Minute, *next, float64(patience))
+	promoted, _, err = store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, promoted)
+	for _, id := range []int64{tweet, deletion} {
+		require.Equal(t, "available", storetest.Jobs(t, b.db, id)[0].State)
+	}
+	require.Equal(t, "pending", storetest.Jobs(t, b.db, later)[0].State)
+	for _, queue := range []string{"tweets", "deletions"} {
+		notification, err := conn.Conn().WaitForNotification(t.Context())
+		require.NoError(t, err)
+		require.JSONEq(t, `{"queue":"`+queue+`"}`, notification.Payload)
+	}
+
+	storetest.MoveClock(t, b.db, 2*time.Hour)
+	promoted, next, err = store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, promoted)
+	require.Nil(t, next)
+}
+
+// While another application's transaction holds one due row, all others are promoted.
+func TestPromotePassesOverLockedJobs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	held, free := storetest.Tweet(t, b.db, "a", time.Minute), storetest.Tweet(t, b.db, "b", time.Minute)
+	edit := storetest.Tx(t, b.db)
+	exec(t, edit, `UPDATE tweetqueue.tweets SET priority = 1 WHERE id = $1`, held)
+	storetest.MoveClock(t, b.db, time.Hour)
+	promoted, _, err := store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, promoted)
+	require.Equal(t, "available", storetest.Jobs(t, b.db, free)[0].State)
+	require.NoError(t, edit.Commit(t.Context()))
+	promoted, _, err = store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, promoted)
+}
+
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			lost, cancelled, living := due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), due(t, b.db, kind, "c")
+			sending := b.start(t, kind, due(t, b.db, kind, "d"))[0].RowID
+			exec(t, b.db, `DELETE FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint IN ($1, $2)`, lost, sending)
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = now() WHERE (args ->> 'row_id')::bigint = $1`, cancelled)
+
+			swept, err := store.Sweep(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Zero(t, swept) // they have not been due for a minute
+			storetest.MoveClock(t, b.db, 2*time.Minute)
+			swept, err = store.Sweep(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Equal(t, 2, swept)
+			swept, err = store.Sweep(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Zero(t, swept)
+			require.Len(t, storetest.Jobs(t, b.db, lost), 1)
+			require.Equal(t, "available", storetest.Jobs(t, b.db, lost)[0].State)
+			require.Len(t, storetest.Jobs(t, b.db, cancelled), 2)
+			require.Len(t, storetest.Jobs(t, b.db, living), 1)
+			require.Empty(t, storetest.Jobs(t, b.db, sending))
+			require.Equal(t, kind.Queue(), query[string](t, b.db, `SELECT queue FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1`, lost))
+		})
+	}
+}
+
+func TestRowsPark(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			parked, early, sending := due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), b.start(t, kind, due(t, b.db, kind, "c"))[0].RowID
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'pending' WHERE (args ->> 'row_id')::bigint = $1`, parked)
+			tx := storetest.Tx(t, b.db)
+			require.NoError(t, store.RowsPark(t.Context(), tx, kind, []int64{parked, early, sending, 12345}))
+			require.Len(t, storetest.Jobs(t, tx, parked), 1)
+			require.Len(t, storetest.Jobs(t, tx, early), 2)
+			require.Equal(t, "pending", storetest.Jobs(t, tx, early)[1].State)
+			require.Len(t, storetest.Jobs(t, tx, sending), 1)
+		})
+	}
+}
