@@ -81,28 +81,35 @@ func (f finder) find(ctx context.Context, bindir, data string) (binaries, error)
 		}
 		all = append(all, found)
 	} else {
-		all = f.installed(ctx)
+		all = f.installed(ctx, wanted)
 	}
 	if ctx.Err() != nil {
 		return binaries{}, context.Cause(ctx) // the programs were not let finish
 	}
-	slices.SortFunc(all, func(a, b binaries) int { return b.major - a.major })
-	switch {
+	switch chosen, ok := choose(all, wanted); {
+	case ok:
+		return chosen, nil
 	case len(all) == 0:
 		return binaries{}, fmt.Errorf("%w (version %d or newer): %s", ErrNoBinaries, minMajor, f.advice())
 	case wanted != 0:
-		for _, one := range all {
-			if one.major == wanted {
-				return one, nil
-			}
-		}
 		return binaries{}, mismatch(data, wanted, all)
-	case all[0].major < minMajor:
+	default:
 		return binaries{}, fmt.Errorf("%w of version %d or newer: %s has version %d: %s",
 			ErrNoBinaries, minMajor, all[0].dir, all[0].major, f.advice())
-	default:
-		return all[0], nil
 	}
+}
+
+// choose returns the wanted version, or, if any will do (0), the newest that is new enough. It
+// sorts by version, the newest first.
+func choose(all []binaries, wanted int) (binaries, bool) {
+	slices.SortStableFunc(all, func(a, b binaries) int { return b.major - a.major })
+	i := slices.IndexFunc(all, func(one binaries) bool {
+		return one.major == wanted || wanted == 0 && one.major >= minMajor
+	})
+	if i < 0 {
+		return binaries{}, false
+	}
+	return all[i], true
 }
 
 // mismatch is the refusal to touch data of a version that is not installed.
@@ -137,8 +144,9 @@ func dataVersion(data string) (int, error) {
 	return major, nil
 }
 
-// installed lists every directory with server binaries, each once.
-func (f finder) installed(ctx context.Context) []binaries {
+// installed lists the directories with server binaries, each once. What only pg_config knows is
+// a build of somebody's own, and counts where no other will do: asking costs 10 ms.
+func (f finder) installed(ctx context.Context, wanted int) []binaries {
 	var dirs []string
 	for _, glob := range f.globs {
 		found, _ := filepath.Glob(glob) // the patterns are literals, checked by a test
@@ -147,11 +155,19 @@ func (f finder) installed(ctx context.Context) []binaries {
 	if path, err := f.lookPath("postgres"); err == nil {
 		dirs = append(dirs, filepath.Dir(path))
 	}
+	all := inspectAll(ctx, dirs)
+	if _, ok := choose(all, wanted); ok {
+		return all
+	}
 	if path, err := f.lookPath("pg_config"); err == nil {
 		if dir, err := ask(ctx, path, "--bindir"); err == nil {
-			dirs = append(dirs, dir)
+			all = inspectAll(ctx, append(dirs, dir))
 		}
 	}
+	return all
+}
+
+func inspectAll(ctx context.Context, dirs []string) []binaries {
 	var all []binaries
 	seen := map[string]bool{}
 	for _, dir := range dirs {

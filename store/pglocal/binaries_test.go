@@ -84,21 +84,25 @@ func TestFindBinaries(t *testing.T) {
 		require.ErrorContains(t, err, "PG_VERSION")
 	})
 
-	t.Run("ByPathAndPgConfig", func(t *testing.T) {
+	t.Run("ByPathOrPgConfig", func(t *testing.T) {
 		t.Parallel()
 		f, root := bundle(t)
-		fakeBinaries(t, filepath.Join(root, "opt"), "postgres (PostgreSQL) 16.1")
 		require.NoError(t, os.Mkdir(filepath.Join(root, "path"), 0o755))
-		require.NoError(t, os.Symlink(filepath.Join(root, "opt", "postgres"), filepath.Join(root, "path", "postgres")))
-		found, err := f.find(t.Context(), "", filepath.Join(root, "data"))
-		require.NoError(t, err)
-		require.Equal(t, filepath.Join(root, "opt"), found.dir, "a link to one program leads to all of them")
-
 		fakeBinaries(t, filepath.Join(root, "conf"), "postgres (PostgreSQL) 17.1")
 		program(t, filepath.Join(root, "path", "pg_config"), "echo '"+filepath.Join(root, "conf")+"'")
-		found, err = f.find(t.Context(), "", filepath.Join(root, "data"))
+		found, err := f.find(t.Context(), "", filepath.Join(root, "data"))
 		require.NoError(t, err)
 		require.Equal(t, filepath.Join(root, "conf"), found.dir)
+		fakeBinaries(t, filepath.Join(root, "lib", "14", "bin"), "postgres (PostgreSQL) 14.1")
+		found, err = f.find(t.Context(), "", filepath.Join(root, "data"))
+		require.NoError(t, err)
+		require.Equal(t, 17, found.major)
+
+		fakeBinaries(t, filepath.Join(root, "opt"), "postgres (PostgreSQL) 16.1")
+		require.NoError(t, os.Symlink(filepath.Join(root, "opt", "postgres"), filepath.Join(root, "path", "postgres")))
+		found, err = f.find(t.Context(), "", filepath.Join(root, "data"))
+		require.NoError(t, err)
+		require.Equal(t, filepath.Join(root, "opt"), found.dir, "a link to one program leads to all of them")
 	})
 
 	t.Run("NoneOrTooOld", func(t *testing.T) {
