@@ -3,27 +3,36 @@
 package main
 
 import (
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store/storetest"
 )
 
-// TestSoakKilled: a worker that is killed loses nothing: what it had fetched and not begun to send is
-// sent by the next one, when River gives up waiting for it.
-func TestSoakKilled(t *testing.T) {
+// TestSoakKilledBeforeTheClaim: what a worker had fetched and not claimed when it was killed is sent
+// by the next one, when River gives up waiting for it.
+func TestSoakKilledBeforeTheClaim(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	all, left := b.killInTheMiddle(t)
-	w := start(t, b.settings)
-	for _, id := range left {
-		// What it had just sent to the database may have been committed after its death.
-		w.awaitEvent(t, id, "done", "unconfirmed")
-	}
-	w.end(t)
-	for _, id := range all {
-		require.Contains(t, []string{"posted", "unconfirmed"}, storetest.Status(t, b.db, id))
-	}
-	b.requireNoneTwice(t, all)
+	lock := storetest.Tx(t, b.db)
+	_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.quotas FOR UPDATE`)
+	require.NoError(t, err)
+	id := storetest.Tweet(t, b.db, "fetched", 0)
+	first := startProcess(t, "worker", b.settings)
+	require.Eventually(t, func() bool {
+		jobs := storetest.Jobs(t, b.db, id)
+		return len(jobs) == 1 && jobs[0].State == "running"
+	}, patience, 10*time.Millisecond)
+	first.signal(t, syscall.SIGKILL)
+	first.wait(t)
+	require.NoError(t, lock.Rollback(t.Context()))
+	b.age(t)
+
+	second := start(t, b.settings)
+	second.awaitEvent(t, id, "done")
+	second.end(t)
+	require.Len(t, b.requests("fetched"), 1)
 }
