@@ -198,6 +198,46 @@ func TestInitdb(t *testing.T) {
 	})
 }
 
+func TestServerThatDoesNotComeUp(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		limit time.Duration
+		err   string
+	}{
+		"CalledOff": {patience, "context canceled"},
+		"Stalled":   {200 * time.Millisecond, "has shown no progress for 200ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := seededDir(t)
+			version, err := os.ReadFile(filepath.Join(dir, "data", "PG_VERSION"))
+			require.NoError(t, err)
+			bin := filepath.Join(filepath.Dir(dir), "bin")
+			text := "postgres (PostgreSQL) " + strings.TrimSpace(string(version)) + ".0"
+			fakeBinaries(t, bin, text)
+			mark := fmt.Sprintf("87%07d%d", os.Getpid(), len(name))
+			program(t, filepath.Join(bin, "postgres"), `case $1 in -D) echo up; exec sleep `+mark+`;; *) echo "`+text+`";; esac`)
+			ctx, cancel := context.WithCancel(t.Context())
+			failed := make(chan error, 1)
+			go func() {
+				_, err := Start(ctx, Config{Dir: dir, BinDir: bin, StartTimeout: test.limit})
+				failed <- err
+			}()
+			require.Eventually(t, func() bool {
+				log, err := os.ReadFile(filepath.Join(dir, "postgres.log"))
+				return err == nil && len(log) > 0
+			}, patience, time.Millisecond)
+			if test.limit == patience {
+				cancel()
+			}
+			require.ErrorContains(t, <-failed, test.err)
+			cancel()
+			require.NotContains(t, commands(t), "sleep "+mark, "what was started is ended")
+			startIn(t, dir)
+		})
+	}
+}
+
 func requireNoData(t *testing.T, in *instance) {
 	t.Helper()
 	left, err := filepath.Glob(in.path("data*"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -66,6 +67,17 @@ func TestInstanceDirectory(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, nil, 0o600))
 		_, err := Start(t.Context(), Config{Dir: file})
 		require.ErrorContains(t, err, "not a directory")
+	})
+
+	t.Run("UnderAStrictUmask", func(t *testing.T) {
+		t.Parallel()
+		dir := filepath.Join(newDir(t), "parents", "instance")
+		h := startHelperAs(t, func(cmd *exec.Cmd) {
+			cmd.Args = append([]string{"sh", "-c", `umask 077; exec "$0" "$@"`}, cmd.Args...)
+			cmd.Path = "/bin/sh"
+		}, "start", dir)
+		require.Equal(t, "1", query(t, h.next(t).URL, `SELECT '1'`))
+		h.leave(t)
 	})
 
 	t.Run("ParentsOfRootsArePassable", func(t *testing.T) {
