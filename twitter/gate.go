@@ -71,7 +71,7 @@ func (g gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("request without a flight")
 	}
-	if err := f.hand(req.Context(), g.base); err != nil {
+	if err := f.hand(g.base); err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
@@ -88,10 +88,10 @@ func (g gate) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // hand notes that base is given the request. A base that is not an *http.Transport may not report
 // its connections, so the check is asked here as well: better too early than not at all.
-func (f *flight) hand(ctx context.Context, base http.RoundTripper) error {
+func (f *flight) hand(base http.RoundTripper) error {
 	_, trusted := base.(*http.Transport)
-	err := context.Cause(ctx)
-	if err == nil && !trusted {
+	var err error
+	if !trusted {
 		err = f.check()
 	}
 	f.mu.Lock()
@@ -134,6 +134,9 @@ func (f *flight) admit(http2 bool) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err == nil && f.over { // asked last: the verdict may have been given meanwhile
+		err = errOver
+	}
 	if err != nil {
 		f.refused = err
 		return err
@@ -148,8 +151,6 @@ func (f *flight) objection(http2 bool) error {
 	switch {
 	case f.refused != nil:
 		return f.refused
-	case f.over:
-		return errOver
 	case http2:
 		return errHTTP2
 	case f.wrote && !f.trusted && f.method != http.MethodGet:

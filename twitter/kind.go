@@ -7,7 +7,7 @@ type Kind string
 // of captured answers; see [Error] for how they are matched.
 const (
 	// KindNeverSent means that provably no byte of the request left: a refused connection, DNS,
-	// TLS, a refused request check, or a context that ended before a connection was had.
+	// TLS, a refused request check, or a context that ended before anything was written.
 	KindNeverSent Kind = "never_sent"
 	// KindMaybeSent means a time-out, reset or EOF after a byte may have left, without an answer.
 	KindMaybeSent Kind = "maybe_sent"
