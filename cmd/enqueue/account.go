@@ -19,11 +19,11 @@ import (
 
 // xSettings are the settings of `enqueue account add`, beside the database's and the key.
 type xSettings struct {
-	APIKey            store.Secret `setting:"X_API_KEY" help:"The API key of your X developer App. It is kept, encrypted, in the database; without it the one that is there is used."`
+	APIKey            store.Secret `setting:"X_API_KEY" help:"The API key of your X developer App. 'enqueue account add' needs it and keeps it, encrypted, in the database, where 'worker' finds it."`
 	APISecret         store.Secret `setting:"X_API_SECRET" help:"The API key's secret."`
 	BaseURL           string       `setting:"X_API_BASE_URL" default:"https://api.x.com" help:"Where X is."`
-	AccessToken       store.Secret `setting:"X_ACCESS_TOKEN" help:"For 'enqueue account add': the account's access token. Without it, it is asked for."`
-	AccessTokenSecret store.Secret `setting:"X_ACCESS_TOKEN_SECRET" help:"For 'enqueue account add': the access token's secret."`
+	AccessToken       store.Secret `setting:"X_ACCESS_TOKEN" help:"The account's access token, for 'enqueue account add'; it asks if this is not set."`
+	AccessTokenSecret store.Secret `setting:"X_ACCESS_TOKEN_SECRET" help:"The access token's secret, for 'enqueue account add'."`
 }
 
 // readXSettings reads them; baseURL is the flag, which overrides.
@@ -184,6 +184,9 @@ func (c *accountAddCmd) save(ctx context.Context, db *setup.Database, ring *stor
 			Username: user.Username, XUserID: user.ID, AppID: appID, Credentials: sealedTokens,
 			TimeZone: c.Zone, TextLimit: c.TextLimit,
 		})
+		if refused := new(store.RefusedError); errors.As(err, &refused) && refused.Constraint == "accounts_username_key" {
+			return fmt.Errorf("%w: another X user had this name when it was added; add that account again first, under the name it has now", err)
+		}
 		return err
 	})
 }

@@ -286,6 +286,18 @@ func TestAccountAddRefused(t *testing.T) {
 	}
 }
 
+// TestAccountAddNameTaken: a name that X gave to another user meanwhile.
+func TestAccountAddNameTaken(t *testing.T) {
+	t.Parallel()
+	b := newAccountBundle(t)
+	storetest.Account(t, b.db, storetest.AccountOpts{Ring: b.ring, APIKey: "api-key", APISecret: "api-secret"})
+	_, lines := b.tokens(t, "api-key", "acme")
+	b.run(t, lines, "account", "add", "acme").refused(t, setup.ExitRefused, "accounts_username_key", "add that account again first")
+	account, err := store.AccountGet(t.Context(), b.db, "acme")
+	require.NoError(t, err)
+	require.Equal(t, "42", account.XUserID)
+}
+
 func TestAccountList(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

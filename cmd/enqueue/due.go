@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"tweetqueue/cmd/internal/setup"
 	"tweetqueue/store"
 )
@@ -81,6 +83,17 @@ type enqueued struct {
 
 // printEnqueued tells what was written, always with the exact instant; tweet is nil for a deletion.
 func (s *session) printEnqueued(ctx context.Context, db store.DBTX, id int64, d due, tweet *store.Tweet) error {
+	kind := store.DeleteTweet
+	if tweet != nil {
+		kind = store.PostTweet
+	}
+	if err := s.tryPrintEnqueued(ctx, db, id, d, tweet); err != nil {
+		return fmt.Errorf("%s %d is enqueued, but: %w", kindName(kind), id, err)
+	}
+	return nil
+}
+
+func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64, d due, tweet *store.Tweet) error {
 	entry, err := store.EntryGet(ctx, db, id)
 	if err != nil {
 		return err
@@ -109,7 +122,10 @@ func (s *session) printEnqueued(ctx context.Context, db store.DBTX, id int64, d 
 func insertError(err error, account string) error {
 	refused := new(store.RefusedError)
 	if !errors.As(err, &refused) {
-		// The statement may have been committed and its answer lost.
+		if answered := new(pgconn.PgError); errors.As(err, &answered) {
+			return err
+		}
+		// The statement may have been committed and the answer lost.
 		return fmt.Errorf("%w; see 'enqueue list --account %s' before you repeat it: it may be there", err, account)
 	}
 	switch refused.Constraint {
@@ -132,12 +148,14 @@ func (s *session) warnIfHeld(ctx context.Context, db store.DBTX, account store.A
 		}
 		s.warnf("account %s is %s%s; its rows wait", account.Username, strings.ReplaceAll(string(account.State), "_", " "), reason)
 	}
+	return s.warnIfIdle(ctx, db)
+}
+
+// warnIfIdle warns if nobody works what waits, and returns how many workers are alive.
+func (s *session) warnIfIdle(ctx context.Context, db store.DBTX) (workers int, err error) {
 	workers, err = store.WorkersAlive(ctx, db)
-	if err != nil {
-		return 0, err
-	}
-	if workers == 0 {
+	if err == nil && workers == 0 {
 		s.warnf("no worker is running on this database: start one with 'worker'")
 	}
-	return workers, nil
+	return workers, err
 }

@@ -53,7 +53,16 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 			list = list[:c.Limit]
 			s.warnf("there are more: these are the %d that are due first, --limit shows more", c.Limit)
 		}
-		return s.print(append([]store.Entry{}, list...), func(w io.Writer) { c.table(w, list) })
+		if slices.ContainsFunc(list, func(e store.Entry) bool { return !e.Status.Final() }) {
+			if _, err := s.warnIfIdle(ctx, db.Pool); err != nil {
+				return err
+			}
+		}
+		now, err := store.Clock(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		return s.print(append([]store.Entry{}, list...), func(w io.Writer) { c.table(w, list, now) })
 	})
 }
 
@@ -70,7 +79,7 @@ func (c *listCmd) statuses() []store.Status {
 	return statuses
 }
 
-func (c *listCmd) table(w io.Writer, list []store.Entry) {
+func (c *listCmd) table(w io.Writer, list []store.Entry, now time.Time) {
 	if len(list) == 0 {
 		what, whose := "nothing waits", ""
 		if len(c.Status) > 0 {
@@ -93,18 +102,21 @@ func (c *listCmd) table(w io.Writer, list []store.Entry) {
 			what = oneLine(*e.Text, 40)
 		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, kindName(e.Kind), e.Account,
-			formatShort(e.DueAt, zoneOf(e)), e.Status, why(e), what)
+			formatShort(e.DueAt, zoneOf(e)), e.Status, why(e, now), what)
 	}
 	_ = table.Flush() // what is beneath is a buffer
 }
 
 // why says what a row waits for and until when, or what became of it.
-func why(e store.Entry) string {
+func why(e store.Entry, now time.Time) string {
 	var parts []string
 	if e.WaitingFor != nil {
 		part := "waits for " + string(*e.WaitingFor)
 		if *e.WaitingFor == store.ForTime {
 			part = "waits for its time"
+			if !e.DueAt.After(now) {
+				part = "due, waits for a worker"
+			}
 		}
 		if e.NextAttemptAt != nil {
 			part += " until " + formatShort(*e.NextAttemptAt, zoneOf(e))

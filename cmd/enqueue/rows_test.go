@@ -90,6 +90,24 @@ func TestList(t *testing.T) {
 	})
 }
 
+// TestListIdle: a row that is due and not taken says so, and so does the lack of workers.
+func TestListIdle(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := storetest.Tweet(t, b.db, "a", 0)
+	require.Contains(t, b.ok(t, "list"), "  due, waits for a worker  a\n")
+	require.NotContains(t, b.run(t, "", "list").stderr, "warning")
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.workers SET stopped_at = tweetqueue.clock()`)
+	require.NoError(t, err)
+	const warning = "warning: no worker is running on this database: start one with 'worker'\n"
+	require.Contains(t, b.run(t, "", "list").stderr, warning)
+	require.Contains(t, b.run(t, "", "show", id(row)).stderr, warning)
+
+	b.ok(t, "cancel", id(row))
+	require.NotContains(t, b.run(t, "", "list", "--status", "all").stderr, "warning")
+	require.NotContains(t, b.run(t, "", "show", id(row)).stderr, "warning")
+}
+
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

@@ -110,31 +110,29 @@ func (s *session) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("build the command line: %w", err)
 	}
-	if i := slices.IndexFunc(args, strayText); i >= 0 && !slices.Contains(args[:i], "--") {
-		return setup.Usage("argument %d begins with a dash and holds a space: if it is the text, put -- before it", i+1)
-	}
 	command, err := parser.Parse(args)
 	if exited { // --help or --version
 		return nil
 	}
-	if parse := new(kong.ParseError); errors.As(err, &parse) {
-		path := "enqueue"
-		if selected := parse.Context.Selected(); selected != nil {
-			path = selected.FullPath()
-		}
-		return setup.Usage("%w: see '%s --help'", err, path)
-	}
 	if err != nil {
-		return setup.Usage("%w", err)
+		return parseError(err, args)
 	}
 	return command.Run()
 }
 
-// strayText reports whether an argument would be taken for a flag, but looks like a text: an error
-// about an unknown flag would show it.
-func strayText(arg string) bool {
-	name, _, _ := strings.Cut(arg, "=")
-	return strings.HasPrefix(arg, "-") && strings.ContainsFunc(name, unicode.IsSpace)
+// parseError says what is wrong with a command line, and where its help is. What may be a text, which
+// is any argument with a space, is not told.
+func parseError(err error, args []string) error {
+	path := "enqueue"
+	if parse := new(kong.ParseError); errors.As(err, &parse) && parse.Context.Selected() != nil {
+		path = parse.Context.Selected().FullPath()
+	}
+	for i, arg := range args {
+		if strings.ContainsFunc(arg, unicode.IsSpace) && strings.Contains(err.Error(), arg) {
+			return setup.Usage("argument %d is out of place; if it is a text that begins with a dash, put -- before it: see '%s --help'", i+1, path)
+		}
+	}
+	return setup.Usage("%w: see '%s --help'", err, path)
 }
 
 func version() string {

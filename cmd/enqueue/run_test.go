@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/cmd/internal/setup/setuptest"
+	"tweetqueue/store/storetest"
 )
 
 func TestHelp(t *testing.T) {
@@ -55,6 +58,8 @@ func TestWrongUsage(t *testing.T) {
 		"NoAccount":      {[]string{"tweet", "a"}, "missing flags: --account=USERNAME: see 'enqueue tweet --help'"},
 		"NoCommand":      {nil, `expected one of "tweet", "delete", "list"`},
 		"NoVerb":         {[]string{"account"}, "see 'enqueue account --help'"},
+		"TextAlone":      {[]string{"Doors open"}, "argument 1 is out of place"},
+		"TextTooMany":    {[]string{"delete", "--account", "acme", "1", "Doors open"}, "argument 5 is out of place"},
 		"TokenAsFlag":    {[]string{"account", "add", "acme", "--access-token", "t"}, "unknown flag --access-token"},
 		"UnknownCommand": {[]string{"twet"}, `did you mean "tweet"?: see 'enqueue --help'`},
 	} {
@@ -63,6 +68,7 @@ func TestWrongUsage(t *testing.T) {
 			r := runWith(t, nil, "", test.args...)
 			r.refused(t, setup.ExitUsage, test.want)
 			require.True(t, strings.HasPrefix(r.stderr, "enqueue: "))
+			require.NotContains(t, r.stderr, "Doors")
 		})
 	}
 }
@@ -96,4 +102,65 @@ func TestSettings(t *testing.T) {
 	} {
 		require.Equal(t, map[string]bool{"DATABASE_URL": true, "TWEETQUEUE_STATE_DIR": true}, asked(args...))
 	}
+}
+
+// TestAsWriter: all but adding accounts works for who may only write rows.
+func TestAsWriter(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	for role, group := range map[string]string{"enqueue_reads": "tweetqueue_reader", "enqueue_writes": "tweetqueue_writer"} {
+		_, err := b.db.Exec(t.Context(), `DO $$ BEGIN CREATE ROLE `+role+` LOGIN IN ROLE `+group+`;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+		require.NoError(t, err)
+	}
+	owner := b.env["DATABASE_URL"]
+	as := func(role string) {
+		b.env["DATABASE_URL"] = strings.Replace(owner, "://tweetqueue@", "://"+role+"@", 1)
+		require.NotEqual(t, owner, b.env["DATABASE_URL"])
+	}
+	row := storetest.Tweet(t, b.db, "a", 0)
+
+	as("enqueue_writes")
+	for _, args := range [][]string{
+		{"tweet", "--account", "acme", "a"}, {"delete", "--account", "acme", "1"}, {"list"}, {"show", id(row)}, {"cancel", id(row)}, {"account", "list"},
+	} {
+		require.NoError(t, b.run(t, "", args...).err)
+	}
+	as("enqueue_reads")
+	for _, args := range [][]string{{"list"}, {"show", id(row)}, {"account", "list"}} {
+		require.NoError(t, b.run(t, "", args...).err)
+	}
+	r := b.run(t, "", "tweet", "--account", "acme", "a")
+	r.refused(t, setup.ExitFailed, "permission denied")
+	require.NotContains(t, r.stderr, "may be there") // it certainly is not
+}
+
+// brokenWriter is a standard output that is closed.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// TestEnqueuedAndNotTold: an error after the row was written says so, for a repetition would be a
+// second tweet.
+func TestEnqueuedAndNotTold(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	lookup := func(name string) (string, bool) { return b.env[name], b.env[name] != "" }
+	var stderr strings.Builder
+	err := run(t.Context(), []string{"tweet", "--account", "acme", "a"}, lookup, strings.NewReader(""), brokenWriter{}, &stderr)
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+	row := b.entries(t, "list")[0].ID
+	require.Contains(t, stderr.String(), "enqueue: tweet "+id(row)+" is enqueued, but: print the result: ")
+}
+
+// TestInsertError: when the database's answer is lost, the row may be there, and a repetition would
+// be a second tweet.
+func TestInsertError(t *testing.T) {
+	t.Parallel()
+	require.ErrorContains(t, insertError(io.ErrUnexpectedEOF, "acme"), "see 'enqueue list --account acme' before you repeat it: it may be there")
+}
+
+func TestReadmeTellsTheSettings(t *testing.T) {
+	t.Parallel()
+	setuptest.RequireSettings(t, "enqueue", settings())
 }

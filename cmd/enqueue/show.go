@@ -57,6 +57,11 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		row.Requests = append(row.Requests, requests...)
+		if !row.Status.Final() {
+			if _, err := s.warnIfIdle(ctx, db.Pool); err != nil {
+				return err
+			}
+		}
 		now, err := store.Clock(ctx, db.Pool)
 		if err != nil {
 			return err
@@ -74,7 +79,7 @@ func (r *shown) write(w io.Writer, now time.Time) {
 		return formatInstant(*t, zone) + ", " + formatDistance(*t, now)
 	}
 	fmt.Fprintf(w, "%s %d for %s: %s\n", kindName(r.Kind), r.ID, r.Account, r.Status)
-	field(w, "why", r.waiting())
+	field(w, "why", r.waiting(now))
 	field(w, "error", value(r.Error))
 	field(w, "due", instant(&r.DueAt))
 	field(w, "not before", instant(r.NextAttemptAt))
@@ -98,13 +103,13 @@ func (r *shown) write(w io.Writer, now time.Time) {
 	}
 }
 
-func (r *shown) waiting() string {
+func (r *shown) waiting(now time.Time) string {
 	if r.WaitingFor == nil {
 		return ""
 	}
 	waiting := r.Entry
 	waiting.NextAttemptAt, waiting.Error = nil, nil // they have lines of their own
-	return why(waiting)
+	return why(waiting, now)
 }
 
 // writeAsked writes X's fields under X's names, and ours.

@@ -154,7 +154,7 @@ func TestTweetRefused(t *testing.T) {
 		"InvalidUTF8":     {"secret \xff", nil, setup.ExitUsage, []string{"not valid UTF-8"}},
 		"KeyUsed":         {"", []string{"--idempotency-key", "used", "a"}, setup.ExitRefused, []string{"this key was used before, so nothing was added"}},
 		"KeyTooLong":      {"", []string{"--idempotency-key", strings.Repeat("k", 201), "a"}, setup.ExitUsage, []string{"use 1 to 200 characters"}},
-		"LooksLikeFlag":   {"", []string{"--secret is out"}, setup.ExitUsage, []string{"argument 4 begins with a dash and holds a space: if it is the text, put -- before it"}},
+		"LooksLikeFlag":   {"", []string{"--secret is out"}, setup.ExitUsage, []string{"argument 4 is out of place; if it is a text that begins with a dash, put -- before it: see 'enqueue tweet --help'"}},
 		"NoTime":          {"", []string{"--at", "soon", "a"}, setup.ExitUsage, []string{`--at: "soon" is not a time`}},
 		"NotALength":      {"", []string{"--delete-after", "1 day", "a"}, setup.ExitUsage, []string{`--delete-after: "1 day" is not a length of time: write 90m`}},
 		"NUL":             {"secret \x00", nil, setup.ExitUsage, []string{"holds a NUL"}},
