@@ -37,6 +37,14 @@ type world struct {
 // otherwise: what is tested is that the worker needs neither.
 func newWorld(t *testing.T, config sandbox.Config) *world {
 	t.Helper()
+	w := newSilentWorld(t, config)
+	require.NoError(t, w.x.Start(""))
+	return w
+}
+
+// newSilentWorld is a newWorld whose X does not listen yet.
+func newSilentWorld(t *testing.T, config sandbox.Config) *world {
+	t.Helper()
 	if config.Limits == nil {
 		config.Limits = []sandbox.Limit{}
 	}
@@ -50,7 +58,6 @@ func newWorld(t *testing.T, config sandbox.Config) *world {
 	require.NoError(t, err)
 	w.x, err = sandbox.New(config)
 	require.NoError(t, err)
-	require.NoError(t, w.x.Start(""))
 	t.Cleanup(func() { require.NoError(t, w.x.Close()) })
 	w.app, err = w.x.AddApp(sandbox.App{Name: "tests"})
 	require.NoError(t, err)
@@ -122,7 +129,7 @@ func (w *world) requests(id int64) []store.SentRequest {
 	return list
 }
 
-// quotas returns how many places account acme has taken in each of its windows for an action.
+// taken is how many places account acme has taken in one of its windows.
 func (w *world) taken(window string) int {
 	w.Helper()
 	return one[int](w, `SELECT coalesce(sum(g), 0) FROM tweetqueue.quotas q JOIN tweetqueue.accounts a

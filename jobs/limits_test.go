@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter/sandbox"
+)
+
+// requireNoAttempts checks that waiting used up no attempt of River: each wait is another job.
+func (w *world) requireNoAttempts() {
+	w.Helper()
+	require.Equal(w, 1, one[int](w, `SELECT max(attempt) FROM tweetqueue.river_job`))
+	require.Zero(w, one[int](w, `SELECT count(*) FROM tweetqueue.river_job WHERE errors IS NOT NULL`))
+}
+
+// An empty window makes rows wait for the instant that it allows, without a request, and never lets
+// more go than it has.
+func TestQuotaHoldsBack(t *testing.T) {
+	t.Parallel()
+	const places, more, period = 5, 3, 2 * time.Second
+	w := newWorld(t, sandbox.Config{})
+	w.exec(`UPDATE tweetqueue.quotas SET maximum = $1, period = $2 WHERE name = 'posts'`, places, period)
+	var ids []int64
+	for i := range places + more {
+		ids = append(ids, w.tweet(fmt.Sprintf("number %d", i)))
+	}
+	w.account("other")
+	bystander := w.enqueue("other", store.Tweet{Text: "a bystander"}, 0)
+	r := w.start(opts{})
+	r.wait(EventDone, bystander)
+	waiting := r.waitFor(func(e Event) bool { return e.WaitingFor == store.ForQuota })
+	require.Equal(t, "no place is left in the limit posts", waiting.Reason)
+	r.wait(EventDone, ids...)
+
+	first := r.all(EventDue, ids...)[0]
+	granted := one[time.Time](w, `SELECT granted_at FROM tweetqueue.requests WHERE id = $1`, first.RequestID)
+	require.False(t, waiting.Until.Before(granted.Add(period)), "not before the first place is free")
+	require.False(t, waiting.Until.After(granted.Add(period+period/256)), "nor later")
+	require.GreaterOrEqual(t, len(r.all(EventWaiting, ids...)), more)
+
+	var grants, arrivals []time.Time
+	for _, id := range ids {
+		requests := w.requests(id)
+		require.Len(t, requests, 1, "waiting costs no request")
+		grants = append(grants, requests[0].GrantedAt)
+	}
+	for _, request := range w.x.Requests() {
+		if request.Username == "acme" {
+			arrivals = append(arrivals, request.ArrivedAt)
+		}
+	}
+	require.Len(t, arrivals, places+more)
+	slices.SortFunc(grants, time.Time.Compare)
+	for i := range more {
+		require.GreaterOrEqual(t, grants[i+places].Sub(grants[i]), period, "granted within a window")
+		// Requests travel; how long at most, on a loaded machine, is not what is tested.
+		require.Greater(t, arrivals[i+places].Sub(arrivals[i]), period-period/4, "arrived within a window")
+	}
+	w.requireNoAttempts()
+}
+
+// The window of three hours holds back although the one of 15 minutes has places.
+func TestQuotaOfTheLongerWindow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.exec(`UPDATE tweetqueue.quotas SET maximum = 1 WHERE name = 'writes'`)
+	first := w.tweet("one")
+	r := w.start(opts{})
+	r.wait(EventDone, first)
+	second := w.tweet("two")
+	waiting := r.wait(EventWaiting, second)
+	require.Equal(t, "no place is left in the limit writes", waiting.Reason)
+	require.WithinDuration(t, time.Now().Add(3*time.Hour), *waiting.Until, 2*time.Minute)
+	require.Equal(t, "scheduled:quota", w.status(second))
+	require.WithinDuration(t, *waiting.Until, *w.entry(second).NextAttemptAt, time.Microsecond)
+	require.Len(t, w.x.Requests(), 1)
+	jobs := storetest.Jobs(t, w.db, second)
+	require.Equal(t, "pending", jobs[len(jobs)-1].State)
+	require.WithinDuration(t, *waiting.Until, jobs[len(jobs)-1].ScheduledAt, time.Microsecond)
+
+	// A deletion is no write of that window.
+	deletion := storetest.Deletion(t, w.db, w.x.Tweets()[0].ID, 0)
+	r.wait(EventDone, deletion)
+	w.requireNoAttempts()
+}
+
+// A 429 is believed: nothing of the account and action is sent before the reset, then all of it is.
+func TestRateLimited(t *testing.T) {
+	t.Parallel()
+	const wait = 2 * time.Second
+	w := newWorld(t, sandbox.Config{Limits: sandbox.DefaultLimits()})
+	w.fault(sandbox.Fault{Kind: sandbox.KindRateLimited, Times: 1, Wait: wait})
+	w.account("other")
+	limited := w.tweet("one")
+	r := w.start(opts{})
+	event := r.wait(EventWaiting, limited)
+	require.Equal(t, store.ForQuota, event.WaitingFor)
+	require.Contains(t, event.Reason, "rate limited (429)")
+	require.Equal(t, "scheduled:quota", w.status(limited))
+	require.Equal(t, *event.Until, *w.entry(limited).NextAttemptAt)
+
+	// The next tweet does not ask X, that of another account does not wait.
+	second := w.tweet("two")
+	require.Equal(t, "no place is left in the limit posts", r.wait(EventWaiting, second).Reason)
+	require.Len(t, w.x.Requests(), 1)
+	r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, 0))
+
+	r.wait(EventDone, limited, second)
+	refused := w.x.Requests()[0]
+	for _, request := range w.x.Requests()[1:] {
+		if request.Username == "acme" {
+			require.GreaterOrEqual(t, request.ArrivedAt.Sub(refused.EndedAt), wait-10*time.Millisecond, "before the reset")
+		}
+	}
+	requests := w.requests(limited)
+	require.Len(t, requests, 2)
+	require.Equal(t, 429, *requests[0].StatusCode)
+	require.Equal(t, "wait", *requests[0].Outcome)
+	require.Contains(t, string(requests[0].Limits), `"Remaining": 0`)
+	require.Len(t, w.requests(second), 1)
+	require.Equal(t, 0, one[int](w, `SELECT max(retries) FROM tweetqueue.tweets`))
+	w.requireNoAttempts()
+}
