@@ -1,0 +1,246 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/migrations"
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// permissionDenied is Postgres's SQLSTATE for what a role may not do.
+const permissionDenied = "42501"
+
+// as returns a pool on a new database whose sessions have a role, and the owner's bundle.
+func as(t *testing.T, role string) (*testBundle, *pgxpool.Pool) {
+	t.Helper()
+	url := storetest.URL(t)
+	db := storetest.Open(t, url)
+	workerID, err := store.WorkerStart(t.Context(), db, "tester")
+	require.NoError(t, err)
+	b := &testBundle{db: db, accountID: storetest.Account(t, db, storetest.AccountOpts{}), workerID: workerID}
+	return b, storetest.Open(t, url+"&role="+role)
+}
+
+// forbidden are statements that neither the writer nor the reader may run.
+func forbidden() map[string]string {
+	return map[string]string{
+		"AccountCredentials":  `SELECT credentials FROM tweetqueue.accounts`,
+		"AppCredentials":      `SELECT credentials FROM tweetqueue.apps`,
+		"AllOfAccounts":       `SELECT * FROM tweetqueue.accounts`,
+		"AccountInsert":       `INSERT INTO tweetqueue.accounts (username, x_user_id, app_id, credentials) VALUES ('a', '1', 1, '')`,
+		"AccountState":        `UPDATE tweetqueue.accounts SET state = 'active'`,
+		"AccountTextLimit":    `UPDATE tweetqueue.accounts SET text_limit = 25000`,
+		"Quota":               `UPDATE tweetqueue.quotas SET maximum = 1000000`,
+		"QuotaBuckets":        `UPDATE tweetqueue.quotas SET buckets = '{}', grants = '{}'`,
+		"QuotaLock":           `SELECT id FROM tweetqueue.quotas FOR UPDATE`,
+		"Limits":              `UPDATE tweetqueue.limits SET maximum = 1000000`,
+		"TweetResult":         `UPDATE tweetqueue.tweets SET tweet_id = '1', posted_at = now(), status = 'posted', waiting_for = NULL`,
+		"TweetRequest":        `UPDATE tweetqueue.tweets SET request_id = 1`,
+		"TweetWait":           `UPDATE tweetqueue.tweets SET next_attempt_at = NULL`,
+		"TweetAccount":        `UPDATE tweetqueue.tweets SET account = 'acme'`,
+		"TweetError":          `UPDATE tweetqueue.tweets SET error = 'x'`,
+		"TweetInsertID":       `INSERT INTO tweetqueue.tweets (id, account, text) VALUES (1, 'acme', 'a')`,
+		"TweetInsertResult":   `INSERT INTO tweetqueue.tweets (account, text, tweet_id) VALUES ('acme', 'a', '1')`,
+		"TweetDelete":         `DELETE FROM tweetqueue.tweets`,
+		"TweetTruncate":       `TRUNCATE tweetqueue.tweets`,
+		"DeletionResult":      `UPDATE tweetqueue.deletions SET deleted_at = now()`,
+		"DeletionDelete":      `DELETE FROM tweetqueue.deletions`,
+		"LockTweets":          `LOCK TABLE tweetqueue.tweets IN ROW EXCLUSIVE MODE`,
+		"LockTweetsExclusive": `LOCK TABLE tweetqueue.tweets IN EXCLUSIVE MODE`,
+		"LockQuotas":          `LOCK TABLE tweetqueue.quotas IN SHARE MODE`,
+		"LockAccounts":        `LOCK TABLE tweetqueue.accounts IN SHARE MODE`,
+		"LockJobs":            `LOCK TABLE tweetqueue.river_job IN SHARE MODE`,
+		"RequestInsert":       `INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by) VALUES ('post_tweet', 1, 1, 1, 1, now(), now())`,
+		"RequestUpdate":       `UPDATE tweetqueue.requests SET outcome = 'done'`,
+		"WorkerInsert":        `INSERT INTO tweetqueue.workers (name) VALUES ('me')`,
+		"WorkerUpdate":        `UPDATE tweetqueue.workers SET stopped_at = now()`,
+		"Installation":        `UPDATE tweetqueue.installation SET x_base_url = 'http://evil.example'`,
+		"SchemaVersions":      `UPDATE tweetqueue.schema_versions SET oldest_worker = 1`,
+		"JobRead":             `SELECT args FROM tweetqueue.river_job`,
+		"JobInsert":           `INSERT INTO tweetqueue.river_job (args, kind, max_attempts, queue) VALUES ('{}', 'post_tweet', 1, 'tweets')`,
+		"JobUpdate":           `UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = now()`,
+		"JobDelete":           `DELETE FROM tweetqueue.river_job`,
+		"QueuePause":          `UPDATE tweetqueue.river_queue SET paused_at = now()`,
+		"Leader":              `DELETE FROM tweetqueue.river_leader`,
+		"Clock":               `CREATE OR REPLACE FUNCTION tweetqueue.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'`,
+		"Create":              `CREATE TABLE tweetqueue.mine (id int)`,
+		"DisableTriggers":     `ALTER TABLE tweetqueue.tweets DISABLE TRIGGER USER`,
+		"ReplicationRole":     `SET session_replication_role = replica`,
+		"GrantRoles":          `SELECT tweetqueue.grant_roles()`,
+	}
+}
+
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	for name, role := range map[string]string{"Writer": "tweetqueue_writer", "Reader": "tweetqueue_reader"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, db := as(t, role)
+			storetest.Tweet(t, b.db, "a", time.Hour)
+			statements := forbidden()
+			if role == "tweetqueue_reader" {
+				statements["TweetInsert"] = `INSERT INTO tweetqueue.tweets (account, text) VALUES ('acme', 'a')`
+				statements["TweetCancel"] = `UPDATE tweetqueue.tweets SET status = 'cancelled'`
+				statements["TweetLock"] = `SELECT id FROM tweetqueue.tweets FOR SHARE`
+				statements["DeletionInsert"] = `INSERT INTO tweetqueue.deletions (account, tweet_id) VALUES ('acme', '1')`
+				statements["Remove"] = `SELECT tweetqueue.remove_tweets(1)`
+				statements["RemoveDeletions"] = `SELECT tweetqueue.remove_deletions(1)`
+			}
+			for name, sql := range statements {
+				err := store.InTx(t.Context(), db, func(tx pgx.Tx) error {
+					_, err := tx.Exec(t.Context(), sql)
+					return err
+				})
+				require.Equal(t, permissionDenied, sqlState(err), "%s: %v", name, err)
+			}
+		})
+	}
+}
+
+// A worker's role works, and no more: it changes no schema and no record of it.
+func TestForbiddenToWorkers(t *testing.T) {
+	t.Parallel()
+	_, db := as(t, "tweetqueue_worker")
+	for _, sql := range []string{
+		`UPDATE tweetqueue.schema_versions SET oldest_worker = 1`, `DELETE FROM tweetqueue.schema_versions`,
+		`CREATE TABLE tweetqueue.mine (id int)`, `ALTER TABLE tweetqueue.tweets DISABLE TRIGGER USER`,
+		`CREATE OR REPLACE FUNCTION tweetqueue.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'`,
+		`TRUNCATE tweetqueue.tweets`,
+	} {
+		_, err := db.Exec(t.Context(), sql)
+		require.Equal(t, permissionDenied, sqlState(err), sql)
+	}
+}
+
+// reads are what every role may see, by the functions of enqueue.
+func reads(t *testing.T, db *pgxpool.Pool, id int64) {
+	t.Helper()
+	ctx := t.Context()
+	require.NoError(t, migrations.Check(ctx, db))
+	_, err := store.AccountGet(ctx, db, "ACME")
+	require.NoError(t, err)
+	accounts, err := store.AccountList(ctx, db)
+	require.NoError(t, err)
+	require.Len(t, accounts, 1)
+	_, err = store.EntryGet(ctx, db, id)
+	require.NoError(t, err)
+	_, err = store.TweetGet(ctx, db, id)
+	require.NoError(t, err)
+	list, err := store.EntryList(ctx, db, store.EntryFilter{})
+	require.NoError(t, err)
+	require.NotEmpty(t, list)
+	_, err = store.RequestList(ctx, db, id)
+	require.NoError(t, err)
+	alive, err := store.WorkersAlive(ctx, db)
+	require.NoError(t, err)
+	require.Equal(t, 1, alive)
+	require.Positive(t, query[int64](t, db, `SELECT count(*) FROM tweetqueue.waiting`))
+	require.Positive(t, query[int64](t, db, `SELECT count(*) FROM tweetqueue.quotas`))
+}
+
+func TestReader(t *testing.T) {
+	t.Parallel()
+	b, db := as(t, "tweetqueue_reader")
+	reads(t, db, storetest.Tweet(t, b.db, "a", time.Hour))
+}
+
+func TestWriter(t *testing.T) {
+	t.Parallel()
+	b, db := as(t, "tweetqueue_writer")
+	ctx := t.Context()
+	at := time.Now().Add(time.Hour)
+	id, _, err := store.TweetInsert(ctx, db, "acme", store.Tweet{Text: "a"}, &at, 1)
+	require.NoError(t, err)
+	require.Equal(t, "pending", storetest.Jobs(t, b.db, id)[0].State)
+	reads(t, db, id)
+	deletion, _, err := store.DeletionInsert(ctx, db, "acme", "77", nil, 0)
+	require.NoError(t, err)
+	require.Equal(t, "available", storetest.Jobs(t, b.db, deletion)[0].State)
+
+	exec(t, db, `UPDATE tweetqueue.tweets SET text = repeat('a', 280), post_at = post_at + interval '1 hour', priority = 3 WHERE id = $1`, id)
+	_, err = store.Cancel(ctx, db, id)
+	require.NoError(t, err)
+	require.Empty(t, storetest.Jobs(t, b.db, id))
+	exec(t, db, `UPDATE tweetqueue.tweets SET status = 'scheduled' WHERE id = $1`, id)
+	require.Len(t, storetest.Jobs(t, b.db, id), 1)
+	_, err = store.Cancel(ctx, db, deletion)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, query[int64](t, db, `SELECT tweetqueue.remove_tweets($1)`, id))
+	require.EqualValues(t, 1, query[int64](t, db, `SELECT tweetqueue.remove_deletions($1)`, deletion))
+	// It may lock the rows that it edits, for as long as lasts its transaction.
+	id = storetest.Tweet(t, db, "b", time.Hour)
+	exec(t, db, `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, id)
+}
+
+// What a worker does, from its first statement to its last, with no right but its role's.
+func TestWorker(t *testing.T) {
+	t.Parallel()
+	b, db := as(t, "tweetqueue_worker")
+	ctx := t.Context()
+	b.db = db // from here on everything is the worker's
+	reads(t, db, storetest.Tweet(t, db, "a", time.Hour))
+	inTx(t, db, func(tx pgx.Tx) { require.NoError(t, store.ClaimX(ctx, tx, "https://api.x.com")) })
+	id, err := store.WorkerStart(ctx, db, "worker")
+	require.NoError(t, err)
+	require.NoError(t, store.WorkerRenew(ctx, db, id))
+	b.workerID = id
+	storetest.Account(t, db, storetest.AccountOpts{Username: "Acme2"}) // a rename
+	storetest.Account(t, db, storetest.AccountOpts{Username: "acme"})
+
+	for _, kind := range store.Kinds() {
+		row, other := due(t, db, kind, "a"), due(t, db, kind, "b")
+		var request *store.Request
+		inTx(t, db, func(tx pgx.Tx) {
+			rows, err := store.RowsLock(ctx, tx, kind, []int64{row, other})
+			require.NoError(t, err)
+			require.Len(t, rows, 2)
+			quotas, err := store.QuotasLock(ctx, tx, kind, []int64{b.accountID})
+			require.NoError(t, err)
+			now, err := store.Clock(ctx, tx)
+			require.NoError(t, err)
+			for _, q := range quotas[b.accountID] {
+				q.Take(now)
+			}
+			require.NoError(t, store.QuotasSave(ctx, tx, quotas))
+			request = b.request(t, tx, row)
+			require.NoError(t, store.StartRequests(ctx, tx, kind, id, []*store.Request{request}))
+			for _, what := range []store.WaitingFor{store.ForQuota, store.ForAccount, store.ForApp} {
+				require.NoError(t, store.WaitRows(ctx, tx, kind, []store.Wait{{RowID: other, For: what, Until: now}}))
+			}
+			require.NoError(t, store.RowsPark(ctx, tx, kind, []int64{other}))
+		})
+		s := done(kind)
+		s.Block = time.Minute
+		require.True(t, b.settle(t, kind, request, s).Applied)
+		inTx(t, db, func(tx pgx.Tx) {
+			require.NoError(t, store.CloseRows(ctx, tx, kind, []store.Closing{{RowID: other, Status: store.Failed, Reason: "why"}}))
+		})
+		requests := b.start(t, kind, due(t, db, kind, "c"))
+		inTx(t, db, func(tx pgx.Tx) {
+			released, err := store.Release(ctx, tx, kind, requests, "why")
+			require.NoError(t, err)
+			require.Equal(t, 1, released)
+		})
+		_, err := store.RowsRewake(ctx, db, kind, []int64{requests[0].RowID}, time.Second)
+		require.NoError(t, err)
+	}
+	require.NoError(t, store.AccountHold(ctx, db, b.accountID, store.Paused, "why", time.Hour))
+	require.NoError(t, store.AccountRelease(ctx, db, b.accountID))
+	for name, h := range b.holds(t) {
+		require.NoError(t, h.begin(ctx, db, 0), name)
+		exec(t, db, h.resume)
+	}
+	_, _, err = store.Promote(ctx, db, 10)
+	require.NoError(t, err)
+	_, err = store.Sweep(ctx, db, 10)
+	require.NoError(t, err)
+	_, err = store.TakeOver(ctx, db, 10)
+	require.NoError(t, err)
+	require.NoError(t, store.WorkerStop(ctx, db, id))
+}
