@@ -11,7 +11,7 @@ import (
 const (
 	promoteBatch  = 1000
 	takeOverEvery = 3 * time.Second
-	sweepEvery    = time.Minute
+	sweepEvery    = 10 * time.Second
 	loopBatch     = 500
 )
 

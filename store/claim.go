@@ -39,7 +39,8 @@ type Row struct {
 }
 
 // RowsLock locks the rows of these ids and returns them by id. Rows that another transaction has
-// locked are left out, as are rows that do not exist: see [RowsRewake].
+// locked are left out, as are rows that do not exist: see [RowsRewake]. One that only adds the next
+// tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
 	const shared = `t.id, t.status, t.waiting_for, t.wake_at, t.priority, t.retries,
     a.id, a.username, a.x_user_id, a.state, a.state_reason, a.state_until, a.credentials,
@@ -52,7 +53,7 @@ JOIN tweetqueue.apps p ON p.id = a.app_id
 LEFT JOIN tweetqueue.tweets b ON b.id = t.previous_id
 WHERE t.id = ANY ($1)
 ORDER BY t.id
-FOR UPDATE OF t SKIP LOCKED`
+FOR NO KEY UPDATE OF t SKIP LOCKED`
 	const deletions = `-- name: DeletionsLock :many
 SELECT ` + shared + `, t.tweet_id
 FROM tweetqueue.deletions t
@@ -60,7 +61,7 @@ JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.id = ANY ($1)
 ORDER BY t.id
-FOR UPDATE OF t SKIP LOCKED`
+FOR NO KEY UPDATE OF t SKIP LOCKED`
 
 	query := tweets
 	if kind == DeleteTweet {

@@ -141,22 +141,33 @@ ORDER BY scheduled_at LIMIT 1`
 	return promoted, &wait, nil
 }
 
-// Sweep gives a new job to rows that have been due for a minute and have none that lives, because
-// somebody removed or cancelled it in River: at most limit of each kind. It returns how many.
+// Sweep gives a new job to rows that have been due for a while and have none that lives: somebody
+// removed or cancelled it in River, or its worker died before it had claimed the row. That one is
+// finalised. At most limit of each kind; it returns how many.
 func Sweep(ctx context.Context, db DBTX, limit int) (int, error) {
+	// A claim takes at most 15 s: a job that has run for longer while its row is still scheduled and due
+	// has no worker, or one that will find the row taken.
 	const query = `-- name: RowSweep :exec
-WITH overdue AS (
-    SELECT id, wake_at, priority FROM {table}
-    WHERE status = 'scheduled' AND wake_at < (SELECT tweetqueue.clock() - interval '1 minute')
+WITH clock AS (SELECT tweetqueue.clock() - interval '20 seconds' AS ago
+), overdue AS (
+    SELECT id, wake_at, priority, (SELECT ago FROM clock) AS ago FROM {table}
+    WHERE status = 'scheduled' AND wake_at < (SELECT ago FROM clock)
     ORDER BY wake_at LIMIT $1
+), lost AS (
+    SELECT id, wake_at, priority FROM overdue
+    WHERE NOT EXISTS (
+        SELECT FROM tweetqueue.river_job j
+        WHERE j.kind = '{kind}' AND j.args @> jsonb_build_object('row_id', overdue.id)
+            AND (j.state IN ('available', 'pending', 'retryable', 'scheduled')
+                OR (j.state = 'running' AND j.attempted_at > overdue.ago)))
+), finalized AS (
+    UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = tweetqueue.clock()
+    WHERE kind = '{kind}' AND state = 'running'
+        AND (args ->> 'row_id')::bigint = ANY (ARRAY(SELECT id FROM lost))
 )
 INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at)
 SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}', wake_at
-FROM overdue
-WHERE NOT EXISTS (
-    SELECT FROM tweetqueue.river_job j
-    WHERE j.kind = '{kind}' AND j.args @> jsonb_build_object('row_id', overdue.id)
-        AND j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled'))`
+FROM lost`
 	swept := 0
 	for _, kind := range Kinds() {
 		tag, err := db.Exec(ctx, kind.sql(query), limit)
