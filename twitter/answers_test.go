@@ -219,6 +219,33 @@ func TestErrorsKeepTheTextToThemselves(t *testing.T) {
 		})
 	}
 
+	t.Run("ShortText", func(t *testing.T) {
+		t.Parallel()
+		for text, tc := range map[string]struct {
+			said string
+			echo bool
+		}{
+			"duplicate":       {"You are not allowed to create a Tweet with duplicate content.", false},
+			"You":             {"You are not permitted to perform this action.", false},
+			"Hi":              {"Something in this is wrong.", false},
+			"Hello":           {"The `text` query parameter value [Hello] is not one of [...]", true},
+			"New: v1.2 (now)": {"value [New: v1.2 (now)] is too long", true},
+			"Bye":             {"Rejected text: bye!", true},
+			"💡":               {"\"💡\"", true},
+			"":                {"[] \"\" ()", false},
+			"...":             {"[] \"\" ()", false},
+		} {
+			body, err := TweetRequest{Text: text}.Encode()
+			require.NoError(t, err)
+			got := sentText(body).without(tc.said)
+			if tc.echo {
+				require.Equal(t, withheld, got, text)
+			} else {
+				require.Equal(t, tc.said, got, text)
+			}
+		}
+	})
+
 	t.Run("ByTheTransport", func(t *testing.T) {
 		t.Parallel()
 		client := newTestClient(t, Config{HTTPClient: &http.Client{Transport: roundTripper(

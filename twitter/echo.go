@@ -12,10 +12,9 @@ import (
 
 const (
 	withheld = "[withheld: repeats the request]"
-	// echoRunes in a row that stand in both texts make an echo.
-	echoRunes = 12
-	// wordRunes is the shortest text that is looked for: shorter ones occur by chance.
-	wordRunes = 4
+	// echoRunes in a row that stand in both texts make an echo. A shorter text is one only as a
+	// whole and set off, as in "value [Hello]": its words may well be X's own.
+	echoRunes = 16
 )
 
 // sent holds the free texts of a request, folded.
@@ -64,14 +63,17 @@ func (s sent) without(text string) string {
 }
 
 func (s sent) in(text string) bool {
-	folded := []rune(fold(text))
+	theirs, edges := foldEdges(text)
 	for _, own := range s {
-		size := min(len([]rune(own)), echoRunes)
-		if size < wordRunes {
-			continue
-		}
-		for i := 0; i+size <= len(folded); i++ {
-			if strings.Contains(own, string(folded[i:i+size])) {
+		size := len([]rune(own))
+		for i := 0; i+min(size, echoRunes) <= len(theirs); i++ {
+			switch {
+			case size == 0:
+			case size >= echoRunes:
+				if strings.Contains(own, string(theirs[i:i+echoRunes])) {
+					return true
+				}
+			case edges[i] && edges[i+size] && string(theirs[i:i+size]) == own:
 				return true
 			}
 		}
@@ -82,12 +84,25 @@ func (s sent) in(text string) bool {
 // fold leaves what survives escaping (X's is that of HTML) and re-flowing: letters in lower case,
 // digits, symbols.
 func fold(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.IsControl(r) {
-			return -1
+	folded, _ := foldEdges(s)
+	return string(folded)
+}
+
+// foldEdges is fold, and tells before which of the runes (and whether at the end) something stands
+// that sets a word off: a bracket, a quotation mark, a colon, or the end of the text.
+func foldEdges(s string) (folded []rune, edges []bool) {
+	edge := true
+	for _, r := range html.UnescapeString(s) {
+		switch {
+		case strings.ContainsRune("[](){}\"`:;“”", r):
+			edge = true
+		case unicode.IsSpace(r), unicode.IsPunct(r), unicode.IsControl(r):
+		default:
+			folded, edges = append(folded, unicode.ToLower(r)), append(edges, edge)
+			edge = false
 		}
-		return unicode.ToLower(r)
-	}, html.UnescapeString(s))
+	}
+	return folded, append(edges, true)
 }
 
 // silenced is an error whose own text is withheld; errors.Is and errors.As see through it.
