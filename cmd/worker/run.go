@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -95,6 +96,9 @@ type runCmd struct {
 	XTimeout     time.Duration `help:"How long X may take to answer. A tweet without an answer by then is unconfirmed." default:"30s"`
 }
 
+// recoverTimeout bounds the recovery of a private database whose server died.
+const recoverTimeout = time.Minute
+
 // stopMargin is how much longer than a request a stopping worker waits: to settle it.
 const stopMargin = 15 * time.Second
 
@@ -139,7 +143,6 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	if err := db.Connect(ctx, "tweetqueue worker"); err != nil {
 		return err
 	}
-	log.Info().Str("database", db.Name).Str("x", config.XAPIBaseURL).Str("version", version()).Msg("starting")
 	return work(ctx, db, config, log, jobs.Config{
 		Observe: logEvents(log), PollInterval: c.PollInterval, StopTimeout: c.XTimeout + stopMargin,
 		Workers: c.Workers, X: twitter.Config{HTTPClient: env.toX, Timeout: c.XTimeout},
@@ -173,27 +176,38 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 		return err
 	}
 
+	log.Info().Str("database", db.Name).Str("x", config.XAPIBaseURL).Str("version", version()).Msg("starting")
 	defer context.AfterFunc(ctx, func() {
 		log.Info().Msg("stopping: what is being sent is finished; a second signal kills")
 	})()
 	running, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	var watching sync.WaitGroup
 	if db.Private != nil {
-		go func() {
-			select {
-			case <-db.Private.Done():
-				stop(fmt.Errorf("%w: %w", errServerGone, db.Private.Err()))
-			case <-running.Done():
-			}
-		}()
+		watching.Go(func() { watch(running, stop, db, log) })
 	}
-	if err := worker.Run(running); err != nil {
-		return err
-	}
-	if cause := context.Cause(running); errors.Is(cause, errServerGone) {
+	err = worker.Run(running)
+	stop(nil)
+	watching.Wait()
+	if cause := context.Cause(running); err == nil && errors.Is(cause, errServerGone) {
 		return cause
 	}
-	return nil
+	return err
+}
+
+// watch stops the worker when the private database's server dies. It starts the server once more,
+// so that the answers to what is being sent are recorded before the worker ends.
+func watch(running context.Context, stop context.CancelCauseFunc, db *setup.Database, log zerolog.Logger) {
+	select {
+	case <-running.Done():
+		return
+	case <-db.Private.Done():
+	}
+	stop(fmt.Errorf("%w: %w", errServerGone, db.Private.Err()))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(running), recoverTimeout)
+	defer cancel()
+	if err := db.Recover(ctx); err != nil {
+		log.Error().Err(err).Msg("recover database")
+	}
 }
 
 // processName names this process for people: host and process id.

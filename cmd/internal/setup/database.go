@@ -241,6 +241,21 @@ func CreateKey(path string) error {
 	return nil
 }
 
+// Recover starts the server of the private database again after it died. A temporary database is
+// left alone: its data were never safe.
+func (db *Database) Recover(ctx context.Context) error {
+	if db.keyPath == "" {
+		return nil
+	}
+	server, err := pglocal.Start(ctx, pglocal.Config{Dir: db.Private.Dir()})
+	if err != nil {
+		return err
+	}
+	gone := db.Private
+	db.Private = server
+	return gone.Close() // it leaves the new one alone, which has a user
+}
+
 // Close closes the database; the last user of a private one stops its server.
 func (db *Database) Close() error {
 	if db.Pool != nil {
