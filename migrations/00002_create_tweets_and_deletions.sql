@@ -72,7 +72,6 @@ CREATE TABLE tweetqueue.tweets (
         REFERENCES tweetqueue.accounts (username) ON UPDATE CASCADE,
     CONSTRAINT tweets_previous_id_fkey FOREIGN KEY (previous_id) REFERENCES tweetqueue.tweets (id),
     CONSTRAINT tweets_idempotency_key_key UNIQUE (account, idempotency_key),
-    CONSTRAINT tweets_tweet_id_key UNIQUE (account, tweet_id),
 
     -- The collation ignores invisible characters: without a bound there could be any number of them.
     CONSTRAINT tweets_account_check CHECK (octet_length(account) <= 20),
@@ -125,6 +124,9 @@ CREATE TABLE tweetqueue.tweets (
     CONSTRAINT tweets_request_id_check
         CHECK (request_id IS NOT NULL OR status NOT IN ('sending', 'unconfirmed'))
 );
+-- Partial, or else to post a tweet would wait for a transaction that adds the next one of its thread.
+CREATE UNIQUE INDEX tweets_tweet_id_key ON tweetqueue.tweets (account, tweet_id)
+    WHERE tweet_id IS NOT NULL;
 CREATE INDEX tweets_previous_id_idx ON tweetqueue.tweets (previous_id)
     WHERE previous_id IS NOT NULL;
 -- The sweep of due rows, and the wake-up of what an account or an app held back.

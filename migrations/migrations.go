@@ -198,7 +198,7 @@ func Down(ctx context.Context, cfg Config, url string, all, force bool) error {
 func (cfg Config) locked(ctx context.Context, url string, do func(*pgxpool.Pool) error) error {
 	poolConfig, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return fmt.Errorf("parse database url: %w", err)
+		return errors.New("parse database url: it is no connection string") // pgx would quote it
 	}
 	poolConfig.MaxConns = 4
 	// A migration may take what it needs; a wait for it is bounded by the caller's context.

@@ -323,7 +323,7 @@ SET next_attempt_at = CASE WHEN waiting_for = 'thread' THEN NULL ELSE next_attem
     error = CASE WHEN waiting_for = 'thread' THEN NULL ELSE error END,
     waiting_for = CASE WHEN waiting_for = 'thread' THEN 'time' ELSE waiting_for END
 WHERE id IN (SELECT id FROM tweetqueue.tweets WHERE previous_id = ANY ($1) AND status = 'scheduled'
-    ORDER BY id FOR UPDATE `
+    ORDER BY id FOR NO KEY UPDATE `
 	if kind != PostTweet {
 		return nil
 	}

@@ -37,12 +37,26 @@ var (
 // rollbackTimeout bounds the rollback of a transaction whose context has ended.
 const rollbackTimeout = 5 * time.Second
 
+// ErrURL says that a connection string cannot be read. It does not say where: what is wrong with one is
+// often a character of the password, and pgx then quotes a part of it.
+var ErrURL = errors.New("it is no connection string such as postgres://user:password@host:5432/name, " +
+	"in which @ : / ? # and % of a password are written %40 %3A %2F %3F %23 and %25")
+
+// ParseURL reads a connection string, as a URL or as keywords and values; [ErrURL] if it is none.
+func ParseURL(url Secret) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(string(url))
+	if err != nil {
+		return nil, ErrURL
+	}
+	return config, nil
+}
+
 // Connect opens a pool of up to maxConns connections for a worker or a command named app. A
 // connection that vanishes with a lock, or waits for one, does not stop the others for long.
 func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(string(url))
+	config, err := ParseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("parse database url: %w", err) // pgx keeps the password out of it
+		return nil, err
 	}
 	config.MaxConns = maxConns
 	for name, value := range map[string]string{

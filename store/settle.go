@@ -111,9 +111,9 @@ func rowsLockAll(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) erro
 	const tweets = `-- name: TweetsLockAll :exec
 SELECT FROM tweetqueue.tweets
 WHERE id = ANY ($1) OR (previous_id = ANY ($1) AND status = 'scheduled')
-ORDER BY id FOR UPDATE`
+ORDER BY id FOR NO KEY UPDATE`
 	const deletions = `-- name: DeletionsLockAll :exec
-SELECT FROM tweetqueue.deletions WHERE id = ANY ($1) ORDER BY id FOR UPDATE`
+SELECT FROM tweetqueue.deletions WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
 	query := tweets
 	if kind == DeleteTweet {
 		query = deletions

@@ -126,6 +126,26 @@ func TestThreadClaimAcrossSettle(t *testing.T) {
 	b.requireAwake(t, second)
 }
 
+// An application that adds the next tweet of a thread, and does not commit, stops neither the claim of
+// the one before it nor its settlement nor its takeover.
+func TestThreadGrowsMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	app := storetest.Tx(t, b.db)
+	exec(t, app, `INSERT INTO tweetqueue.tweets (account, text, previous_id) VALUES ('acme', 'third', $1)`, second)
+	exec(t, app, `INSERT INTO tweetqueue.tweets (account, text, previous_id) VALUES ('acme', 'beside', $1)`, first.RowID)
+	tx := storetest.Tx(t, b.db)
+	exec(t, tx, `SET LOCAL lock_timeout = '1ms'`)
+	rows, err := store.RowsLock(t.Context(), tx, store.PostTweet, []int64{second})
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.NoError(t, settleFirst(t.Context(), tx, first))
+	require.NoError(t, store.CloseRows(t.Context(), tx, store.PostTweet, []store.Closing{{RowID: second, Status: store.Missed, Reason: "late"}}))
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.Len(t, b.dieAndTakeOver(t), 1)
+}
+
 // A claim that closes the first must not wait for the claim of the second, which may wait for the
 // windows that the former holds.
 func TestThreadCloseDoesNotDeadlock(t *testing.T) {

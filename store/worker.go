@@ -77,7 +77,7 @@ WITH lost AS (
     JOIN tweetqueue.workers w ON w.id = r.worker_id
     WHERE t.status = 'sending' AND NOT tweetqueue.worker_alive(w.renewed_at, w.stopped_at)
     ORDER BY t.id LIMIT $1
-    FOR UPDATE OF t SKIP LOCKED
+    FOR NO KEY UPDATE OF t SKIP LOCKED
 ), finalized AS (
     UPDATE tweetqueue.river_job j SET state = 'cancelled', finalized_at = tweetqueue.clock()
     FROM lost WHERE j.id = lost.job_id AND j.state = 'running'

@@ -172,17 +172,21 @@ func TestSweep(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			lost, cancelled, living := due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), due(t, b.db, kind, "c")
+			stuck, running := due(t, b.db, kind, "e"), due(t, b.db, kind, "f") // the one's worker died before it had claimed
 			sending := b.start(t, kind, due(t, b.db, kind, "d"))[0].RowID
 			exec(t, b.db, `DELETE FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint IN ($1, $2)`, lost, sending)
 			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = now() WHERE (args ->> 'row_id')::bigint = $1`, cancelled)
 
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_at = tweetqueue.clock() WHERE (args ->> 'row_id')::bigint = $1`, stuck)
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_at = tweetqueue.clock() + interval '2 minutes' WHERE (args ->> 'row_id')::bigint = $1`, running)
+
 			swept, err := store.Sweep(t.Context(), b.db, 100)
 			require.NoError(t, err)
-			require.Zero(t, swept) // they have not been due for a minute
+			require.Zero(t, swept) // they have been due for a moment only
 			storetest.MoveClock(t, b.db, 2*time.Minute)
 			swept, err = store.Sweep(t.Context(), b.db, 100)
 			require.NoError(t, err)
-			require.Equal(t, 2, swept)
+			require.Equal(t, 3, swept)
 			swept, err = store.Sweep(t.Context(), b.db, 100)
 			require.NoError(t, err)
 			require.Zero(t, swept)
@@ -190,6 +194,9 @@ func TestSweep(t *testing.T) {
 			require.Equal(t, "available", storetest.Jobs(t, b.db, lost)[0].State)
 			require.Len(t, storetest.Jobs(t, b.db, cancelled), 2)
 			require.Len(t, storetest.Jobs(t, b.db, living), 1)
+			require.Len(t, storetest.Jobs(t, b.db, running), 1)
+			require.Len(t, storetest.Jobs(t, b.db, stuck), 2)
+			require.Equal(t, "cancelled", storetest.Jobs(t, b.db, stuck)[0].State)
 			require.Empty(t, storetest.Jobs(t, b.db, sending))
 			require.Equal(t, kind.Queue(), query[string](t, b.db, `SELECT queue FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1`, lost))
 		})
