@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"tweetqueue/store"
 )
 
@@ -26,8 +28,11 @@ var ErrLeaseStale = errors.New("the worker's lease is not fresh")
 // lease is this process's proof of life. Behind a pooler or after a freeze nothing else is one: a
 // database session outlives the process that held it.
 type lease struct {
-	pool store.DBTX
+	pool *pgxpool.Pool
 	name string
+	// conn is the lease's own, taken from the pool for good: claims that wait for a lock can use up
+	// all others, and that must not make the worker look dead. Used by one goroutine at a time.
+	conn *pgxpool.Conn
 
 	mu    sync.Mutex
 	id    int64     // of the row in tweetqueue.workers; changes if the lease died
@@ -37,7 +42,10 @@ type lease struct {
 // start writes the lease row.
 func (l *lease) start(ctx context.Context) error {
 	began := time.Now()
-	id, err := store.WorkerStart(ctx, l.pool, l.name)
+	if err := l.connect(ctx); err != nil {
+		return err
+	}
+	id, err := store.WorkerStart(ctx, l.conn, l.name)
 	if err != nil {
 		return err
 	}
@@ -53,7 +61,10 @@ func (l *lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	began := time.Now()
-	err := store.WorkerRenew(ctx, l.pool, l.current())
+	if err := l.connect(ctx); err != nil {
+		return err
+	}
+	err := store.WorkerRenew(ctx, l.conn, l.current())
 	if errors.Is(err, store.ErrLostRace) {
 		if err := l.start(ctx); err != nil {
 			return err
@@ -67,6 +78,36 @@ func (l *lease) renew(ctx context.Context) error {
 	defer l.mu.Unlock()
 	l.began = began
 	return nil
+}
+
+// stop ends the lease: nothing is being sent any more. Whatever happens, it gives its connection back.
+func (l *lease) stop(ctx context.Context) error {
+	defer l.disconnect()
+	if err := l.connect(ctx); err != nil {
+		return err
+	}
+	return store.WorkerStop(ctx, l.conn, l.current())
+}
+
+// connect takes a connection, if there is none or it broke.
+func (l *lease) connect(ctx context.Context) error {
+	if l.conn != nil && !l.conn.Conn().IsClosed() {
+		return nil
+	}
+	l.disconnect()
+	conn, err := l.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect the lease: %w", err)
+	}
+	l.conn = conn
+	return nil
+}
+
+func (l *lease) disconnect() {
+	if l.conn != nil {
+		l.conn.Release()
+		l.conn = nil
+	}
 }
 
 func (l *lease) current() int64 {

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -55,6 +56,7 @@ func TestLeaseRenew(t *testing.T) {
 	t.Parallel()
 	db := storetest.DB(t)
 	l := &lease{pool: db, name: "test"}
+	t.Cleanup(l.disconnect)
 	require.NoError(t, l.start(t.Context()))
 	first, began := l.id, l.began
 	require.NoError(t, l.renew(t.Context()))
@@ -74,8 +76,9 @@ func TestLeaseRenew(t *testing.T) {
 
 	// A failed renewal leaves its age as it was.
 	began = l.began
-	db.Close()
-	require.Error(t, l.renew(t.Context()))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.Error(t, l.renew(ended))
 	require.Equal(t, began, l.began)
 }
 

@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// settleFor is how long a settlement is tried while the database cannot be reached. It outlasts
-	// a restart or a failover; past it the row is found by whoever takes this worker's rows over.
+	// settleFor is how long a stopping worker still tries to settle a row while the database cannot
+	// be reached. It outlasts a restart or a failover; past it the row is found by whoever takes this
+	// worker's rows over. A worker that goes on tries for ever: as long as its lease lives, nobody
+	// would take the row over.
 	settleFor = 5 * time.Minute
 	// settleTimeout bounds one try.
 	settleTimeout = 15 * time.Second
@@ -40,7 +42,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	case OutcomeDone:
 		settlement.Status = result.row.Kind.Done()
 	case OutcomeFail:
-		settlement.Status = store.Failed
+		settlement.Status, settlement.GiveBack = store.Failed, result.x.StatusCode == 0
 	case OutcomeUnconfirmed:
 		settlement.Status = store.Unconfirmed
 	case OutcomeWait:
@@ -65,17 +67,21 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	}
 
 	settled, err := w.write(ctx, result, v, settlement)
-	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
+	if permanent(err) {
 		// The database refuses this very settlement, and would again: keep what X said, and let a
 		// person see it.
+		v = Verdict{Outcome: OutcomeUnconfirmed}
 		settlement.Status, settlement.TweetID, settlement.WaitFor = store.Unconfirmed, "", ""
 		settlement.Error = fmt.Sprintf("the answer could not be recorded: %v (X's tweet id: %q)", err, result.tweetID)
-		settled, err = w.write(ctx, result, Verdict{Outcome: OutcomeUnconfirmed}, settlement)
+		settled, err = w.write(ctx, result, v, settlement)
 	}
 	if err != nil {
 		return fmt.Errorf("settle %s %d: %w", result.row.Kind, result.row.ID, err)
 	}
 	w.tellSettled(result, v, settled)
+	if v.Outcome == OutcomeDone {
+		w.resume(ctx, result.row)
+	}
 	return nil
 }
 
@@ -87,58 +93,78 @@ func (w *Worker) decide(result answer) Verdict {
 	return Decide(result.row.Kind, result.err, result.row.Retries, time.Now())
 }
 
-// write tries one settlement until the database has it, has refused it, or is away for too long.
+// write tries one settlement until the database has it, or has refused it.
 func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement store.Settlement) (settled store.Settled, err error) {
-	ctx = context.WithoutCancel(ctx)
-	giveUp := time.Now().Add(settleFor)
-	for try := 0; ; try++ {
-		settled, err = w.tryWrite(ctx, result, v, settlement)
-		if err == nil || permanent(err) || time.Now().After(giveUp) {
-			return settled, err
-		}
-		if try == 0 {
-			w.tell(Event{
-				Type: EventError, Kind: result.row.Kind, RowID: result.row.ID, RequestID: result.request.ID,
-				Account: result.row.Username, Err: fmt.Errorf("an answer waits to be recorded: %w", err),
-			})
-		}
-		pause(ctx, settleEvery)
-	}
-}
-
-func (w *Worker) tryWrite(ctx context.Context, result answer, v Verdict, settlement store.Settlement) (settled store.Settled, err error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	err = store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
+	again, err := w.insist(ctx, Event{
+		Kind: result.row.Kind, RowID: result.row.ID, RequestID: result.request.ID, Account: result.row.Username,
+		Reason: "an answer waits to be recorded",
+	}, func(ctx context.Context, tx pgx.Tx) error {
 		all, err := store.Settle(ctx, tx, result.row.Kind, []store.Settlement{settlement})
 		if err != nil {
 			return err
 		}
 		settled = all[0]
-		return w.holdOrRelease(ctx, tx, result.row, v)
+		return w.hold(ctx, tx, result.row, v)
 	})
+	if again && settled.Status == settlement.Status &&
+		(settlement.TweetID == "" || value(settled.TweetID) == settlement.TweetID) {
+		settled.Applied = true // by the try whose commit seemed to fail
+	}
 	return settled, err
 }
 
-// holdOrRelease changes the state of the row's account and app, as the last locks of the transaction.
-func (w *Worker) holdOrRelease(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict) error {
+// insist tries a transaction that follows a claim until it is committed, or the database refuses it
+// for what it says. Neither a shutdown nor a job's end stops it; only a worker that is made to end
+// does not try for ever. The first failure is told, with what then waits. It returns whether a try
+// before the last may have been committed, too.
+func (w *Worker) insist(ctx context.Context, waits Event, do func(context.Context, pgx.Tx) error) (again bool, err error) {
+	try := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+		defer cancel()
+		return store.InTx(ctx, w.pool, func(tx pgx.Tx) error { return do(ctx, tx) })
+	}
+	begun := time.Now()
+	for told := false; ; told = true {
+		err := try()
+		if err == nil || permanent(err) || (ctx.Err() != nil && time.Since(begun) > settleFor) {
+			return again, err
+		}
+		if !told {
+			waits.Type, waits.Err = EventError, err
+			w.tell(waits)
+		}
+		again = again || errors.As(err, new(*store.CommitError))
+		pause(context.WithoutCancel(ctx), settleEvery)
+	}
+}
+
+// hold puts the row's account or app on hold if the verdict says so, as the last lock of the transaction.
+func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict) error {
 	switch v.Outcome {
 	case OutcomePauseAccount:
 		return store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
 	case OutcomePauseApp:
 		return store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
-	case OutcomeDone:
-		if row.Account.State != store.Active {
-			if err := store.AccountRelease(ctx, tx, row.AccountID); err != nil {
-				return err
-			}
-		}
-		if row.App.State != store.Active {
-			return store.AppRelease(ctx, tx, row.AppID)
-		}
-	case OutcomeWait, OutcomeRetry, OutcomeUnconfirmed, OutcomeFail:
+	case OutcomeDone, OutcomeWait, OutcomeRetry, OutcomeUnconfirmed, OutcomeFail:
 	}
 	return nil
+}
+
+// resume ends the hold of a row's account and app after a success. It is no part of the settlement: it
+// wakes all the rows that wait, of which there can be many. If it fails, the next success does it.
+func (w *Worker) resume(ctx context.Context, row *store.Row) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	var err error
+	if row.Account.State != store.Active {
+		err = store.AccountRelease(ctx, w.pool, row.AccountID)
+	}
+	if row.App.State != store.Active {
+		err = errors.Join(err, store.AppRelease(ctx, w.pool, row.AppID))
+	}
+	if err != nil {
+		w.tell(Event{Type: EventError, Account: row.Username, Err: err})
+	}
 }
 
 // permanent reports whether the database refused a statement for what it says: a constraint or a
@@ -157,26 +183,18 @@ func permanent(err error) bool {
 
 // release gives back rows whose claim may or may not have been committed: none of them was sent.
 func (w *Worker) release(ctx context.Context, kind store.Kind, claims []claimed, reason string) error {
-	ctx = context.WithoutCancel(ctx)
 	requests := make([]*store.Request, len(claims))
 	for i, claim := range claims {
 		requests[i] = claim.request
 	}
-	giveUp := time.Now().Add(settleFor)
-	for {
-		err := func() error {
-			ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-			defer cancel()
-			return store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
-				_, err := store.Release(ctx, tx, kind, requests, reason)
-				return err
-			})
-		}()
-		if err == nil || permanent(err) || time.Now().After(giveUp) {
-			return err
-		}
-		pause(ctx, settleEvery)
-	}
+	_, err := w.insist(ctx, Event{
+		Kind: kind, RowID: claims[0].row.ID, RequestID: claims[0].request.ID, Account: claims[0].row.Username,
+		Reason: "a claim waits to be undone",
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := store.Release(ctx, tx, kind, requests, reason)
+		return err
+	})
+	return err
 }
 
 // tellSettled tells the observer what a row has become.
@@ -191,9 +209,7 @@ func (w *Worker) tellSettled(result answer, v Verdict, settled store.Settled) {
 		twice.Type, twice.TweetID = EventPostedTwice, result.tweetID
 		w.tell(twice)
 	}
-	// A settlement whose commit seemed to fail is written again, and then found written already.
-	written := settled.Status == result.row.Kind.Done() && event.TweetID == result.tweetID
-	if !settled.Applied && !written {
+	if !settled.Applied {
 		return
 	}
 	switch settled.Status {

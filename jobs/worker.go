@@ -160,10 +160,21 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	if err := w.lease.start(ctx); err != nil {
+		w.lease.disconnect()
 		return err
 	}
+	err = w.run(ctx)
+	goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+	defer cancel()
+	if err := w.lease.stop(goodbye); err != nil {
+		w.tell(Event{Type: EventError, Err: err}) // the lease dies by itself
+	}
+	return err
+}
 
-	// The lease and the takeover outlive the signal to stop: requests are still being sent.
+// run runs River and the loops until ctx ends and all that was being sent is settled.
+func (w *Worker) run(ctx context.Context) error {
+	// The lease outlives the signal to stop: requests are still being sent.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var loops errgroup.Group
@@ -181,12 +192,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	<-w.river.Stopped() // after ctx ended, and River's own stop
 	stop()
 	_ = loops.Wait()
-
-	goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
-	defer cancel()
-	if err := store.WorkerStop(goodbye, w.pool, w.lease.current()); err != nil {
-		w.tell(Event{Type: EventError, Err: err}) // the lease dies by itself
-	}
 	return nil
 }
 

@@ -212,6 +212,7 @@ func (w *world) newWorker(o opts) *Worker {
 	w.Cleanup(config.X.HTTPClient.CloseIdleConnections)
 	worker, err := New(config)
 	require.NoError(w, err)
+	w.Cleanup(worker.lease.disconnect) // where the test started it without Run
 	return worker
 }
 
