@@ -1,0 +1,258 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter"
+	"tweetqueue/twitter/sandbox"
+)
+
+// process is a worker in a process of its own, which can die as processes do.
+type process struct {
+	world *world
+	name  string
+	cmd   *exec.Cmd
+	gone  sync.Once
+}
+
+// spawn starts a worker process against an X.
+func (w *world) spawn(x string) *process {
+	w.Helper()
+	p := &process{world: w, name: "doomed worker"}
+	config, err := json.Marshal(child{Name: p.name, Database: w.url, Key: string(w.key), X: x})
+	require.NoError(w, err)
+	p.cmd = exec.Command(os.Args[0])
+	p.cmd.Env = append(os.Environ(), childEnv+"="+string(config))
+	p.cmd.Stdout, p.cmd.Stderr = w.Output(), w.Output()
+	require.NoError(w, p.cmd.Start())
+	w.Cleanup(p.kill)
+	return p
+}
+
+// kill ends the process with nothing of it having a say, and waits until its sessions are gone, but
+// for those that wait for a lock: they do not notice.
+func (p *process) kill() {
+	p.gone.Do(func() {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	})
+}
+
+// declareDead makes the leases of killed workers as old as they will be in 12 seconds.
+func (w *world) declareDead() {
+	w.Helper()
+	w.exec(`UPDATE tweetqueue.workers SET renewed_at = renewed_at - interval '12 seconds'`)
+}
+
+// silent is a server that accepts connections, reads what comes, and says nothing.
+type silent struct {
+	url  string
+	mu   sync.Mutex
+	read bytes.Buffer
+	seen chan struct{} // closed at the first byte
+	once sync.Once
+}
+
+func newSilent(t *testing.T, scheme string) *silent {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &silent{url: scheme + "://" + listener.Addr().String(), seen: make(chan struct{})}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				defer conn.Close()
+				_, _ = io.Copy(s, conn)
+			})
+		}
+	})
+	t.Cleanup(conns.Wait)
+	t.Cleanup(func() { _ = listener.Close() })
+	return s
+}
+
+func (s *silent) Write(p []byte) (int, error) {
+	s.once.Do(func() { close(s.seen) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read.Write(p)
+}
+
+func (s *silent) received() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read.String()
+}
+
+// The process dies at each point of claim, send and settle. What is then in the database, and what
+// the next worker does, is in the package's documentation and in design 4.
+func TestDeathDuringSend(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kind    sandbox.Kind
+		exists  bool // on X, when the process has died
+		settles bool // the process is at its settlement
+	}{
+		"BeforeXWorkedIt":  {kind: sandbox.KindHoldBefore},
+		"AfterXWorkedIt":   {kind: sandbox.KindHoldAfter, exists: true},
+		"BeforeSettlement": {kind: sandbox.KindHoldAfter, exists: true, settles: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.Config{})
+			fault := w.fault(sandbox.Fault{Kind: test.kind, Times: 1})
+			id := w.tweet("Only once")
+			doomed := w.spawn(w.x.URL())
+			w.held(fault, 1)
+			require.Equal(t, "sending", w.status(id))
+			if test.settles {
+				lock := w.application()
+				_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, id)
+				require.NoError(t, err)
+				fault.Lift()
+				w.lockWaits(doomed.name, 1)
+				doomed.kill()
+				require.NoError(t, lock.Rollback(t.Context()))
+				// Its session gets the lock, finds that nobody is there, and rolls back.
+				w.eventually("the session of the dead ends", func() bool {
+					return one[int](w, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, doomed.name) == 0
+				})
+			} else {
+				doomed.kill()
+			}
+			require.Equal(t, "sending", w.status(id))
+			w.requireTakenOver(id)
+			require.Len(t, w.x.Tweets(), map[bool]int{true: 1, false: 0}[test.exists])
+
+			// What was on its way arrives after all; the row is in doubt, and stays so.
+			fault.Lift()
+			ctx, cancel := context.WithTimeout(t.Context(), soon)
+			defer cancel()
+			_, err := w.x.WaitRequests(ctx, 1, sandbox.Match{})
+			require.NoError(t, err)
+			require.Len(t, w.x.Tweets(), 1)
+			require.Len(t, w.x.Requests(), 1)
+			require.Equal(t, "unconfirmed", w.status(id))
+		})
+	}
+}
+
+// requireTakenOver lets the dead worker's lease end, starts another worker, and checks that this one
+// makes the row unconfirmed, ends its job, and sends nothing for it, whoever runs the job again.
+func (w *world) requireTakenOver(id int64) {
+	w.Helper()
+	before := len(w.x.Requests())
+	w.declareDead()
+	heir := w.start(opts{config: Config{X: twitter.Config{BaseURL: one[string](w, `SELECT x_base_url FROM tweetqueue.installation`)}}})
+	event := heir.wait(EventUnconfirmed, id)
+	require.Contains(w, event.Reason, "the worker doomed worker")
+	require.Equal(w, "unconfirmed", w.status(id))
+	require.Contains(w, *w.entry(id).Error, "it may be on X")
+	requests := w.requests(id)
+	require.Len(w, requests, 1)
+	require.Nil(w, requests[0].AnsweredAt)
+
+	jobs := storetest.Jobs(w, w.db, id)
+	require.Len(w, jobs, 1)
+	require.Equal(w, "cancelled", jobs[0].State)
+	worked := heir.worked(jobs[0].ID)
+	_, err := heir.river.JobRetry(w.Context(), jobs[0].ID)
+	require.NoError(w, err)
+	worked()
+	require.Equal(w, "unconfirmed", w.status(id))
+	require.Len(w, w.requests(id), 1)
+	require.Len(w, w.x.Requests(), before)
+}
+
+// It dies after its claim, before the first byte of the request: the TLS handshake never ends.
+func TestDeathBeforeTheFirstByte(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	x := newSilent(t, "https")
+	id := w.tweet("Not a byte")
+	doomed := w.spawn(x.url)
+	select {
+	case <-x.seen:
+	case <-time.After(soon):
+		require.FailNow(t, "it did not connect")
+	}
+	require.Equal(t, "sending", w.status(id))
+	doomed.kill()
+	w.requireTakenOver(id)
+	require.NotContains(t, x.received(), "POST")
+}
+
+// It dies before the commit of its claim: the row is as it was, and its job runs again.
+func TestDeathBeforeTheClaim(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	lock := w.application()
+	_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.quotas FOR UPDATE`)
+	require.NoError(t, err)
+	id := storetest.Tweet(t, w.db, "Only once", -time.Minute)
+	doomed := w.spawn(w.x.URL())
+	w.lockWaits(doomed.name, 1)
+	require.Equal(t, "running", storetest.Jobs(t, w.db, id)[0].State)
+	doomed.kill()
+	require.NoError(t, lock.Rollback(t.Context()))
+	require.Equal(t, "scheduled:time", w.status(id))
+	require.Empty(t, w.requests(id))
+
+	w.declareDead()
+	w.exec(`UPDATE tweetqueue.river_job SET attempted_at = attempted_at - interval '20 seconds'`)
+	heir := w.start(opts{})
+	heir.wait(EventDone, id)
+	require.Len(t, w.x.Requests(), 1)
+	require.Equal(t, 1, w.taken("posts"))
+	jobs := storetest.Jobs(t, w.db, id)
+	require.Equal(t, "cancelled", jobs[0].State, "the job of the dead worker is over")
+}
+
+// A worker that dies with many takes none of its neighbours' rows with it.
+func TestDeathLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	const each = 5
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldBefore})
+	doomed := w.spawn(w.x.URL())
+	var lost []int64
+	for i := range each {
+		lost = append(lost, w.tweet(fmt.Sprintf("of the doomed %d", i)))
+	}
+	w.held(fault, each)
+	doomed.kill()
+	alive := w.start(opts{})
+	var kept []int64
+	for i := range each {
+		kept = append(kept, w.tweet(fmt.Sprintf("of the living %d", i)))
+	}
+	w.held(fault, 2*each)
+	w.exec(`UPDATE tweetqueue.workers SET renewed_at = renewed_at - interval '12 seconds' WHERE name = $1`, doomed.name)
+	alive.wait(EventUnconfirmed, lost...)
+	for _, id := range kept {
+		require.Equal(t, "sending", w.status(id))
+	}
+	fault.Lift()
+	alive.wait(EventDone, kept...)
+	require.Len(t, w.x.Requests(), 2*each)
+	require.Equal(t, each, one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE status = $1`, store.Unconfirmed))
+}
