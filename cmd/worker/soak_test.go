@@ -36,3 +36,8 @@ func TestSoakKilledBeforeTheClaim(t *testing.T) {
 	second.end(t)
 	require.Len(t, b.requests("fetched"), 1)
 }
+
+func TestSoakOpenTransaction(t *testing.T) {
+	t.Parallel()
+	requireOthersOnTime(t, 1000, 10*time.Second)
+}
