@@ -25,19 +25,19 @@ const (
 // that it is exhausted. X documents the first as fundamentals/rate-limits; the others are known
 // from captures.
 type Limits struct {
-	Endpoint   *Window
-	User24Hour *Window
-	App24Hour  *Window
+	Endpoint   *Window `json:"endpoint,omitempty"`
+	User24Hour *Window `json:"user_24hour,omitempty"`
+	App24Hour  *Window `json:"app_24hour,omitempty"`
 	// RetryAfter is the retry-after header, 0 if absent. X has not been seen to send it.
-	RetryAfter time.Duration
+	RetryAfter time.Duration `json:"retry_after_ns,omitempty"`
 }
 
 // Window is one family of limit headers. Limit and Remaining are requests, -1 if not told; Reset
 // is the instant at which the window ends, to the second and by X's clock, zero if not told.
 type Window struct {
-	Limit     int
-	Remaining int
-	Reset     time.Time
+	Limit     int       `json:"limit"`
+	Remaining int       `json:"remaining"`
+	Reset     time.Time `json:"reset,omitzero"`
 }
 
 // Binds reports whether the window is a real limit. X sends 40000, 1080000 and 1200000 where
