@@ -4,10 +4,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // zones by IANA name, also where the machine has none
 
@@ -19,8 +19,8 @@ func main() {
 	context.AfterFunc(ctx, stop) // the first signal stops the worker gracefully, a second one kills it
 	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 	stop()
-	if err != nil && !errors.Is(err, errReported) {
-		fmt.Fprintln(os.Stderr, "worker: "+err.Error())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "worker: "+strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
 	os.Exit(setup.ExitCode(err))
 }

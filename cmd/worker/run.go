@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,9 +23,6 @@ import (
 	"tweetqueue/twitter"
 )
 
-// errReported says that the error was told already, and only the exit code is left.
-var errReported = errors.New("reported")
-
 // errServerGone says that the private database's server ended under the worker.
 var errServerGone = errors.New("the private database is gone")
 
@@ -34,9 +32,25 @@ Without a command it runs until it is told to stop, on the database of DATABASE_
 one, on a private Postgres that it starts itself. A first SIGINT or SIGTERM lets it finish what is
 being sent; a second one kills it.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.`
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.
 
-// cli is the command line. Settings that are no flags come from the environment: see config.
+Settings of the environment; a secret one is read from the file that NAME_FILE names, if that is set instead:
+`
+
+// help is the description with the settings.
+func help() string {
+	var b strings.Builder
+	b.WriteString(description)
+	for _, s := range setup.Describe(config{}) {
+		fmt.Fprintf(&b, "\n  - %s: %s", s.Name, s.Help)
+		if s.Default != "" {
+			fmt.Fprintf(&b, " Default: %s.", s.Default)
+		}
+	}
+	return b.String()
+}
+
+// cli is the command line.
 type cli struct {
 	Run     runCmd           `cmd:"" default:"withargs" help:"Work what is due until told to stop (the default)."`
 	Demo    demoCmd          `cmd:"" help:"Show everything in ten seconds, on a database and an X of its own."`
@@ -62,9 +76,9 @@ func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdout, std
 func (env *environment) run(ctx context.Context, args []string) error {
 	exited := -1
 	parser, err := kong.New(&cli{},
-		kong.Name("worker"), kong.Description(description), kong.UsageOnError(),
+		kong.Name("worker"), kong.Description(help()),
 		kong.Writers(env.stdout, env.stderr), kong.Exit(func(code int) { exited = code }),
-		kong.Vars{"version": version()}, kong.ShortUsageOnError(),
+		kong.Vars{"version": "worker " + version()},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(env))
 	if err != nil {
 		return fmt.Errorf("build the command line: %w", err)

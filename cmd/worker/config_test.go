@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// hunter2 is the password of every wrong setting here.
+const hunter2 = "hunter2"
+
+// TestWrongSettings: each is told, all at once, and no secret with them.
+func TestWrongSettings(t *testing.T) {
+	t.Parallel()
+	key := string(store.NewKey())
+	for name, test := range map[string]struct {
+		settings settings
+		args     []string
+		want     []string // of the lines, in order
+	}{
+		"Three": {
+			settings{"DATABASE_URL": "postgres://u:hunter2@host:port/db", "TWEETQUEUE_KEY": hunter2, "X_API_KEY": hunter2},
+			nil, []string{"DATABASE_URL: it is no connection string", "TWEETQUEUE_KEY: key 1 is not 32 bytes", "X_API_KEY and X_API_SECRET belong together"},
+		},
+		"Flags": {
+			settings{"TWEETQUEUE_STATE_DIR": "here"}, []string{"--workers=0", "--poll-interval=1ms", "--x-timeout=1h", "--x-api-base-url=x.com"},
+			[]string{
+				`TWEETQUEUE_STATE_DIR is "here": use an absolute path`, "--workers is 0: use 1 to 1000",
+				"--poll-interval is 1ms: use 10ms to 1m", "--x-timeout is 1h0m0s: use 100ms to 2m", "X_API_BASE_URL: ",
+			},
+		},
+		"BothWays": {
+			settings{
+				"DATABASE_URL": "postgres://u:hunter2@host/db", "DATABASE_URL_FILE": "/secret",
+				"TWEETQUEUE_KEY": key, "TWEETQUEUE_KEY_FILE": "/secret",
+				"X_API_KEY": hunter2, "X_API_KEY_FILE": "/secret", "X_API_SECRET": hunter2, "X_API_SECRET_FILE": "/secret",
+			},
+			nil, []string{
+				"DATABASE_URL and DATABASE_URL_FILE are both set: unset one", "TWEETQUEUE_KEY and TWEETQUEUE_KEY_FILE are both set",
+				"X_API_KEY and X_API_KEY_FILE are both set", "X_API_SECRET and X_API_SECRET_FILE are both set",
+			},
+		},
+		"FileMissing": {
+			settings{"DATABASE_URL_FILE": "/does/not/exist"}, nil,
+			[]string{"DATABASE_URL_FILE: open /does/not/exist: no such file or directory"},
+		},
+		"FileEmpty": {
+			settings{"X_API_KEY_FILE": secretFile(t, "")}, nil, []string{"X_API_KEY_FILE: "},
+		},
+		"KeyMissing": {
+			settings{"DATABASE_URL": "postgres://u:hunter2@host/db"}, nil, []string{"TWEETQUEUE_KEY is not set"},
+		},
+		"SpacedPassword": {
+			settings{"DATABASE_URL": "host=x password = hunter2 port=y", "TWEETQUEUE_KEY": key}, nil, []string{"DATABASE_URL: it is no connection string"},
+		},
+		"PasswordForX": {
+			settings{"X_API_BASE_URL": "https://u:hunter2@api.x.com"}, nil, []string{"X_API_BASE_URL: "},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			output := &record{}
+			err := inProcess(t.Context(), test.settings, output, output, test.args...)
+			require.ErrorIs(t, err, setup.ErrUsage)
+			require.Equal(t, setup.ExitUsage, setup.ExitCode(err))
+			lines := strings.Split(err.Error(), "\n")
+			require.Len(t, lines, len(test.want), "%s", err)
+			for i, want := range test.want {
+				require.True(t, strings.HasPrefix(lines[i], want), "%q does not begin with %q", lines[i], want)
+			}
+			require.Empty(t, output.String())
+			requireNone(t, err.Error(), hunter2, key)
+		})
+	}
+}
+
+// TestSecretsInFiles: a worker runs with every secret in a file, and none in its environment.
+func TestSecretsInFiles(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	w := start(t, settings{
+		"DATABASE_URL_FILE":   secretFile(t, b.settings["DATABASE_URL"]),
+		"TWEETQUEUE_KEY_FILE": secretFile(t, b.settings["TWEETQUEUE_KEY"]),
+		"X_API_BASE_URL":      b.x.URL(),
+		"X_API_KEY_FILE":      secretFile(t, b.tokens.APIKey),
+		"X_API_SECRET_FILE":   secretFile(t, b.tokens.APISecret),
+	})
+	w.awaitEvent(t, storetest.Tweet(t, b.db, "by files", 0), "done")
+}
+
+// TestKeysOfTheApp: the keys in the environment outrank those that the database has, and stay in it.
+func TestKeysOfTheApp(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	ring, err := store.ParseKeyring(store.Secret(b.settings["TWEETQUEUE_KEY"]))
+	require.NoError(t, err)
+	wrong, err := store.AppCredentials{APIKey: "wrong", APISecret: "wrong"}.Seal(ring, store.DefaultApp)
+	require.NoError(t, err)
+	_, err = store.AppPut(t.Context(), b.db, store.DefaultApp, wrong)
+	require.NoError(t, err)
+
+	w := start(t, b.settings.with("X_API_KEY", b.tokens.APIKey, "X_API_SECRET", b.tokens.APISecret))
+	w.awaitEvent(t, storetest.Tweet(t, b.db, "with keys", 0), "done")
+	w.end(t)
+	w = start(t, b.settings)
+	w.awaitEvent(t, storetest.Tweet(t, b.db, "without keys", 0), "done")
+}
+
+// TestSecretsNeverPrint formats the configuration in every way there is.
+func TestSecretsNeverPrint(t *testing.T) {
+	t.Parallel()
+	key := string(store.NewKey())
+	env := setup.NewEnv(settings{
+		"DATABASE_URL": "postgres://u:hunter2@host/db", "TWEETQUEUE_KEY": key, "X_API_KEY": "hunter2-key", "X_API_SECRET": "hunter2-secret",
+	}.lookup)
+	c := readConfig(env, false)
+	c.validate(env)
+	require.NoError(t, env.Err())
+	require.Contains(t, string(c.DatabaseURL), hunter2)
+
+	var printed bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%c", "%U", "%e"} {
+		for _, value := range []any{c, &c, []any{c}, c.Settings, c.DatabaseURL, &c.Key, c.APIKey, []store.Secret{c.APISecret}} {
+			fmt.Fprintf(&printed, verb+"\n", value)
+		}
+	}
+	fmt.Fprintln(&printed, c, c.DatabaseURL, fmt.Errorf("it is %v: %w", c, fmt.Errorf("%s", c.Key))) //nolint:errorlint // as a careless caller would
+	require.NoError(t, json.NewEncoder(&printed).Encode(map[string]any{"config": c, "keys": map[store.Secret]store.Secret{c.Key: c.APIKey}}))
+	log := zerolog.New(&printed)
+	log.Info().Interface("config", c).Stringer("url", c.DatabaseURL).Any("key", c.Key).Msg("")
+	for _, handler := range []slog.Handler{slog.NewJSONHandler(&printed, nil), slog.NewTextHandler(&printed, nil), zerolog.NewSlogHandler(log)} {
+		slog.New(handler).Info("", "config", c, "url", c.DatabaseURL, "group", slog.GroupValue(slog.Any("key", c.Key)))
+	}
+	// %x of the value would print it in hexadecimal digits.
+	requireNone(t, printed.String(), hunter2, key, fmt.Sprintf("%x", hunter2), fmt.Sprintf("%X", hunter2))
+	require.Contains(t, printed.String(), "[redacted]")
+}
