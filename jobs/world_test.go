@@ -168,6 +168,16 @@ func (w *world) eventually(what string, holds func() bool) {
 	require.Eventually(w, holds, soon, 20*time.Millisecond, what)
 }
 
+// within waits for a signal.
+func (w *world) within(signal <-chan struct{}, what string) {
+	w.Helper()
+	select {
+	case <-signal:
+	case <-time.After(soon):
+		require.FailNow(w, "did not happen: "+what)
+	}
+}
+
 // lockWaits waits until n sessions of a program wait for a lock.
 func (w *world) lockWaits(app string, n int) {
 	w.Helper()

@@ -1,0 +1,144 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/twitter/sandbox"
+)
+
+// A worker that is told to stop finishes what it is sending, and says goodbye.
+func TestStopFinishesWhatIsBeingSent(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []sandbox.Kind{sandbox.KindHoldBefore, sandbox.KindHoldAfter} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.Config{})
+			fault := w.fault(sandbox.Fault{Kind: kind, Times: 1})
+			id := w.tweet("Finish this")
+			r := w.start(opts{})
+			w.held(fault, 1)
+			r.tell()
+			require.Equal(t, "sending", w.status(id))
+			require.Nil(t, one[*time.Time](w, `SELECT stopped_at FROM tweetqueue.workers`))
+			fault.Lift()
+			w.within(r.ended, "it ends")
+			require.NoError(t, r.err)
+			require.Equal(t, "posted", w.status(id))
+			require.Len(t, r.all(EventDone, id), 1)
+			require.NotNil(t, one[*time.Time](w, `SELECT stopped_at FROM tweetqueue.workers`))
+			require.Len(t, w.x.Requests(), 1)
+			require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.river_job WHERE state = 'running'`))
+		})
+	}
+}
+
+// A process that gets SIGTERM in a send ends by itself, with the tweet posted.
+func TestSIGTERMFinishesWhatIsBeingSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldBefore})
+	id := w.tweet("Finish this")
+	p := w.spawn(w.x.URL())
+	w.held(fault, 1)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	fault.Lift()
+	p.gone.Do(func() { require.NoError(t, p.cmd.Wait()) })
+	require.Equal(t, "posted", w.status(id))
+	require.NotNil(t, one[*time.Time](w, `SELECT stopped_at FROM tweetqueue.workers`))
+}
+
+// A worker whose time to stop is over gives its requests up, and still settles them: in doubt.
+func TestStopThatTakesTooLongLeavesDoubts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHangBefore})
+	id := w.tweet("Too slow")
+	r := w.start(opts{config: Config{StopTimeout: 200 * time.Millisecond}})
+	w.held(fault, 1)
+	r.stop()
+	require.NoError(t, r.err)
+	require.Equal(t, "unconfirmed", w.status(id))
+	require.Len(t, r.all(EventUnconfirmed, id), 1)
+	require.NotNil(t, w.requests(id)[0].AnsweredAt)
+}
+
+// An answer that is held is written even by a job that was told to end, once the row is free.
+func TestSettleOutlastsTheJob(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.newWorker(opts{})
+	require.NoError(t, worker.lease.start(t.Context()))
+	id := w.tweet("Posted all the same")
+	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+	require.NoError(t, err)
+	result := worker.send(t.Context(), claims[0])
+	require.NoError(t, result.err)
+
+	lock := w.application()
+	_, err = lock.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, id)
+	require.NoError(t, err)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	settled := make(chan error, 1)
+	go func() { settled <- worker.settle(ended, result) }()
+	w.lockWaits(workerApp, 1)
+	require.NoError(t, lock.Rollback(t.Context()))
+	require.NoError(t, <-settled)
+	require.Equal(t, "posted", w.status(id))
+}
+
+// The end of a hold wakes rows, and may have to wait for one of them. The tweet that ended it does not.
+func TestSettleDoesNotWaitForTheEndOfAHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.exec(`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'by hand'`)
+	probe, waiting := w.tweet("the probe"), w.tweet("waits for the account")
+	r := w.start(opts{})
+	r.wait(EventWaiting, probe, waiting)
+	app := w.application()
+	_, err := app.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, waiting)
+	require.NoError(t, err)
+	w.exec(`UPDATE tweetqueue.accounts SET state_until = tweetqueue.clock()`)
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE id = $1`, probe)
+	r.wait(EventDone, probe)
+	require.Equal(t, "posted", w.status(probe))
+	w.lockWaits(workerApp, 1)
+	require.NoError(t, app.Rollback(t.Context()))
+	r.wait(EventDone, waiting)
+	require.Equal(t, store.Active, one[store.State](w, `SELECT state FROM tweetqueue.accounts`))
+}
+
+// Claims that wait for a lock can use up every connection of the pool but the lease's: a worker that
+// does not renew it would look dead, and stop.
+func TestLeaseLivesWhileClaimsWait(t *testing.T) {
+	t.Parallel()
+	const conns = 6 // one is the lease's, one listens
+	w := newWorld(t, sandbox.Config{})
+	lock := w.application()
+	_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.quotas FOR UPDATE`)
+	require.NoError(t, err)
+	var ids []int64
+	for i := range 3 * conns {
+		ids = append(ids, w.tweet(fmt.Sprintf("number %d", i)))
+	}
+	r := w.start(opts{conns: conns})
+	w.lockWaits(workerApp, conns-2)
+	w.eventually("no connection is left", func() bool {
+		stat := r.pool.Stat()
+		return stat.AcquiredConns() == stat.MaxConns()
+	})
+	const renewed = `SELECT renewed_at FROM tweetqueue.workers`
+	before := one[time.Time](w, renewed)
+	w.eventually("the lease is renewed", func() bool { return one[time.Time](w, renewed).After(before) })
+	require.Equal(t, int32(conns), r.pool.Stat().AcquiredConns(), "while no connection was free")
+	require.NoError(t, lock.Rollback(t.Context()))
+	r.wait(EventDone, ids...)
+	require.Len(t, w.x.Requests(), len(ids))
+}
