@@ -87,7 +87,7 @@ BEGIN
     PERFORM tweetqueue.grant_roles();
 EXCEPTION
     WHEN insufficient_privilege THEN
-        RAISE NOTICE USING MESSAGE = 'this user may not create roles; an administrator can run: '
+        RAISE NOTICE USING MESSAGE = 'this user may not create roles; an administrator can run, in this database: '
             'CREATE ROLE tweetqueue_writer NOLOGIN; CREATE ROLE tweetqueue_reader NOLOGIN; '
             'CREATE ROLE tweetqueue_worker NOLOGIN; SELECT tweetqueue.grant_roles();';
 END

@@ -138,6 +138,9 @@ func Up(ctx context.Context, cfg Config, url string) error {
 		if err := state.Err(); !errors.Is(err, ErrTooOld) {
 			return err
 		}
+		if err := checkEncoding(ctx, pool); err != nil {
+			return err
+		}
 		if _, err := pool.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS tweetqueue`); err != nil {
 			return fmt.Errorf("create schema: %w", err)
 		}
@@ -151,7 +154,7 @@ func Up(ctx context.Context, cfg Config, url string) error {
 }
 
 // Down undoes our newest migration, or all of them and River's. It refuses a database that holds
-// tweets or deletions, unless forced: [ErrRows].
+// accounts, tweets or deletions, unless forced: [ErrRows]. The roles stay: they are the server's.
 func Down(ctx context.Context, cfg Config, url string, all, force bool) error {
 	return cfg.locked(ctx, url, func(pool *pgxpool.Pool) error {
 		state, err := Status(ctx, pool)
@@ -161,14 +164,11 @@ func Down(ctx context.Context, cfg Config, url string, all, force bool) error {
 		if state.Version > Latest {
 			return fmt.Errorf("%w: it has migration %d, this program knows %d and cannot undo it", ErrTooNew, state.Version, Latest)
 		}
-		if !force && state.Version >= 2 {
-			var rows bool
-			if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM tweetqueue.tweets) OR EXISTS (SELECT FROM tweetqueue.deletions)`).Scan(&rows); err != nil {
-				return fmt.Errorf("look for rows: %w", err)
-			}
-			if rows {
-				return fmt.Errorf("%w of tweets or deletions, which going down destroys: back it up, then use --force", ErrRows)
-			}
+		if state.Version == 0 && state.RiverVersion == 0 {
+			return nil
+		}
+		if err := refuseRows(ctx, pool, state); err != nil && !force {
+			return err
 		}
 		err = cfg.ours(pool, func(provider *goose.Provider) ([]*goose.MigrationResult, error) {
 			if all {
@@ -186,7 +186,8 @@ func Down(ctx context.Context, cfg Config, url string, all, force bool) error {
 		if err := cfg.river(ctx, pool, rivermigrate.DirectionDown, &rivermigrate.MigrateOpts{TargetVersion: -1}); err != nil {
 			return err
 		}
-		_, err = pool.Exec(ctx, `DROP SCHEMA tweetqueue CASCADE`)
+		// Without CASCADE: what somebody else keeps in the schema is not ours to drop.
+		_, err = pool.Exec(ctx, `DROP TABLE `+versionTable+`; DROP SCHEMA tweetqueue`)
 		if err != nil {
 			return fmt.Errorf("drop schema: %w", err)
 		}
@@ -194,17 +195,49 @@ func Down(ctx context.Context, cfg Config, url string, all, force bool) error {
 	})
 }
 
+// refuseRows returns ErrRows if the database holds what people have put there.
+func refuseRows(ctx context.Context, db DBTX, state State) error {
+	query := `SELECT false`
+	switch {
+	case state.Version >= 2:
+		query = `SELECT EXISTS (SELECT FROM tweetqueue.accounts) OR EXISTS (SELECT FROM tweetqueue.tweets)
+    OR EXISTS (SELECT FROM tweetqueue.deletions)`
+	case state.Version == 1:
+		query = `SELECT EXISTS (SELECT FROM tweetqueue.accounts)`
+	}
+	var rows bool
+	if err := db.QueryRow(ctx, query).Scan(&rows); err != nil {
+		return fmt.Errorf("look for rows: %w", err)
+	}
+	if rows {
+		return fmt.Errorf("%w of accounts, tweets or deletions, which going down destroys: back it up, then use --force", ErrRows)
+	}
+	return nil
+}
+
+// checkEncoding refuses a database that cannot hold every text.
+func checkEncoding(ctx context.Context, db DBTX) error {
+	var encoding string
+	if err := db.QueryRow(ctx, `SELECT current_setting('server_encoding')`).Scan(&encoding); err != nil {
+		return fmt.Errorf("read the database's encoding: %w", err)
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database's encoding is %s, and tweets need UTF8: use one made by CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0", encoding)
+	}
+	return nil
+}
+
 // locked runs do on a small pool while a connection of its own holds the advisory lock.
 func (cfg Config) locked(ctx context.Context, url string, do func(*pgxpool.Pool) error) error {
 	poolConfig, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return errors.New("parse database url: it is no connection string") // pgx would quote it
+		return errors.New("parse database url: it is no connection string") // pgx would quote it, with its password
 	}
 	poolConfig.MaxConns = 4
 	// A migration may take what it needs; a wait for it is bounded by the caller's context.
 	poolConfig.ConnConfig.RuntimeParams["application_name"] = "tweetqueue migrate"
 	poolConfig.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
-		if notice.Severity == "NOTICE" && notice.Code == "00000" {
+		if notice.SeverityUnlocalized == "NOTICE" && notice.Code == "00000" {
 			cfg.report(notice.Message)
 		}
 	}
