@@ -3,11 +3,14 @@ package twitter
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,11 +63,14 @@ func requireError(t *testing.T, err error, kind Kind) *Error {
 // wire is a TCP server that sees every byte. Its script is called for each connection.
 type wire struct {
 	url string
-	end func() // closes the listener and waits until all connections have ended
+	// end closes the listener and waits until the connections have ended. One that the client
+	// keeps is cut after a moment: all that was written to it has been read by then.
+	end func()
 
 	mu       sync.Mutex
 	received bytes.Buffer // guarded by mu
-	conns    int          // guarded by mu
+	conns    []net.Conn   // guarded by mu
+	ended    bool         // guarded by mu
 }
 
 func newWire(t *testing.T, script func(w *wire, conn net.Conn)) *wire {
@@ -80,17 +86,24 @@ func newWire(t *testing.T, script func(w *wire, conn net.Conn)) *wire {
 				return
 			}
 			w.mu.Lock()
-			w.conns++
+			if w.conns = append(w.conns, conn); w.ended {
+				_ = conn.Close()
+			}
 			w.mu.Unlock()
 			scripts.Go(func() {
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				script(w, conn)
 			})
 		}
 	})
 	w.end = sync.OnceFunc(func() {
 		_ = listener.Close()
+		w.mu.Lock()
+		w.ended = true
+		for _, conn := range w.conns {
+			_ = conn.SetDeadline(time.Now().Add(time.Second / 4))
+		}
+		w.mu.Unlock()
 		scripts.Wait()
 	})
 	t.Cleanup(w.end)
@@ -118,7 +131,18 @@ func (w *wire) bytes() string {
 func (w *wire) connections() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.conns
+	return len(w.conns)
+}
+
+// countReuse returns a context whose requests count in reused when they are given a kept connection.
+// Tests that need one cannot insist on it: on a busy machine, net/http gives up a connection whose
+// write loop is slow to report.
+func countReuse(ctx context.Context, reused *atomic.Int32) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if info.Reused {
+			reused.Add(1)
+		}
+	}})
 }
 
 // readRequest reads one request to the end of its body.
