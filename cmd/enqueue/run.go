@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"unicode"
@@ -53,22 +52,7 @@ Examples:
 Times are RFC 3339 (2026-12-01T09:00:00+01:00), or local times (2026-12-01 09:00) of --zone or else of the account's zone.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.
-
-Settings of the environment; a secret one is read from the file that NAME_FILE names, if that is set instead:
 `
-
-// help is the description with the settings, from the same tags as the README's table.
-func help() string {
-	var b strings.Builder
-	b.WriteString(description)
-	for _, s := range settings() {
-		fmt.Fprintf(&b, "\n  - %s: %s", s.Name, s.Help)
-		if s.Default != "" {
-			fmt.Fprintf(&b, " Default: %s.", s.Default)
-		}
-	}
-	return b.String()
-}
 
 // settings lists what the environment sets.
 func settings() []setup.Setting { return setup.Describe(setup.Settings{}, xSettings{}) }
@@ -104,8 +88,8 @@ func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdin io.Re
 func (s *session) run(ctx context.Context, args []string) error {
 	exited := false
 	parser, err := kong.New(&cli{},
-		kong.Name("enqueue"), kong.Description(help()), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Writers(s.stdout, s.stderr), kong.Exit(func(int) { exited = true }), kong.Vars{"version": "enqueue " + version()},
+		kong.Name("enqueue"), kong.Description(setup.Help(description, settings())), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Writers(s.stdout, s.stderr), kong.Exit(func(int) { exited = true }), kong.Vars{"version": "enqueue " + setup.Version()},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
 	if err != nil {
 		return fmt.Errorf("build the command line: %w", err)
@@ -133,13 +117,6 @@ func parseError(err error, args []string) error {
 		}
 	}
 	return setup.Usage("%w: see '%s --help'", err, path)
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }
 
 // withDatabase opens the database of the settings, tells which, and closes it after do.

@@ -44,7 +44,7 @@ func TestHelp(t *testing.T) {
 		t.Parallel()
 		r := runWith(t, nil, "", "--version")
 		require.NoError(t, r.err)
-		require.Equal(t, "enqueue "+version()+"\n", r.stdout)
+		require.Equal(t, "enqueue "+setup.Version()+"\n", r.stdout)
 	})
 }
 

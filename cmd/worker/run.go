@@ -7,9 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -33,22 +31,7 @@ one, on a private Postgres that it starts itself. A first SIGINT or SIGTERM lets
 being sent; a second one kills it.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.
-
-Settings of the environment; a secret one is read from the file that NAME_FILE names, if that is set instead:
 `
-
-// help is the description with the settings.
-func help() string {
-	var b strings.Builder
-	b.WriteString(description)
-	for _, s := range setup.Describe(config{}) {
-		fmt.Fprintf(&b, "\n  - %s: %s", s.Name, s.Help)
-		if s.Default != "" {
-			fmt.Fprintf(&b, " Default: %s.", s.Default)
-		}
-	}
-	return b.String()
-}
 
 // cli is the command line.
 type cli struct {
@@ -76,9 +59,9 @@ func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdout, std
 func (env *environment) run(ctx context.Context, args []string) error {
 	exited := -1
 	parser, err := kong.New(&cli{},
-		kong.Name("worker"), kong.Description(help()),
+		kong.Name("worker"), kong.Description(setup.Help(description, setup.Describe(config{}))),
 		kong.Writers(env.stdout, env.stderr), kong.Exit(func(code int) { exited = code }),
-		kong.Vars{"version": "worker " + version()},
+		kong.Vars{"version": "worker " + setup.Version()},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(env))
 	if err != nil {
 		return fmt.Errorf("build the command line: %w", err)
@@ -91,13 +74,6 @@ func (env *environment) run(ctx context.Context, args []string) error {
 		return setup.Usage("%w (see 'worker --help')", err)
 	}
 	return command.Run()
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }
 
 type runCmd struct {
@@ -190,7 +166,7 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 		return err
 	}
 
-	log.Info().Str("database", db.Name).Str("x", config.XAPIBaseURL).Str("version", version()).Msg("starting")
+	log.Info().Str("database", db.Name).Str("x", config.XAPIBaseURL).Str("version", setup.Version()).Msg("starting")
 	defer context.AfterFunc(ctx, func() {
 		log.Info().Msg("stopping: what is being sent is finished; a second signal kills")
 	})()
