@@ -123,7 +123,7 @@ func TestRateLimited(t *testing.T) {
 	require.Len(t, requests, 2)
 	require.Equal(t, 429, *requests[0].StatusCode)
 	require.Equal(t, "wait", *requests[0].Outcome)
-	require.Contains(t, string(requests[0].Limits), `"Remaining": 0`)
+	require.Contains(t, string(requests[0].Limits), `"remaining": 0`)
 	require.Len(t, w.requests(second), 1)
 	require.Equal(t, 0, one[int](w, `SELECT max(retries) FROM tweetqueue.tweets`))
 	w.requireNoAttempts()

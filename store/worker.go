@@ -67,7 +67,7 @@ type TakenOver struct {
 
 // TakeOver makes the rows unconfirmed that are being sent by a worker whose lease is dead, at most
 // limit of each kind, and finalises their jobs, so that River does not run them again. It never
-// sends anything: such a row may have reached X.
+// sends anything: such a row may have reached X. Rows that were taken before an error are returned.
 func TakeOver(ctx context.Context, db DBTX, limit int) ([]TakenOver, error) {
 	const query = `-- name: TakeOver :many
 WITH lost AS (
@@ -90,7 +90,7 @@ RETURNING t.id, lost.name`
 	for _, kind := range Kinds() {
 		rows, err := db.Query(ctx, kind.sql(query), limit)
 		if err != nil {
-			return nil, fmt.Errorf("take over %s: %w", kind.table(), err)
+			return all, fmt.Errorf("take over %s: %w", kind.table(), err)
 		}
 		taken, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (TakenOver, error) {
 			t := TakenOver{Kind: kind}
@@ -98,7 +98,7 @@ RETURNING t.id, lost.name`
 			return t, err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("take over %s: %w", kind.table(), err)
+			return all, fmt.Errorf("take over %s: %w", kind.table(), err)
 		}
 		all = append(all, taken...)
 	}
