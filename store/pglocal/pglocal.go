@@ -105,8 +105,7 @@ func (s *Server) watch(ctx context.Context, p *process) {
 	defer close(s.watched)
 	defer close(s.done)
 	defer p.release()
-	// Close may have begun while the server was ended by somebody else: that is no loss then.
-	if err := p.wait(ctx); err == nil && ctx.Err() == nil {
+	if err := p.wait(ctx); err == nil {
 		s.err = fmt.Errorf("%w: process %d %s; the end of %s:\n%s",
 			ErrServerGone, p.pid, p.how(), s.in.path("postgres.log"), s.in.logTail(0))
 	}

@@ -264,7 +264,9 @@ func TestStopLadder(t *testing.T) {
 	t.Parallel()
 	dir := seededDir(t)
 	in := testInstance(t, dir)
-	in.host.ladder = []rung{{syscall.SIGINT, 100 * time.Millisecond}, {syscall.SIGQUIT, 100 * time.Millisecond}, {syscall.SIGKILL, patience}}
+	for i := range in.host.ladder[:len(in.host.ladder)-1] {
+		in.host.ladder[i].wait = 100 * time.Millisecond
+	}
 	server, err := in.start(t.Context())
 	require.NoError(t, err)
 	pid := serverPid(t, dir)

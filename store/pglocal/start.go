@@ -240,16 +240,11 @@ func (e *exitError) taken() bool {
 // awaitReady waits until the server says that it is ready, and returns its socket's directory.
 // It reads the server's file instead of knocking, which would fill the log.
 func (in *instance) awaitReady(ctx context.Context, p *process) (string, error) {
-	var socketDir string
-	progress := in.progress(in.cfg.StartTimeout)
-	var status string
-	err := poll(ctx, progress, func() (bool, error) {
+	var socketDir, status string
+	err := poll(ctx, in.progress(in.cfg.StartTimeout), func() (bool, error) {
 		file, err := readPidfile(in.path("data"))
 		if err == nil && file.pid == p.pid {
-			if file.status != status {
-				status, progress.moved = file.status, time.Now()
-			}
-			socketDir = file.socketDir
+			socketDir, status = file.socketDir, file.status
 			if status == "ready" || status == "standby" {
 				return true, nil
 			}
