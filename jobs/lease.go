@@ -80,9 +80,13 @@ func (l *lease) renew(ctx context.Context) error {
 	return nil
 }
 
-// stop ends the lease: nothing is being sent any more. Whatever happens, it gives its connection back.
+// stop ends the lease, if it was started: nothing is being sent any more. Whatever happens, it gives
+// its connection back.
 func (l *lease) stop(ctx context.Context) error {
 	defer l.disconnect()
+	if l.current() == 0 {
+		return nil
+	}
 	if err := l.connect(ctx); err != nil {
 		return err
 	}

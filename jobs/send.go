@@ -26,8 +26,14 @@ type answer struct {
 
 // send makes the request of a claimed row, once. No transaction is open. What could not be tried
 // at all, such as credentials that do not decrypt, comes back as an error that holds the account.
-func (w *Worker) send(ctx context.Context, claim claimed) answer {
-	result := answer{claimed: claim}
+// It does not panic: the row would be sending for as long as this worker lives.
+func (w *Worker) send(ctx context.Context, claim claimed) (result answer) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			result = answer{claimed: claim, err: fmt.Errorf("panic in a request: %v", cause)}
+		}
+	}()
+	result = answer{claimed: claim}
 	client, err := w.client(claim.row)
 	if err != nil {
 		result.err = err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"tweetqueue/migrations"
 	"tweetqueue/store"
 	"tweetqueue/twitter/sandbox"
 )
@@ -37,6 +38,32 @@ func TestStopFinishesWhatIsBeingSent(t *testing.T) {
 			require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.river_job WHERE state = 'running'`))
 		})
 	}
+}
+
+// A worker that is told to stop while it starts has done nothing, and nothing is wrong with it.
+func TestStopBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.NoError(t, w.newWorker(opts{}).Run(ended))
+	require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.workers WHERE stopped_at IS NULL`))
+}
+
+// A worker that cannot start says why, and leaves no lease behind.
+func TestStartFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.newWorker(opts{})
+	w.exec(`ALTER TABLE tweetqueue.river_queue RENAME TO gone`)
+	require.ErrorContains(t, worker.Run(t.Context()), "start River")
+	require.Equal(t, 1, one[int](w, `SELECT count(*) FROM tweetqueue.workers WHERE stopped_at IS NOT NULL`))
+
+	w.exec(`ALTER TABLE tweetqueue.gone RENAME TO river_queue`)
+	w.exec(`UPDATE tweetqueue.schema_versions SET oldest_worker = version + 1000, version = version + 1000
+WHERE version = (SELECT max(version) FROM tweetqueue.schema_versions)`)
+	require.ErrorIs(t, w.newWorker(opts{}).Run(t.Context()), migrations.ErrTooNew)
+	require.Equal(t, 1, one[int](w, `SELECT count(*) FROM tweetqueue.workers`))
 }
 
 // A process that gets SIGTERM in a send ends by itself, with the tweet posted.

@@ -150,6 +150,19 @@ func insertOpts(kind store.Kind) river.InsertOpts {
 // it could not start: [migrations.ErrTooOld], [migrations.ErrTooNew], [store.ErrOtherX], or one of
 // the database.
 func (w *Worker) Run(ctx context.Context) error {
+	err := w.begin(ctx)
+	if err == nil {
+		err = w.run(ctx)
+	}
+	w.end(ctx)
+	if ctx.Err() != nil {
+		return nil // it was told to stop, if only while it was starting
+	}
+	return err
+}
+
+// begin makes sure that this worker may work this database, and writes its lease.
+func (w *Worker) begin(ctx context.Context) error {
 	if err := migrations.Check(ctx, w.pool); err != nil {
 		return err
 	}
@@ -159,17 +172,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.lease.start(ctx); err != nil {
-		w.lease.disconnect()
-		return err
-	}
-	err = w.run(ctx)
-	goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+	return w.lease.start(ctx)
+}
+
+// end ends the lease, if there is one.
+func (w *Worker) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
 	defer cancel()
-	if err := w.lease.stop(goodbye); err != nil {
-		w.tell(Event{Type: EventError, Err: err}) // the lease dies by itself
+	if err := w.lease.stop(ctx); err != nil {
+		w.tell(Event{Type: EventError, Err: err}) // it dies by itself
 	}
-	return err
 }
 
 // run runs River and the loops until ctx ends and all that was being sent is settled.

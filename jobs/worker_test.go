@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -287,6 +288,24 @@ func TestDoubtsAreNotSentAgain(t *testing.T) {
 			require.Equal(t, 1, seen)
 		})
 	}
+}
+
+// panicking is a transport with a mistake.
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("a mistake") }
+
+// A row is not left sending by a mistake of ours, nor is it sent again: nobody knows how far it got.
+func TestPanicInARequestIsADoubt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	id := w.tweet("Is it there?")
+	worker := w.newWorker(opts{})
+	worker.x.HTTPClient = &http.Client{Transport: panicking{}}
+	require.NoError(t, worker.lease.start(t.Context()))
+	require.NoError(t, worker.work(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}}))
+	require.Equal(t, "unconfirmed", w.status(id))
+	require.Contains(t, *w.entry(id).Error, "it may be on X, so it is not sent again by itself: panic in a request: a mistake")
 }
 
 func TestRunRefusesAnotherX(t *testing.T) {
