@@ -152,6 +152,7 @@ func start(t *testing.T, s settings, args ...string) *running {
 	go func() {
 		defer close(r.ended)
 		r.err = inProcess(ctx, s, &record{}, r.record, args...)
+		r.over(fmt.Sprintf("run returned: %v", r.err))
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -208,7 +209,8 @@ func startCommand(t *testing.T, cmd *exec.Cmd, s settings) *process {
 	require.NoError(t, cmd.Start())
 	go func() {
 		defer close(p.ended)
-		_ = cmd.Wait() // its exit code tells
+		_ = cmd.Wait()
+		p.over(cmd.ProcessState.String())
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -243,16 +245,29 @@ type record struct {
 	mu      sync.Mutex
 	buf     bytes.Buffer
 	changed chan struct{}
+	end     string // why nothing more will come
 }
 
 func (r *record) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.signal()
+	return r.buf.Write(p)
+}
+
+// over says that nothing more will come.
+func (r *record) over(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end = why
+	r.signal()
+}
+
+func (r *record) signal() {
 	if r.changed != nil {
 		close(r.changed)
 		r.changed = nil
 	}
-	return r.buf.Write(p)
 }
 
 func (r *record) String() string {
@@ -281,8 +296,11 @@ func (r *record) await(t *testing.T, what string, match func(line string) bool) 
 		if r.changed == nil {
 			r.changed = make(chan struct{})
 		}
-		changed := r.changed
+		changed, end := r.changed, r.end
 		r.mu.Unlock()
+		if end != "" {
+			require.Failf(t, "nothing came", "waited for %s, but it ended: %s", what, end)
+		}
 		select {
 		case <-changed:
 		case <-timeout:
