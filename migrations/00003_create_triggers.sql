@@ -164,7 +164,8 @@ $$;
 -- A lower bound of a text's weighted length (twitter-text, config v3), so cheap that every INSERT
 -- can afford it: what it refuses is certainly too long; what it lets pass, twitter.ParseTweet
 -- measures. A URL of any length counts 23 and has a dot, so a word with a dot counts at most 23.
--- Emoji count 2 a sequence, however long: what can be part of one counts nothing here.
+-- Emoji count 2 a sequence, however long: what can be part of one counts nothing here, but for the
+-- one digit, or # * © ®, that it can begin with.
 CREATE FUNCTION tweetqueue.text_length_at_least(text text) RETURNS integer
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE
@@ -178,8 +179,7 @@ RETURN CASE
                 + count(*) - 1
             FROM string_to_table(normalize(text, NFC), ' ') AS word,
                 LATERAL (SELECT coalesce(sum(CASE
-                        WHEN code IN (35, 42, 169, 174) OR code BETWEEN 48 AND 57 THEN 0 -- # * © ® 0-9
-                        WHEN code < 4352 THEN 1
+                        WHEN code < x'1100'::integer THEN 1
                         WHEN code BETWEEN x'1100'::integer AND x'1FFF'::integer
                             OR code BETWEEN x'3041'::integer AND x'3096'::integer -- hiragana
                             OR code BETWEEN x'30A1'::integer AND x'30FF'::integer -- katakana

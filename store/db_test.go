@@ -50,9 +50,23 @@ func TestInTx(t *testing.T) {
 	require.Panics(t, func() { _ = in(func(tx pgx.Tx) error { _ = insert(tx); panic("broken") }) })
 	require.EqualValues(t, 1, rows())
 
-	// The context ends between two statements: nothing is committed, and the connection comes back.
+	// The context ends between two statements: nothing is committed, and the connection comes back, whole.
+	var pid, again uint32
 	ctx, cancel := context.WithCancel(t.Context())
 	err := inCtx(ctx, func(tx pgx.Tx) error {
+		pid = tx.Conn().PgConn().PID()
+		_ = insert(tx)
+		cancel()
+		return broken
+	})
+	require.ErrorIs(t, err, broken)
+	require.NoError(t, in(func(tx pgx.Tx) error { again = tx.Conn().PgConn().PID(); return nil }))
+	require.Equal(t, pid, again)
+	require.EqualValues(t, 1, rows())
+
+	// It ends before the COMMIT.
+	ctx, cancel = context.WithCancel(t.Context())
+	err = inCtx(ctx, func(tx pgx.Tx) error {
 		err := insert(tx)
 		cancel()
 		return err

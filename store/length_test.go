@@ -62,6 +62,7 @@ func TestTextLengthAtLeast(t *testing.T) {
 			{strings.Repeat("e\u0301", 281), 281},
 			{strings.Repeat("Ж", 281), 281},
 			{strings.Repeat("Ａ", 141), 282},
+			{"の" + strings.Repeat("1", 279), 281},
 			{strings.Repeat("𠮷", 141), 282},
 			{"https://example.com/" + strings.Repeat("a", 1000), 23},
 			{strings.Repeat("a", 250) + " https://example.com/" + strings.Repeat("a", 100), 274},
@@ -98,12 +99,13 @@ func atoms() *rapid.Generator[atom] {
 		from("abcxyzABCXYZ0123456789!?,;:#*@$%&()-_=+'\"/", 1),
 		from("あいうえおかきくけこアイウエオカキクケコ漢字東京大阪", 2),
 		from("ÀÈÌÒÙàèìòùñçßøåæðþŁőčžабвгдΑΒΓאבגابت", 1),
+		sampled(1, "©", "®", "0", "9"),
 		// General punctuation that counts 1: U+2010 to U+201F, U+2032 to U+2037.
 		from("‐‑‒–—―‖‗‘’‚‛“”„‟′″‴‵‶‷", 1),
 		// Symbols that count 2 and are no emoji.
 		from("€₹→⇒∀∑≤■◆※①Ⅳ、。「」〜・＂＃", 2),
 		// Emoji sequences, each of which counts 2, however many code points it has.
-		sampled(2, "😀", "👍", "❤️", "👍🏽", "👩‍👩‍👧‍👦", "🏃🏻‍♀️‍➡️", "🏳️‍🌈", "🏴‍☠️", "👁️‍🗨️", "1️⃣", "#️⃣", "*️⃣", "🇦🇹", "🇯🇵",
+		sampled(2, "😀", "👍", "❤️", "👍🏽", "👩‍👩‍👧‍👦", "🏃🏻‍♀️‍➡️", "🏳️‍🌈", "🏴‍☠️", "👁️‍🗨️", "1️⃣", "#️⃣", "*️⃣", "©️", "®️", "🇦🇹", "🇯🇵",
 			"🏴󠁧󠁢󠁥󠁮󠁧󠁿", "⌚", "☀️", "✈️", "⚕️", "♻️", "🧑‍⚕️", "🤷🏿‍♂️", "㊗️", "㊙️", "〰️", "🈚", "🀄"),
 		// Decomposed forms, which X composes before it counts.
 		sampled(1, "e\u0301", "a\u0308", "n\u0303", "u\u0308", "c\u0327", "A\u030a", "и\u0306"),

@@ -174,6 +174,32 @@ func TestThreadCloseDoesNotDeadlock(t *testing.T) {
 	join()
 }
 
+// Nor must a settlement that holds windows wait for such a claim: it waits before it locks them.
+func TestThreadSettleDoesNotDeadlock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	notSent := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "not sent", 0))[0]
+	claim := storetest.Tx(t, b.db)
+	_, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{second})
+	require.NoError(t, err)
+
+	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := store.Settle(ctx, tx, store.PostTweet, []store.Settlement{
+			settlement(first, posted("1001")),
+			settlement(notSent, store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, GiveBack: true}),
+		})
+		return err
+	})
+	waitBlocked(t, b.db, pid)
+	_, err = store.QuotasLock(t.Context(), claim, store.PostTweet, []int64{b.accountID})
+	require.NoError(t, err)
+	waitFor(t, claim, store.PostTweet, second, store.ForThread)
+	require.NoError(t, claim.Commit(t.Context()))
+	join()
+	b.requireAwake(t, second)
+}
+
 // hold is what can hold an account's rows back: the account itself, or its app.
 type hold struct {
 	what    store.WaitingFor
