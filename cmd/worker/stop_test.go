@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -92,63 +92,126 @@ func TestSecondSignal(t *testing.T) {
 	requireStaysSo(t, b, id, "held")
 }
 
-// TestRestart: what becomes due while a worker stops, while none runs, and while the next one starts,
-// goes out once each.
+// enqueueMany enqueues tweets "tweet 00", "tweet 01" and so on, due one after the other, and returns
+// their rows.
+func (b *bundle) enqueueMany(t *testing.T, tweets int) []int64 {
+	t.Helper()
+	ids := make([]int64, tweets)
+	for i := range ids {
+		ids[i] = storetest.Tweet(t, b.db, fmt.Sprintf("tweet %02d", i), time.Duration(i)*20*time.Millisecond)
+	}
+	return ids
+}
+
+// requireEach checks the statuses of all rows, in their order, and that each was sent once.
+func (b *bundle) requireEach(t *testing.T, ids []int64, want func(i int) store.Status) {
+	t.Helper()
+	for i, id := range ids {
+		require.Equal(t, want(i), b.entry(t, id).Status, "tweet %d", i)
+		require.Len(t, b.requests(fmt.Sprintf("tweet %02d", i)), 1, "tweet %d", i)
+	}
+	require.Len(t, b.x.Requests(), len(ids))
+}
+
+// TestRestart: what waits while a worker stops, and becomes due while none runs, goes out once each.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	const tweets = 40
-	ids := make([]int64, tweets)
-	for i := range ids {
-		ids[i] = storetest.Tweet(t, b.db, fmt.Sprintf("tweet %02d", i), time.Duration(i)*50*time.Millisecond)
-	}
-	first := start(t, b.settings)
-	first.awaitEvent(t, ids[tweets/4], "done")
-	first.end(t)
-	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, ids[tweets-1]))
+	hold := b.fault(t, sandbox.Fault{Kind: sandbox.KindHoldBefore, Match: sandbox.Match{Text: "tweet 1"}})
+	ids := b.enqueueMany(t, 20)
+	first := start(t, b.settings, "--workers=3")
+	require.NoError(t, hold.WaitHeld(t.Context(), 3)) // of the second ten; nobody is left for the rest
+	first.stop()
+	first.awaitText(t, stopping)
+	hold.Lift()
+	require.NoError(t, first.wait(t))
 
 	second := start(t, b.settings)
-	for _, id := range ids[tweets/2:] {
+	for _, id := range b.scheduled(t, ids, 7) {
 		second.awaitEvent(t, id, "done")
 	}
 	second.end(t)
-	for i, id := range ids {
-		require.Equal(t, store.Posted, b.entry(t, id).Status)
-		require.Len(t, b.requests(fmt.Sprintf("tweet %02d", i)), 1)
-	}
-	require.Len(t, b.x.Requests(), tweets)
+	b.requireEach(t, ids, func(int) store.Status { return store.Posted })
 }
 
-// TestKilled: a worker that is killed repeats nothing, and the next one goes on.
+// scheduled returns those of the rows that are still to be sent, so many.
+func (b *bundle) scheduled(t *testing.T, ids []int64, want int) []int64 {
+	t.Helper()
+	left := slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return b.entry(t, id).Status != store.Scheduled })
+	require.Len(t, left, want)
+	return left
+}
+
+// TestKilled: a worker that is killed repeats nothing and loses nothing. What it was sending is in
+// doubt.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	program := binary(t, "worker") // built before the tweets become due
-	const tweets = 20
-	ids := make([]int64, tweets)
-	for i := range ids {
-		ids[i] = storetest.Tweet(t, b.db, fmt.Sprintf("tweet %02d", i), 500*time.Millisecond+time.Duration(i)*50*time.Millisecond)
+	hold := b.fault(t, sandbox.Fault{Kind: sandbox.KindHoldBefore, Match: sandbox.Match{Text: "tweet 1"}})
+	ids := b.enqueueMany(t, 20)
+	first := startProcess(t, "worker", b.settings, "--workers=3")
+	require.NoError(t, hold.WaitHeld(t.Context(), 3))
+	for _, id := range ids[:10] {
+		first.awaitEvent(t, id, "done")
 	}
-	first := startCommand(t, exec.Command(program), b.settings)
-	first.awaitEvent(t, ids[tweets/4], "done")
 	first.signal(t, syscall.SIGKILL)
 	require.Equal(t, -1, first.wait(t))
+	hold.Lift() // X creates the tweets, and nobody hears of it
 	b.age(t)
+	left := b.scheduled(t, ids, 7)
 
-	second := startCommand(t, exec.Command(program), b.settings)
-	second.awaitEvent(t, ids[tweets-1], "done")
+	second := startProcess(t, "worker", b.settings)
+	for _, id := range ids[10:] {
+		if slices.Contains(left, id) {
+			second.awaitEvent(t, id, "done")
+		} else {
+			second.awaitEvent(t, id, "unconfirmed")
+		}
+	}
 	second.signal(t, syscall.SIGINT)
 	require.Zero(t, second.wait(t))
-	for i := range ids {
-		require.LessOrEqual(t, len(b.requests(fmt.Sprintf("tweet %02d", i))), 1)
-	}
+	b.requireEach(t, ids, func(i int) store.Status {
+		if i < 10 || slices.Contains(left, ids[i]) {
+			return store.Posted
+		}
+		return store.Unconfirmed
+	})
 }
 
-// age lets time pass for what a dead worker has left: its lease, its leadership of River's clients,
-// and the jobs that River takes for running.
+// TestKilledBeforeTheClaim: what a worker had fetched and not claimed when it was killed is sent by
+// the next one.
+func TestKilledBeforeTheClaim(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	lock := storetest.Tx(t, b.db)
+	_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.quotas FOR UPDATE`)
+	require.NoError(t, err)
+	id := storetest.Tweet(t, b.db, "fetched", 0)
+	first := startProcess(t, "worker", b.settings)
+	require.Eventually(t, func() bool {
+		jobs := storetest.Jobs(t, b.db, id)
+		return len(jobs) == 1 && jobs[0].State == "running"
+	}, patience, 10*time.Millisecond)
+	first.signal(t, syscall.SIGKILL)
+	first.wait(t)
+	require.NoError(t, lock.Rollback(t.Context()))
+	b.age(t)
+
+	second := start(t, b.settings)
+	second.awaitEvent(t, id, "done")
+	second.end(t)
+	require.Len(t, b.requests("fetched"), 1)
+}
+
+// age lets an hour pass for what a dead worker has left: its lease, its leadership of River's clients,
+// the jobs that River takes for running, and the rows, past the triggers that would wake them.
 func (b *bundle) age(t *testing.T) {
 	t.Helper()
-	b.exec(t, `UPDATE tweetqueue.workers SET renewed_at = renewed_at - interval '1 hour'`)
-	b.exec(t, `DELETE FROM tweetqueue.river_leader`)
-	b.exec(t, `UPDATE tweetqueue.river_job SET attempted_at = attempted_at - interval '1 hour' WHERE state = 'running'`)
+	b.exec(t, `BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE tweetqueue.workers SET renewed_at = renewed_at - interval '1 hour';
+DELETE FROM tweetqueue.river_leader;
+UPDATE tweetqueue.river_job SET attempted_at = attempted_at - interval '1 hour' WHERE state = 'running';
+UPDATE tweetqueue.tweets SET post_at = post_at - interval '1 hour' WHERE post_at < tweetqueue.clock();
+COMMIT`)
 }
