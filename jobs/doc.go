@@ -8,7 +8,7 @@
 //	send     no transaction: the lease is looked at right before the first byte (send.go)
 //	settle   one transaction: record the answer, bring the row to what follows (settle.go)
 //
-// If the process dies before the commit of the claim, the row is as it was and its job runs again.
+// If the process dies before the commit of the claim, the row is as it was and gets another job.
 // If it dies after that, the row is found sending by a worker whose lease is dead, and becomes
 // unconfirmed: it may have reached X, so it is not sent again. Nothing between claim and settle is
 // ever repeated by itself.
@@ -18,5 +18,5 @@
 //
 // Beside River's client a [Worker] runs three loops: its lease (lease.go), the promoter, which
 // moves parked jobs that are due to where River fetches them, and the maintenance, which takes over
-// the rows of dead workers (loops.go). The package logs nothing; it tells an observer (event.go).
+// the rows of dead workers and gives a job to due rows that lost theirs (loops.go). The package logs nothing; it tells an observer (event.go).
 package jobs

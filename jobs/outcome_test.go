@@ -21,18 +21,16 @@ func answered() time.Time { return time.Date(2026, time.November, 24, 10, 0, 0, 
 // failureOf is an error of a kind as the client returns it, with all that a verdict may look at.
 func failureOf(kind twitter.Kind) *twitter.Error {
 	failure := &twitter.Error{Kind: kind, Op: "create tweet", Detail: "what X said"}
-	switch kind {
-	case twitter.KindNeverSent, twitter.KindMaybeSent:
+	if kind == twitter.KindNeverSent || kind == twitter.KindMaybeSent {
 		failure.Err = errors.New("the wire broke")
-	case twitter.KindRateLimited:
-		failure.Answer = twitter.Answer{StatusCode: 429, Date: answered(), Limits: twitter.Limits{
-			Endpoint: &twitter.Window{Limit: 200, Remaining: 0, Reset: answered().Add(7 * time.Minute)},
-		}}
-	case twitter.KindSpendCapReached:
-		failure.Answer = twitter.Answer{StatusCode: 403, Date: answered()}
+		return failure
+	}
+	failure.Answer = twitter.Answer{StatusCode: 400, Date: answered()}
+	if kind == twitter.KindRateLimited {
+		failure.Answer.Limits.Endpoint = &twitter.Window{Limit: 200, Remaining: 0, Reset: answered().Add(7 * time.Minute)}
+	}
+	if kind == twitter.KindSpendCapReached {
 		failure.ResetDate = "2026-12-01"
-	default:
-		failure.Answer = twitter.Answer{StatusCode: 400, Date: answered()}
 	}
 	return failure
 }

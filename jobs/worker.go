@@ -155,10 +155,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		err = w.run(ctx)
 	}
 	w.end(ctx)
-	if ctx.Err() != nil {
-		return nil // it was told to stop, if only while it was starting
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // it was told to stop, if only while it was starting
 }
 
 // begin makes sure that this worker may work this database, and writes its lease.
