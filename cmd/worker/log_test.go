@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter/sandbox"
+)
+
+// TestLogs: a run in which everything happens is logged as JSON, to the last line, with neither a
+// text nor a secret.
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	const text = "Nobody but its readers should read this"
+	say := func(what string) int64 { return storetest.Tweet(t, b.db, text+" "+what, 0) }
+	for what, fault := range map[string]sandbox.Fault{
+		"refused": {Kind: sandbox.KindForbidden}, "dropped": {Kind: sandbox.KindDropAfter}, "failing": {Kind: sandbox.KindStatusBefore},
+		"limited": {Kind: sandbox.KindRateLimited, Wait: time.Second}, "held": {Kind: sandbox.KindUnauthorized},
+	} {
+		fault.Text, fault.Times = what, 1
+		b.fault(t, fault)
+	}
+	w := start(t, b.settings.with("X_API_KEY", b.tokens.APIKey, "X_API_SECRET", b.tokens.APISecret), "--log-level=debug")
+	w.awaitEvent(t, say("posted"), "done")
+	w.awaitEvent(t, say("refused"), "failed")
+	w.awaitEvent(t, say("dropped"), "unconfirmed")
+	w.awaitEvent(t, say("failing"), "unconfirmed")
+	w.awaitEvent(t, say("limited"), "done")
+	w.awaitEvent(t, storetest.Deletion(t, b.db, b.x.Tweets()[0].ID, 0), "done")
+	w.awaitEvent(t, say("held"), "waiting")
+	w.awaitText(t, `"message":"held"`)
+	w.end(t)
+
+	log := w.String()
+	lines := strings.Split(strings.TrimSpace(log[:strings.LastIndex(log, "}")+1]), "\n")
+	require.Greater(t, len(lines), 15)
+	for _, line := range lines {
+		var fields struct {
+			Level, Message string
+			Time           time.Time
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &fields), "%s", line)
+		require.NotEmpty(t, fields.Level, "%s", line)
+		require.NotEmpty(t, fields.Message, "%s", line)
+		require.WithinDuration(t, time.Now(), fields.Time, 5*time.Minute, "%s", line)
+	}
+	b.requireSilent(t, log, text)
+}
+
+// requireSilent fails if a text or a secret is told.
+func (b *bundle) requireSilent(t *testing.T, output, text string) {
+	t.Helper()
+	requireNone(t, output, text, b.tokens.APIKey, b.tokens.APISecret, b.tokens.AccessToken, b.tokens.AccessTokenSecret,
+		b.settings["TWEETQUEUE_KEY"], "oauth_", "OAuth")
+}
+
+// TestLogsOfAWrongKey: credentials that do not decrypt hold the account, and say why.
+func TestLogsOfAWrongKey(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	w := start(t, b.settings.with("TWEETQUEUE_KEY", string(store.NewKey())))
+	id := storetest.Tweet(t, b.db, "a secret text", 0)
+	waiting := w.awaitEvent(t, id, "waiting")
+	require.Equal(t, "account", waiting.WaitingFor)
+	require.Contains(t, waiting.Reason, "not among TWEETQUEUE_KEY's")
+	w.end(t)
+	require.Empty(t, b.x.Requests())
+	b.requireSilent(t, w.String(), "a secret text")
+}
+
+func TestLogFormats(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	w := start(t, b.settings, "--log-format=console")
+	w.awaitText(t, "starting")
+	id := storetest.Tweet(t, b.db, "shown", 0)
+	line := w.awaitText(t, "done")
+	require.NotContains(t, line, "{")
+	require.Contains(t, line, b.entry(t, id).Account)
+	w.end(t)
+
+	quiet := start(t, b.settings, "--log-level=error")
+	storetest.Tweet(t, b.db, "not shown", 0)
+	_, err := b.x.WaitRequests(t.Context(), 1, sandbox.Match{Text: "not shown"})
+	require.NoError(t, err)
+	quiet.end(t)
+	require.NotContains(t, quiet.String(), `"message"`)
+}
