@@ -174,6 +174,33 @@ func TestStaleLeaseSendsNothing(t *testing.T) {
 	}
 }
 
+// A request does not start past its row's deadline, however soon that is.
+func TestSendsNothingPastTheDeadline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	url, received := counter(t)
+	worker := w.newWorker(opts{config: Config{X: twitter.Config{BaseURL: url}}})
+	require.NoError(t, worker.lease.start(t.Context()))
+	now, err := store.Clock(t.Context(), w.db)
+	require.NoError(t, err)
+	left := sendWithin - time.Second
+	deadline := now.Add(left).Truncate(time.Microsecond)
+	id := w.enqueue("acme", store.Tweet{Text: "Now or never", PostBefore: &deadline}, 0)
+	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+	require.NoError(t, err)
+	require.Len(t, claims, 1)
+	require.WithinDuration(t, deadline, claims[0].request.SendBy, 0)
+	require.LessOrEqual(t, time.Until(claims[0].sendBy), left)
+
+	claims[0].sendBy = claims[0].sendBy.Add(-left) // the time passes
+	result := worker.send(t.Context(), claims[0])
+	require.ErrorIs(t, result.err, ErrSendByPassed)
+	require.NoError(t, worker.settle(t.Context(), result))
+	require.Zero(t, received.Load())
+	require.Equal(t, "scheduled:retry", w.status(id))
+	require.False(t, w.entry(id).NextAttemptAt.After(deadline))
+}
+
 // A worker that cannot prove that it lives does not even claim.
 func TestStaleLeaseClaimsNothing(t *testing.T) {
 	t.Parallel()
