@@ -18,5 +18,6 @@
 //
 // Beside River's client a [Worker] runs three loops: its lease (lease.go), the promoter, which
 // moves parked jobs that are due to where River fetches them, and the maintenance, which takes over
-// the rows of dead workers and gives a job to due rows that lost theirs (loops.go). The package logs nothing; it tells an observer (event.go).
+// the rows of dead workers and gives a job to due rows that lost theirs (loops.go). The package logs
+// nothing; it tells an observer (event.go).
 package jobs

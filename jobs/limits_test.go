@@ -41,8 +41,9 @@ func TestQuotaHoldsBack(t *testing.T) {
 
 	first := r.all(EventDue, ids...)[0]
 	granted := one[time.Time](w, `SELECT granted_at FROM tweetqueue.requests WHERE id = $1`, first.RequestID)
+	sendBy := one[time.Time](w, `SELECT send_by FROM tweetqueue.requests WHERE id = $1`, first.RequestID)
 	require.False(t, waiting.Until.Before(granted.Add(period)), "not before the first place is free")
-	require.False(t, waiting.Until.After(granted.Add(period+period/256)), "nor later")
+	require.False(t, waiting.Until.After(sendBy.Add(period+period/256)), "nor later than a window after it can have been sent")
 	require.GreaterOrEqual(t, len(r.all(EventWaiting, ids...)), more)
 
 	var grants, arrivals []time.Time
@@ -60,8 +61,8 @@ func TestQuotaHoldsBack(t *testing.T) {
 	slices.SortFunc(grants, time.Time.Compare)
 	for i := range more {
 		require.GreaterOrEqual(t, grants[i+places].Sub(grants[i]), period, "granted within a window")
-		// Requests travel; how long at most, on a loaded machine, is not what is tested.
-		require.Greater(t, arrivals[i+places].Sub(arrivals[i]), period-period/4, "arrived within a window")
+		// Requests travel; for how long on a loaded machine is not what is tested.
+		require.Greater(t, arrivals[i+places].Sub(arrivals[i]), period/2, "arrived within a window")
 	}
 	w.requireNoAttempts()
 }

@@ -37,6 +37,8 @@ func TestTwoWorkersPostEachOnce(t *testing.T) {
 	require.Len(t, w.x.Requests(), tweets)
 	require.Equal(t, tweets, one[int](w, `SELECT count(DISTINCT tweet_id) FROM tweetqueue.tweets`))
 	require.Equal(t, tweets, w.taken("posts"))
+	first.stop()
+	second.stop()
 	require.Equal(t, tweets, len(first.all(EventDone))+len(second.all(EventDone)), "each is told once")
 	t.Logf("%d by the first, %d by the second", len(first.all(EventDone)), len(second.all(EventDone)))
 }

@@ -44,7 +44,7 @@ func TestNothingTellsTextsOrSecrets(t *testing.T) {
 	var log journal
 	r := w.start(opts{config: Config{
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		X:      twitter.Config{Timeout: time.Second},
+		X:      twitter.Config{Timeout: 3 * time.Second},
 	}})
 	posted := w.tweet(text)
 	r.wait(EventDone, posted)

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -144,28 +143,26 @@ func TestSettleDoesNotWaitForTheEndOfAHold(t *testing.T) {
 
 // Claims that wait for a lock can use up every connection of the pool but the lease's: a worker that
 // does not renew it would look dead, and stop.
-func TestLeaseLivesWhileClaimsWait(t *testing.T) {
+func TestLeaseNeedsNoFreeConnection(t *testing.T) {
 	t.Parallel()
-	const conns = 6 // one is the lease's, one listens
+	const conns = 4
 	w := newWorld(t, sandbox.Config{})
-	lock := w.application()
-	_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.quotas FOR UPDATE`)
-	require.NoError(t, err)
-	var ids []int64
-	for i := range 3 * conns {
-		ids = append(ids, w.tweet(fmt.Sprintf("number %d", i)))
+	worker := w.newWorker(opts{conns: conns})
+	require.NoError(t, worker.lease.start(t.Context()))
+	for range conns - 1 {
+		conn, err := worker.pool.Acquire(t.Context())
+		require.NoError(t, err)
+		t.Cleanup(conn.Release)
 	}
-	r := w.start(opts{conns: conns})
-	w.lockWaits(workerApp, conns-2)
-	w.eventually("no connection is left", func() bool {
-		stat := r.pool.Stat()
-		return stat.AcquiredConns() == stat.MaxConns()
-	})
-	const renewed = `SELECT renewed_at FROM tweetqueue.workers`
-	before := one[time.Time](w, renewed)
-	w.eventually("the lease is renewed", func() bool { return one[time.Time](w, renewed).After(before) })
-	require.Equal(t, int32(conns), r.pool.Stat().AcquiredConns(), "while no connection was free")
-	require.NoError(t, lock.Rollback(t.Context()))
-	r.wait(EventDone, ids...)
-	require.Len(t, w.x.Requests(), len(ids))
+	require.Equal(t, worker.pool.Stat().MaxConns(), worker.pool.Stat().AcquiredConns(), "no connection is free")
+	first, began := worker.lease.id, worker.lease.began
+	require.NoError(t, worker.lease.renew(t.Context()))
+	require.True(t, worker.lease.began.After(began))
+
+	// It gets another connection when its own is gone.
+	require.NoError(t, worker.lease.conn.Conn().Close(t.Context()))
+	require.NoError(t, worker.lease.renew(t.Context()))
+	require.NoError(t, worker.lease.stop(t.Context()))
+	require.Equal(t, first, one[int64](w, `SELECT max(id) FROM tweetqueue.workers WHERE stopped_at IS NOT NULL`))
+	require.EqualValues(t, conns-1, worker.pool.Stat().AcquiredConns(), "it gives its connection back")
 }
