@@ -25,6 +25,12 @@ func TestStopFinishesWhatIsBeingSent(t *testing.T) {
 			r := w.start(opts{})
 			w.held(fault, 1)
 			r.tell()
+			if kind == sandbox.KindHoldBefore {
+				// Its lease goes on, or its own rows would be taken from it.
+				const renewed = `SELECT renewed_at FROM tweetqueue.workers`
+				before := one[time.Time](w, renewed)
+				w.eventually("the lease is renewed", func() bool { return one[time.Time](w, renewed).After(before) })
+			}
 			require.Equal(t, "sending", w.status(id))
 			require.Nil(t, one[*time.Time](w, `SELECT stopped_at FROM tweetqueue.workers`))
 			fault.Lift()

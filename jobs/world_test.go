@@ -312,9 +312,18 @@ func (r *running) waitFor(is func(Event) bool) Event {
 		select {
 		case <-changed:
 		case <-late:
-			require.FailNow(r.world, "an event did not come", r.history())
+			require.FailNow(r.world, "an event did not come", "%s%s", r.history(), r.world.rows())
 		}
 	}
+}
+
+// rows are the rows and their jobs, as they stand, for a person.
+func (w *world) rows() string {
+	w.Helper()
+	return one[string](w, `SELECT 'now: ' || tweetqueue.clock() || coalesce(string_agg(line, '' ORDER BY line), '') FROM (
+SELECT format(E'\n%s %s %s until %s: %s', kind, id, concat_ws(':', status, waiting_for), next_attempt_at, error) AS line FROM tweetqueue.waiting
+UNION ALL SELECT format(E'\njob %s of %s is %s, scheduled at %s, attempt %s at %s', id, args, state, scheduled_at, attempt, attempted_at)
+FROM tweetqueue.river_job WHERE finalized_at IS NULL) AS lines`)
 }
 
 func (r *running) history() string {
