@@ -15,11 +15,15 @@ import (
 const (
 	// claimTimeout bounds a claim's transaction.
 	claimTimeout = 15 * time.Second
-	// sendWithin is how long after its claim a request may start. It is far below the lease's 12 s,
-	// so that a claim that was overtaken by a freeze is given back, not sent.
-	sendWithin = 8 * time.Second
+	// sendWithin is how long after its claim a request may start. It takes its places in the quotas for
+	// that instant, so the longer it is, the longer they are held. It is far below the lease's 12 s, so
+	// that a claim that was overtaken by a freeze is given back, not sent.
+	sendWithin = 3 * time.Second
 	// lockedDelay is how soon a row is looked at again that someone else has locked.
 	lockedDelay = 250 * time.Millisecond
+	// probeRest is how long a hold whose end has come is extended while one row tries whether it is
+	// over: longer than a request and its settlement take.
+	probeRest = time.Minute
 	// heldRecheck is when a row is looked at again whose wait has no known end. What ends the wait
 	// wakes it; this is the net below.
 	heldRecheck = 24 * time.Hour
@@ -63,6 +67,9 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		}
 		quotas, err := store.QuotasLock(ctx, tx, kind, accountsOf(rows))
 		if err != nil {
+			return err
+		}
+		if err := probeHeld(ctx, tx, rows); err != nil {
 			return err
 		}
 		now, err := store.Clock(ctx, tx) // after the last lock
@@ -123,13 +130,13 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 	event := Event{Kind: p.kind, RowID: row.ID, JobID: jobID, Account: row.Username, Reason: d.reason}
 	switch {
 	case d.send:
-		for _, q := range quotas {
-			q.Take(p.now)
-		}
 		latest := p.now.Add(sendWithin)
 		request := &store.Request{
 			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Body: d.body,
-			GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore),
+			Retries: row.Retries, GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore),
+		}
+		for _, q := range quotas {
+			q.Take(request.SendBy)
 		}
 		p.claims = append(p.claims, claimed{
 			row: row, request: request, leaseID: p.leaseID, sendBy: p.sendBy.Add(request.SendBy.Sub(latest)),
@@ -204,6 +211,36 @@ func rewakeLocked(ctx context.Context, tx pgx.Tx, kind store.Kind, ids []int64, 
 	}
 	_, err := store.RowsRewake(ctx, tx, kind, locked, lockedDelay)
 	return err
+}
+
+// probeHeld takes the one try that an account or an app has when its hold has ended. The rows that
+// do not get it find the hold extended.
+func probeHeld(ctx context.Context, tx pgx.Tx, rows []*store.Row) error {
+	now, err := store.Clock(ctx, tx)
+	if err != nil {
+		return err
+	}
+	until := now.Add(probeRest)
+	for _, row := range rows {
+		if row.Status != store.Scheduled || row.WakeAt.After(now) {
+			continue
+		}
+		if row.App.State != store.Active && !row.App.Holds(now) {
+			if won, err := store.AppProbe(ctx, tx, row.AppID, probeRest); err != nil {
+				return err
+			} else if !won {
+				row.App.Until = &until
+			}
+		}
+		if row.Account.State != store.Active && !row.Account.Holds(now) {
+			if won, err := store.AccountProbe(ctx, tx, row.AccountID, probeRest); err != nil {
+				return err
+			} else if !won {
+				row.Account.Until = &until
+			}
+		}
+	}
+	return nil
 }
 
 // decision is what a claim does with a row: send it, make it wait, close it, or, if it is zero,

@@ -161,6 +161,22 @@ func TestHoldsAnAccountThatDoesNotDecrypt(t *testing.T) {
 	r.wait(EventDone, w.enqueue("second", store.Tweet{Text: "a bystander"}, 0))
 }
 
+// A request that the client itself refuses to send costs its row the chance, and nothing else.
+func TestRefusedByTheClientReturnsItsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.newWorker(opts{})
+	require.NoError(t, worker.lease.start(t.Context()))
+	id := w.tweet("Hi")
+	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+	require.NoError(t, err)
+	claims[0].request.Body = []byte(`no JSON`)
+	require.NoError(t, worker.settle(t.Context(), worker.send(t.Context(), claims[0])))
+	require.Equal(t, "failed", w.status(id))
+	require.Zero(t, w.taken("posts"))
+	require.Empty(t, w.x.Requests())
+}
+
 // refusing returns an address of the loopback interface where nobody listens, and nobody else will.
 func refusing(t *testing.T) string {
 	t.Helper()

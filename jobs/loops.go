@@ -50,9 +50,9 @@ func (w *Worker) promoteLoop(ctx context.Context) {
 	}
 }
 
-// takeOver makes the rows of dead workers unconfirmed.
+// takeOver makes the rows of dead workers unconfirmed, and those that this one has lost hold of.
 func (w *Worker) takeOver(ctx context.Context) error {
-	taken, err := store.TakeOver(ctx, w.pool, loopBatch)
+	taken, err := store.TakeOver(ctx, w.pool, loopBatch, w.lease.current(), w.working.list())
 	for _, t := range taken {
 		w.tell(Event{
 			Type: EventUnconfirmed, Kind: t.Kind, RowID: t.RowID,

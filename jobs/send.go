@@ -69,8 +69,11 @@ func (w *Worker) send(ctx context.Context, claim claimed) (result answer) {
 	return result
 }
 
-// credentialsError says that a row's account or app has no usable credentials.
-type credentialsError struct{ err error }
+// credentialsError says that the keys of a row's app, or the tokens of its account, are not usable.
+type credentialsError struct {
+	ofApp bool
+	err   error
+}
 
 func (e *credentialsError) Error() string { return e.err.Error() }
 func (e *credentialsError) Unwrap() error { return e.err }
@@ -79,18 +82,18 @@ func (e *credentialsError) Unwrap() error { return e.err }
 func (w *Worker) client(row *store.Row) (*twitter.Client, error) {
 	app, err := store.OpenApp(w.keyring, row.AppName, row.AppCredentials)
 	if err != nil {
-		return nil, &credentialsError{err}
+		return nil, &credentialsError{ofApp: true, err: err}
 	}
 	account, err := store.OpenAccount(w.keyring, row.XUserID, row.AccountCredentials)
 	if err != nil {
-		return nil, &credentialsError{err}
+		return nil, &credentialsError{err: err}
 	}
 	client, err := twitter.NewClient(w.x, twitter.OAuth1{
 		APIKey: string(app.APIKey), APISecret: string(app.APISecret),
 		AccessToken: string(account.AccessToken), AccessTokenSecret: string(account.AccessTokenSecret),
 	})
 	if err != nil {
-		return nil, &credentialsError{err}
+		return nil, &credentialsError{err: err}
 	}
 	return client, nil
 }

@@ -31,8 +31,8 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	v := w.decide(result)
 	settlement := store.Settlement{
 		RequestID: result.request.ID, RowID: result.row.ID, AccountID: result.row.AccountID,
-		GrantedAt: result.request.GrantedAt,
-		TweetID:   result.tweetID, Error: v.Error, Outcome: string(v.Outcome),
+		SendBy:  result.request.SendBy,
+		TweetID: result.tweetID, Error: v.Error, Outcome: string(v.Outcome),
 		StatusCode: result.x.StatusCode, XTransactionID: result.x.RequestID, Answer: result.x.RawBody,
 	}
 	if result.x.StatusCode != 0 {
@@ -88,7 +88,10 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 // decide is the answer table, and beside it what never became a request of twitter.
 func (w *Worker) decide(result answer) Verdict {
 	if credentials := new(credentialsError); errors.As(result.err, &credentials) {
-		return Verdict{Outcome: OutcomePauseAccount, State: store.NeedsLogin, Error: credentials.Error()}
+		if credentials.ofApp {
+			return Verdict{Outcome: OutcomePauseApp, Wait: probeConfigured, Error: credentials.Error()}
+		}
+		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured, Error: credentials.Error()}
 	}
 	return Decide(result.row.Kind, result.err, result.row.Retries, time.Now())
 }
@@ -123,10 +126,13 @@ func (w *Worker) insist(ctx context.Context, waits Event, do func(context.Contex
 		defer cancel()
 		return store.InTx(ctx, w.pool, func(tx pgx.Tx) error { return do(ctx, tx) })
 	}
-	begun := time.Now()
+	var giveUp time.Time // set once the worker is made to end
 	for told := false; ; told = true {
 		err := try()
-		if err == nil || permanent(err) || (ctx.Err() != nil && time.Since(begun) > settleFor) {
+		if ctx.Err() != nil && giveUp.IsZero() {
+			giveUp = time.Now().Add(settleFor)
+		}
+		if err == nil || permanent(err) || (!giveUp.IsZero() && time.Now().After(giveUp)) {
 			return again, err
 		}
 		if !told {

@@ -21,6 +21,8 @@ import (
 
 // Config is what a Worker needs. Fields without a default are required.
 type Config struct {
+	// App are the keys of the default app, which are kept in the database. Nil: those that are there.
+	App *store.AppCredentials
 	// Keyring opens the credentials in the database.
 	Keyring *store.Keyring
 	// Logger is River's. What the worker itself has to say goes to Observe.
@@ -77,6 +79,8 @@ type Worker struct {
 	keyring     *store.Keyring
 	x           twitter.Config
 	lease       *lease
+	working     working
+	app         *store.AppCredentials
 	river       *river.Client[pgx.Tx]
 	observe     func(Event)
 	poll        time.Duration
@@ -89,7 +93,7 @@ func New(config Config) (*Worker, error) {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
 	w := &Worker{
-		pool: config.Pool, keyring: config.Keyring, x: config.X, observe: config.Observe,
+		pool: config.Pool, keyring: config.Keyring, app: config.App, x: config.X, observe: config.Observe,
 		poll: config.PollInterval, stopTimeout: config.StopTimeout,
 		lease: &lease{pool: config.Pool, name: config.Name},
 	}
@@ -130,13 +134,11 @@ func newRiver(config Config, workers int, stopTimeout time.Duration, w *Worker) 
 			store.PostTweet.Queue():   {MaxWorkers: workers},
 			store.DeleteTweet.Queue(): {MaxWorkers: max(1, workers/4)},
 		},
-		// The net below the takeover of a dead worker's rows, which finalises their jobs: a job that
-		// River still takes for running after a quarter of an hour runs again, and finds its row settled.
-		RescueStuckJobsAfter: 15 * time.Minute,
-		Schema:               migrations.Schema,
-		SoftStopTimeout:      stopTimeout,
-		Test:                 river.TestConfig{Time: config.Time},
-		Workers:              riverWorkers,
+		ErrorHandler:    &errorHandler{worker: w},
+		Schema:          migrations.Schema,
+		SoftStopTimeout: stopTimeout,
+		Test:            river.TestConfig{Time: config.Time},
+		Workers:         riverWorkers,
 	})
 }
 
@@ -147,8 +149,8 @@ func insertOpts(kind store.Kind) river.InsertOpts {
 }
 
 // Run works until ctx ends, then finishes what is being sent and returns nil. It returns an error if
-// it could not start: [migrations.ErrTooOld], [migrations.ErrTooNew], [store.ErrOtherX], or one of
-// the database.
+// it could not start: [migrations.ErrTooOld], [migrations.ErrTooNew], [store.ErrOtherX],
+// [store.ErrSealed], or one of the database.
 func (w *Worker) Run(ctx context.Context) error {
 	err := w.begin(ctx)
 	if err == nil {
@@ -161,18 +163,32 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil // it was told to stop, if only while it was starting
 }
 
-// begin makes sure that this worker may work this database, and writes its lease.
+// begin writes the worker's lease, and makes sure that it may work this database: its schema, the X
+// that its rows are meant for, and its key. Only then are the app's keys replaced.
 func (w *Worker) begin(ctx context.Context) error {
 	if err := migrations.Check(ctx, w.pool); err != nil {
 		return err
 	}
-	err := store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
-		return store.ClaimX(ctx, tx, w.x.BaseURL)
-	})
-	if err != nil {
+	if err := w.lease.start(ctx); err != nil {
 		return err
 	}
-	return w.lease.start(ctx)
+	return store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
+		if err := store.ClaimX(ctx, tx, w.lease.current(), w.x.BaseURL); err != nil {
+			return err
+		}
+		if err := store.KeyCheck(ctx, tx, w.keyring); err != nil {
+			return err
+		}
+		if w.app == nil {
+			return nil
+		}
+		sealed, err := w.app.Seal(w.keyring, store.DefaultApp)
+		if err != nil {
+			return err
+		}
+		_, err = store.AppPut(ctx, tx, store.DefaultApp, sealed)
+		return err
+	})
 }
 
 // end ends the lease, if there is one.
@@ -210,6 +226,8 @@ func (w *Worker) run(ctx context.Context) error {
 // work claims, sends and settles the rows of jobs.
 func (w *Worker) work(ctx context.Context, kind store.Kind, jobs []wakeUp) error {
 	claims, err := w.claim(ctx, kind, jobs)
+	w.working.add(claims)
+	defer w.working.remove(claims)
 	if err != nil {
 		if len(claims) == 0 {
 			return err
@@ -222,6 +240,22 @@ func (w *Worker) work(ctx context.Context, kind store.Kind, jobs []wakeUp) error
 		errs = append(errs, w.settle(ctx, w.send(ctx, claim)))
 	}
 	return errors.Join(errs...)
+}
+
+// errorHandler tells what River itself would only log as information: a job that could not claim or
+// settle. It runs again.
+type errorHandler struct{ worker *Worker }
+
+// HandleError tells the error.
+func (h *errorHandler) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	h.worker.tell(Event{Type: EventError, JobID: job.ID, Err: err})
+	return nil
+}
+
+// HandlePanic tells the panic. What it holds is not told: it could be anything.
+func (h *errorHandler) HandlePanic(_ context.Context, job *rivertype.JobRow, _ any, trace string) *river.ErrorHandlerResult {
+	h.worker.tell(Event{Type: EventError, JobID: job.ID, Err: fmt.Errorf("panic in a job: %s", trace)})
+	return nil
 }
 
 func (w *Worker) tell(event Event) {

@@ -22,7 +22,7 @@ INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) V
 -- which is what a decision that follows a wait for a lock needs.
 CREATE FUNCTION tweetqueue.clock() RETURNS timestamptz
 LANGUAGE sql VOLATILE PARALLEL SAFE
-AS $$ SELECT clock_timestamp() $$;
+AS $$ SELECT pg_catalog.clock_timestamp() $$;
 
 -- X's usernames differ in case only for the eye. A collation says so once for every comparison,
 -- key and join, and lets tweets.account be a plain foreign key that follows a rename.

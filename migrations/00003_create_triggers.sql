@@ -108,7 +108,7 @@ RETURN (old_status = 'scheduled' AND new_status = 'cancelled')
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.refuse_status(tab text, id bigint, old_status text, new_status text)
 RETURNS void
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION '% % is %, it cannot become %', tab, id, old_status, new_status
@@ -123,7 +123,7 @@ $$;
 -- Argument: a column that only a worker may write.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.check_status() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -149,7 +149,7 @@ $$;
 -- or a settlement, so that it may be row-level.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.reset_waiting() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     NEW.next_attempt_at := NULL;
@@ -231,7 +231,7 @@ $$;
 
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.check_inserted_tweets() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- Most rows need no look: no text of up to 280 bytes is longer than 280.
@@ -244,7 +244,7 @@ $$;
 
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.check_edited_tweet() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM tweetqueue.check_tweet(NEW);
@@ -255,7 +255,7 @@ $$;
 
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.refuse_edit() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION '% % is %: only a scheduled row can be changed', TG_TABLE_NAME, OLD.id, OLD.status
@@ -268,7 +268,7 @@ $$;
 -- Wakes what an account or an app held back, when it is active again.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.wake_held() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE tweetqueue.tweets t SET next_attempt_at = NULL, waiting_for = 'time', error = NULL
@@ -295,7 +295,7 @@ CREATE TRIGGER wake_held AFTER UPDATE OF state ON tweetqueue.apps
 -- Each account has the quota rows of its preset.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.set_quotas() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     DELETE FROM tweetqueue.quotas q
@@ -398,7 +398,7 @@ AS $$
     WITH removed AS (
         DELETE FROM tweetqueue.tweets t
         WHERE t.id = ANY (ids) AND t.status NOT IN ('sending', 'unconfirmed', 'posted')
-            AND NOT EXISTS (SELECT FROM tweetqueue.requests r WHERE r.row_id = t.id)
+            AND t.request_id IS NULL
         RETURNING 1)
     SELECT count(*) FROM removed
 $$;
@@ -408,7 +408,7 @@ AS $$
     WITH removed AS (
         DELETE FROM tweetqueue.deletions d
         WHERE d.id = ANY (ids) AND d.status NOT IN ('sending', 'unconfirmed', 'deleted')
-            AND NOT EXISTS (SELECT FROM tweetqueue.requests r WHERE r.row_id = d.id)
+            AND d.request_id IS NULL
         RETURNING 1)
     SELECT count(*) FROM removed
 $$;

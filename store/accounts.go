@@ -195,14 +195,65 @@ WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $4 = interval 
 	return nil
 }
 
-// AccountRelease makes an account active again after a hold whose end has come, because a request
-// of it has succeeded. Its rows that wait for it wake at once.
+// AccountRelease makes an account active again after a hold with an end, because a request of it has
+// succeeded. Its rows that wait for it wake at once.
 func AccountRelease(ctx context.Context, db DBTX, id int64) error {
 	const query = `-- name: AccountRelease :exec
 UPDATE tweetqueue.accounts SET state = 'active', state_reason = NULL, state_until = NULL
-WHERE id = $1 AND state <> 'active' AND state_until <= tweetqueue.clock()`
+WHERE id = $1 AND state <> 'active' AND state_until IS NOT NULL`
 	if _, err := db.Exec(ctx, query, id); err != nil {
 		return fmt.Errorf("release account %d: %w", id, err)
+	}
+	return nil
+}
+
+// AccountProbe takes the one try that an account has when its hold has ended: it holds the account for
+// rest longer, and returns true to one caller alone, who may send. The others wait until then; a
+// success of the one wakes them ([AccountRelease]).
+func AccountProbe(ctx context.Context, tx pgx.Tx, id int64, rest time.Duration) (bool, error) {
+	const query = `-- name: AccountProbe :exec
+UPDATE tweetqueue.accounts SET state_until = tweetqueue.clock() + $2
+WHERE id = (SELECT id FROM tweetqueue.accounts
+    WHERE id = $1 AND state <> 'active' AND state_until <= tweetqueue.clock()
+    FOR NO KEY UPDATE SKIP LOCKED)`
+	tag, err := tx.Exec(ctx, query, id, rest)
+	if err != nil {
+		return false, fmt.Errorf("probe account %d: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// AppProbe is AccountProbe for an app.
+func AppProbe(ctx context.Context, tx pgx.Tx, id int64, rest time.Duration) (bool, error) {
+	const query = `-- name: AppProbe :exec
+UPDATE tweetqueue.apps SET state_until = tweetqueue.clock() + $2
+WHERE id = (SELECT id FROM tweetqueue.apps
+    WHERE id = $1 AND state <> 'active' AND state_until <= tweetqueue.clock()
+    FOR NO KEY UPDATE SKIP LOCKED)`
+	tag, err := tx.Exec(ctx, query, id, rest)
+	if err != nil {
+		return false, fmt.Errorf("probe app %d: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// KeyCheck refuses a keyring that does not open what the database holds: [ErrSealed]. A worker with
+// the wrong key could send nothing, and would stand in the way of those that can.
+func KeyCheck(ctx context.Context, db DBTX, ring *Keyring) error {
+	const query = `-- name: AppCredentials :many
+SELECT name, credentials FROM tweetqueue.apps`
+	rows, err := db.Query(ctx, query)
+	if err != nil {
+		return fmt.Errorf("read apps: %w", err)
+	}
+	var name string
+	var credentials []byte
+	_, err = pgx.ForEachRow(rows, []any{&name, &credentials}, func() error {
+		_, err := OpenApp(ring, name, credentials)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("check TWEETQUEUE_KEY: %w", err)
 	}
 	return nil
 }
@@ -224,33 +275,36 @@ WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $3 = interval 
 func AppRelease(ctx context.Context, db DBTX, id int64) error {
 	const query = `-- name: AppRelease :exec
 UPDATE tweetqueue.apps SET state = 'active', state_reason = NULL, state_until = NULL
-WHERE id = $1 AND state <> 'active' AND state_until <= tweetqueue.clock()`
+WHERE id = $1 AND state <> 'active' AND state_until IS NOT NULL`
 	if _, err := db.Exec(ctx, query, id); err != nil {
 		return fmt.Errorf("release app %d: %w", id, err)
 	}
 	return nil
 }
 
-// ClaimX records, once, the X that the database's rows are meant for, and refuses another one
-// while rows wait: [ErrOtherX]. So a worker that was started against a sandbox never takes the rows
-// meant for X, nor the other way round.
-func ClaimX(ctx context.Context, tx pgx.Tx, baseURL string) error {
+// ClaimX records, once, the X that the database's rows are meant for, and refuses another one while
+// rows wait or another worker than this one lives: [ErrOtherX]. So a worker that was started against a
+// sandbox never takes the rows meant for X, nor the other way round.
+func ClaimX(ctx context.Context, tx pgx.Tx, workerID int64, baseURL string) error {
 	const query = `-- name: InstallationClaimX :one
 UPDATE tweetqueue.installation SET x_base_url = $1
 WHERE x_base_url IS NULL OR x_base_url = $1 OR NOT EXISTS (
     SELECT FROM tweetqueue.tweets WHERE status IN ('scheduled', 'sending', 'unconfirmed')
     UNION ALL
-    SELECT FROM tweetqueue.deletions WHERE status IN ('scheduled', 'sending', 'unconfirmed'))
+    SELECT FROM tweetqueue.deletions WHERE status IN ('scheduled', 'sending', 'unconfirmed')
+    UNION ALL
+    SELECT FROM tweetqueue.workers
+    WHERE id <> $2 AND tweetqueue.worker_alive(renewed_at, stopped_at))
 RETURNING x_base_url`
 	const known = `-- name: InstallationX :one
 SELECT x_base_url FROM tweetqueue.installation`
 	var recorded string
-	err := tx.QueryRow(ctx, query, baseURL).Scan(&recorded)
+	err := tx.QueryRow(ctx, query, baseURL, workerID).Scan(&recorded)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if err := tx.QueryRow(ctx, known).Scan(&recorded); err != nil {
 			return fmt.Errorf("read the X of the database: %w", err)
 		}
-		return fmt.Errorf("%w: its waiting rows are meant for %s, this worker is for %s: set X_API_BASE_URL to the former, or cancel the rows",
+		return fmt.Errorf("%w: its rows are meant for %s, this worker is for %s: set X_API_BASE_URL to the former, or stop its workers and cancel what waits",
 			ErrOtherX, recorded, baseURL)
 	}
 	if err != nil {

@@ -151,28 +151,32 @@ func TestHolds(t *testing.T) {
 	}{
 		{store.Hold{State: store.Active}, false},
 		{store.Hold{State: store.Paused}, true},
-		{store.Hold{State: store.Suspended, Until: ptr(now.Add(time.Second))}, true},
+		{store.Hold{State: store.Suspended, Until: new(now.Add(time.Second))}, true},
 		{store.Hold{State: store.Suspended, Until: &now}, false}, // it is tried again
 	} {
 		require.Equal(t, c.want, c.hold.Holds(now))
 	}
 }
 
+// claimX claims the database for an X in a transaction of its own.
+func (b *testBundle) claimX(t *testing.T, workerID int64, url string) error {
+	t.Helper()
+	return store.InTx(t.Context(), b.db, func(tx pgx.Tx) error { return store.ClaimX(t.Context(), tx, workerID, url) })
+}
+
 func TestClaimX(t *testing.T) {
 	t.Parallel()
-	const real, sandbox = "https://api.x.com", "http://127.0.0.1:1234"
+	const live, sandbox = "https://api.x.com", "http://127.0.0.1:1234"
 	b := setup(t)
-	claim := func(url string) error {
-		return store.InTx(t.Context(), b.db, func(tx pgx.Tx) error { return store.ClaimX(t.Context(), tx, url) })
-	}
-	require.NoError(t, claim(real))
-	require.NoError(t, claim(real))
+	claim := func(url string) error { return b.claimX(t, b.workerID, url) }
+	require.NoError(t, claim(live))
+	require.NoError(t, claim(live))
 	for _, kind := range store.Kinds() {
 		id := due(t, b.db, kind, "a")
-		require.NoError(t, claim(real))
+		require.NoError(t, claim(live))
 		err := claim(sandbox)
 		require.ErrorIs(t, err, store.ErrOtherX)
-		require.ErrorContains(t, err, "meant for "+real)
+		require.ErrorContains(t, err, "meant for "+live)
 		require.ErrorContains(t, err, "this worker is for "+sandbox)
 		request := b.start(t, kind, id)[0]
 		require.ErrorIs(t, claim(sandbox), store.ErrOtherX)
@@ -182,23 +186,95 @@ func TestClaimX(t *testing.T) {
 	}
 	require.NoError(t, claim(sandbox)) // nothing waits any more
 	storetest.Tweet(t, b.db, "b", time.Hour)
-	require.ErrorIs(t, claim(real), store.ErrOtherX)
+	require.ErrorIs(t, claim(live), store.ErrOtherX)
 }
 
-// Two workers for different X start at once on a new database that has rows: one of them may work.
+// While a worker lives, another for another X is refused, whether rows wait or not.
+func TestClaimXBesideALivingWorker(t *testing.T) {
+	t.Parallel()
+	const live, sandbox = "https://api.x.com", "http://127.0.0.1:1234"
+	b := setup(t)
+	require.NoError(t, b.claimX(t, b.workerID, live))
+	other, err := store.WorkerStart(t.Context(), b.db, "other")
+	require.NoError(t, err)
+	require.NoError(t, b.claimX(t, other, live))
+	require.ErrorIs(t, b.claimX(t, other, sandbox), store.ErrOtherX)
+	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
+	require.NoError(t, b.claimX(t, other, sandbox))
+}
+
+// Two workers for different X start at once on a new database: one of them may work.
 func TestClaimXConcurrently(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	storetest.Tweet(t, b.db, "a", 0)
-	first := storetest.Tx(t, b.db)
-	require.NoError(t, store.ClaimX(t.Context(), first, "https://api.x.com"))
-	var err error
-	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
-		err = store.ClaimX(ctx, tx, "http://127.0.0.1:1234")
-		return nil
-	})
-	waitBlocked(t, b.db, pid)
-	require.NoError(t, first.Commit(t.Context()))
-	join()
-	require.ErrorIs(t, err, store.ErrOtherX)
+	for _, rows := range []bool{true, false} {
+		b := setup(t)
+		if rows {
+			storetest.Tweet(t, b.db, "a", 0)
+		}
+		other, err := store.WorkerStart(t.Context(), b.db, "other")
+		require.NoError(t, err)
+		first := storetest.Tx(t, b.db)
+		require.NoError(t, store.ClaimX(t.Context(), first, b.workerID, "https://api.x.com"))
+		pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+			err = store.ClaimX(ctx, tx, other, "http://127.0.0.1:1234")
+			return nil
+		})
+		waitBlocked(t, b.db, pid)
+		require.NoError(t, first.Commit(t.Context()))
+		join()
+		require.ErrorIs(t, err, store.ErrOtherX)
+	}
+}
+
+// When a hold has ended, one request is tried, by whoever comes first.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Account", "App"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			h := b.holds(t)[name]
+			probe := func(db store.DBTX) bool {
+				t.Helper()
+				probed, err := h.probe(t.Context(), db.(pgx.Tx), time.Minute)
+				require.NoError(t, err)
+				return probed
+			}
+			tx := storetest.Tx(t, b.db)
+			require.False(t, probe(tx)) // it is active: nobody needs to probe
+			require.NoError(t, h.begin(t.Context(), b.db, 0))
+			require.False(t, probe(tx)) // a person must end it
+			exec(t, b.db, h.resume)
+			require.NoError(t, h.begin(t.Context(), b.db, time.Hour))
+			require.False(t, probe(tx)) // its end has not come
+			require.NoError(t, tx.Rollback(t.Context()))
+			storetest.MoveClock(t, b.db, 2*time.Hour)
+
+			tx, other := storetest.Tx(t, b.db), storetest.Tx(t, b.db)
+			require.True(t, probe(tx))
+			require.False(t, probe(tx))
+			require.False(t, probe(other)) // at the same time, without waiting
+			require.NoError(t, tx.Commit(t.Context()))
+			require.False(t, probe(other))
+			require.NoError(t, other.Commit(t.Context()))
+
+			storetest.MoveClock(t, b.db, 2*time.Hour+2*time.Minute) // it brought nothing: another one
+			tx = storetest.Tx(t, b.db)
+			require.True(t, probe(tx))
+			require.NoError(t, tx.Commit(t.Context()))
+			require.NoError(t, h.release(t.Context(), b.db))
+			require.Equal(t, "active", query[string](t, b.db, `SELECT state FROM tweetqueue.`+h.table))
+		})
+	}
+}
+
+func TestKeyCheck(t *testing.T) {
+	t.Parallel()
+	db, ring := storetest.DB(t), storetest.Keyring(t)
+	require.NoError(t, store.KeyCheck(t.Context(), db, ring)) // there is nothing that it could not open
+	storetest.Account(t, db, storetest.AccountOpts{Ring: ring})
+	require.NoError(t, store.KeyCheck(t.Context(), db, ring))
+	err := store.KeyCheck(t.Context(), db, storetest.Keyring(t))
+	require.ErrorIs(t, err, store.ErrSealed)
+	require.ErrorContains(t, err, "check TWEETQUEUE_KEY")
 }

@@ -139,6 +139,7 @@ type Request struct {
 	JobID     int64
 	Body      []byte // the exact bytes of a POST; nil for a DELETE
 	GrantedAt time.Time
+	Retries   int // of the row, so far
 	SendBy    time.Time
 }
 
@@ -249,10 +250,11 @@ SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.id = ANY ($1) AND p.state <> 'active'
 ORDER BY p.id FOR SHARE OF p SKIP LOCKED`
-	// Who posts the previous row locks this one before it commits: see RowsLockAll.
+	// Who posts the previous row has it locked, and locks this one before it commits: see RowsLockAll.
 	const threads = `-- name: ThreadsConfirm :many
 SELECT t.id FROM {table} t JOIN tweetqueue.tweets b ON b.id = t.previous_id
-WHERE t.id = ANY ($1) AND b.status <> 'posted'`
+WHERE t.id = ANY ($1) AND b.status <> 'posted'
+ORDER BY b.id FOR SHARE OF b SKIP LOCKED`
 	confirmed := map[WaitingFor][]int64{}
 	for what, query := range map[WaitingFor]string{ForAccount: accounts, ForApp: apps, ForThread: threads} {
 		var rowIDs []int64

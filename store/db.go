@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxp
 		return nil, err
 	}
 	config.MaxConns = maxConns
-	for name, value := range map[string]string{
+	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
 		"application_name":                    app,
 		"idle_in_transaction_session_timeout": "30s",
 		"jit":                                 "off",
@@ -69,9 +70,7 @@ func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxp
 		"tcp_keepalives_interval":             "5",
 		"tcp_user_timeout":                    "15s",
 		"timezone":                            "UTC",
-	} {
-		config.ConnConfig.RuntimeParams[name] = value
-	}
+	})
 	// Times come back in UTC, not in the zone of whichever machine reads them.
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{

@@ -15,8 +15,9 @@
 //	sending -> unconfirmed                   TakeOver        (its worker died)
 //	scheduled -> cancelled                   Cancel          (a person)
 //
-// Locks are taken in one order: tweets or deletions by id, quotas by id, requests, river_job;
-// accounts and apps are changed last.
+// Locks are taken in one order: tweets or deletions by id, with those after them in a thread where
+// these will be woken; quotas by id; requests; river_job; accounts and apps last. A claim waits for no
+// row, account or app that is locked, but looks again a little later.
 //
 // The package knows nothing of X beyond ids and names, imports neither twitter nor jobs, and logs
 // nothing.

@@ -1,3 +1,4 @@
+//nolint:gosmopolitan // Texts of many scripts are what is measured.
 package store_test
 
 import (

@@ -126,7 +126,7 @@ func (b *testBundle) settle(t testing.TB, kind store.Kind, request *store.Reques
 
 // settlement completes a settlement by what its request says.
 func settlement(request *store.Request, s store.Settlement) store.Settlement {
-	s.RequestID, s.RowID, s.AccountID, s.GrantedAt = request.ID, request.RowID, request.AccountID, request.GrantedAt
+	s.RequestID, s.RowID, s.AccountID, s.SendBy = request.ID, request.RowID, request.AccountID, request.SendBy
 	if s.Outcome == "" {
 		s.Outcome = string(s.Status)
 	}
@@ -158,13 +158,15 @@ func (b *testBundle) inState(t testing.TB, db store.DBTX, kind store.Kind, statu
 func transition(kind store.Kind) string {
 	if kind == store.PostTweet {
 		return `UPDATE tweetqueue.tweets
-SET status = $2, waiting_for = CASE WHEN $2 = 'scheduled' THEN 'time' END, request_id = 1,
+SET status = $2, waiting_for = CASE WHEN $2 = 'scheduled' THEN 'time' END,
+    request_id = CASE WHEN $2 IN ('sending', 'unconfirmed', 'posted') THEN 1 ELSE request_id END,
     tweet_id = CASE WHEN $2 = 'posted' THEN id::text END,
     posted_at = CASE WHEN $2 = 'posted' THEN tweetqueue.clock() END
 WHERE id = $1`
 	}
 	return `UPDATE tweetqueue.deletions
-SET status = $2, waiting_for = CASE WHEN $2 = 'scheduled' THEN 'time' END, request_id = 1,
+SET status = $2, waiting_for = CASE WHEN $2 = 'scheduled' THEN 'time' END,
+    request_id = CASE WHEN $2 IN ('sending', 'unconfirmed', 'deleted') THEN 1 ELSE request_id END,
     deleted_at = CASE WHEN $2 = 'deleted' THEN tweetqueue.clock() END
 WHERE id = $1`
 }

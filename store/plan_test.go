@@ -74,10 +74,9 @@ func TestWorkersUseIndexes(t *testing.T) {
 		db := &explainer{DBTX: tx, t: t}
 		_, _, err := store.Promote(t.Context(), db, 1000)
 		require.NoError(t, err)
-		require.Len(t, db.plans, 2)
-		require.Contains(t, db.plans[0], "tweetqueue_parked_idx")
-		require.Contains(t, db.plans[1], "tweetqueue_parked_idx")
-		_, err = store.TakeOver(t.Context(), db, 500)
+		// Once to find those that are due, once to find the next.
+		require.GreaterOrEqual(t, strings.Count(strings.Join(db.plans, "\n"), "tweetqueue_parked_idx"), 2)
+		_, err = store.TakeOver(t.Context(), db, 500, 0, []int64{})
 		require.NoError(t, err)
 		_, err = store.Sweep(t.Context(), db, 500)
 		require.NoError(t, err)
@@ -104,18 +103,13 @@ func TestBulkEditIsLinear(t *testing.T) {
 	b.waiting(t, 4000)
 	// edit moves rows, and returns how many milliseconds each trigger took.
 	edit := func(rows int) map[string]float64 {
-		var plans []struct {
-			Triggers []struct {
-				Name string  `json:"Trigger Name"`
-				Time float64 `json:"Time"`
-			} `json:"Triggers"`
-		}
+		var plans []struct{ Triggers []map[string]any }
 		require.NoError(t, json.Unmarshal(query[[]byte](t, conn, fmt.Sprintf(`EXPLAIN (ANALYZE, FORMAT JSON)
 			UPDATE tweetqueue.tweets SET post_at = post_at + interval '1 minute'
 			WHERE id IN (SELECT id FROM tweetqueue.tweets ORDER BY id LIMIT %d)`, rows)), &plans))
 		times := map[string]float64{}
 		for _, trigger := range plans[0].Triggers {
-			times[trigger.Name] = trigger.Time
+			times[trigger["Trigger Name"].(string)] = trigger["Time"].(float64)
 		}
 		return times
 	}

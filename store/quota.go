@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,9 +65,10 @@ func (q *Quota) Next(now time.Time) time.Time {
 	return next
 }
 
-// Take takes a place at now. The caller has seen that Next is now.
-func (q *Quota) Take(now time.Time) {
-	bucket := now.UnixMicro() / q.width()
+// Take takes a place for a request that arrives at X at the latest at an instant: its send_by. The
+// caller has seen that Next is now.
+func (q *Quota) Take(at time.Time) {
+	bucket := at.UnixMicro() / q.width()
 	last := len(q.buckets) - 1
 	if last >= 0 && q.buckets[last] >= bucket { // a clock that was set back must not reorder them
 		q.grants[last]++
@@ -75,18 +77,25 @@ func (q *Quota) Take(now time.Time) {
 	q.buckets, q.grants = append(q.buckets, bucket), append(q.grants, 1)
 }
 
-// GiveBack returns a place that was taken at an instant and certainly not used.
-func (q *Quota) GiveBack(takenAt time.Time) {
-	bucket := takenAt.UnixMicro() / q.width()
-	for i := len(q.buckets) - 1; i >= 0; i-- {
-		if q.buckets[i] <= bucket && q.grants[i] > 0 {
-			q.grants[i]--
-			if q.grants[i] == 0 {
-				q.buckets, q.grants = append(q.buckets[:i], q.buckets[i+1:]...), append(q.grants[:i], q.grants[i+1:]...)
-			}
-			return
-		}
+// GiveBack returns a place that was taken for an instant and certainly not used.
+func (q *Quota) GiveBack(at time.Time) {
+	// Take may have put it into a later bucket, never into an earlier one. If no older one is left, it may
+	// count no more, and must not stand for one that does.
+	i, found := slices.BinarySearch(q.buckets, at.UnixMicro()/q.width())
+	if i == len(q.buckets) || (i == 0 && !found) {
+		return
 	}
+	q.grants[i]--
+	if q.grants[i] == 0 {
+		q.buckets, q.grants = slices.Delete(q.buckets, i, i+1), slices.Delete(q.grants, i, i+1)
+	}
+}
+
+// Delay moves a place that was taken for an instant to a later one: the answer took longer, so the
+// request may have arrived later.
+func (q *Quota) Delay(from, to time.Time) {
+	q.GiveBack(from)
+	q.Take(to)
 }
 
 // QuotasLock locks the windows of the accounts that count an action, and returns them by account,

@@ -8,15 +8,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // A fixed instant.
+var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 // held is the longest that a place is held: the period, and one bucket.
 func (q *Quota) held() time.Duration {
 	return q.Period + time.Duration(q.width())*time.Microsecond
 }
 
-// granted is a grant of the brute-force model.
-type granted struct{ at time.Time }
+// granted is a grant of the brute-force model: when its request arrived, and by when it had to.
+type granted struct{ arrived, at time.Time }
 
 // model is what the window must hold to, kept the slow way: every grant.
 type model struct {
@@ -24,11 +24,22 @@ type model struct {
 	grants []granted
 }
 
-// on counts the grants in an interval, both ends included.
-func (m *model) on(from, to time.Time) int {
+// arrivals counts the requests that arrived on an interval, both ends included.
+func (m *model) arrivals(from, to time.Time) int {
 	n := 0
 	for _, g := range m.grants {
-		if !g.at.Before(from) && !g.at.After(to) {
+		if !g.arrived.Before(from) && !g.arrived.After(to) {
+			n++
+		}
+	}
+	return n
+}
+
+// since counts the grants whose requests had to arrive by an instant not before from.
+func (m *model) since(from time.Time) int {
+	n := 0
+	for _, g := range m.grants {
+		if !g.at.Before(from) {
 			n++
 		}
 	}
@@ -55,7 +66,7 @@ func (m *model) certain(now time.Time) time.Time {
 	}
 }
 
-// Never more than the maximum on any interval as long as the period; and the instant that Next names is
+// Never more requests than the maximum arrive on any interval as long as the period; and the instant that Next names is
 // right to within one bucket: a place is free then, and none is free a bucket before.
 func TestQuotaAgainstEveryGrant(t *testing.T) {
 	t.Parallel()
@@ -66,6 +77,8 @@ func TestQuotaAgainstEveryGrant(t *testing.T) {
 		}}
 		q := &m.quota
 		bucket := time.Duration(q.width()) * time.Microsecond
+		// How long a request may take to arrive.
+		travel := q.Period / time.Duration(rapid.SampledFrom([]int{1_000_000_000_000, 20}).Draw(t, "travel"))
 		now := noon.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "start")))
 		t.Repeat(map[string]func(*rapid.T){
 			"wait": func(t *rapid.T) {
@@ -89,8 +102,10 @@ func TestQuotaAgainstEveryGrant(t *testing.T) {
 					if !q.Next(now).Equal(now) {
 						break
 					}
-					q.Take(now)
-					m.grants = append(m.grants, granted{now})
+					at := now.Add(travel)
+					q.Take(at)
+					arrived := now.Add(time.Duration(rapid.Int64Range(0, int64(travel)).Draw(t, "travelled")))
+					m.grants = append(m.grants, granted{arrived, at})
 				}
 			},
 			"giveBack": func(t *rapid.T) {
@@ -98,24 +113,37 @@ func TestQuotaAgainstEveryGrant(t *testing.T) {
 					t.Skip("none")
 				}
 				i := rapid.IntRange(0, len(m.grants)-1).Draw(t, "grant")
-				if !m.grants[i].at.Add(q.Period).After(now) {
-					t.Skip("it is long past")
-				}
 				q.GiveBack(m.grants[i].at)
 				m.grants = append(m.grants[:i:i], m.grants[i+1:]...)
 			},
+			"delay": func(t *rapid.T) {
+				if len(m.grants) == 0 {
+					t.Skip("none")
+				}
+				i := rapid.IntRange(0, len(m.grants)-1).Draw(t, "grant")
+				if at := m.grants[i].at; !now.After(at) || !at.Add(q.Period).After(now) {
+					t.Skip("it is not late, or its place may be another's by now")
+				}
+				q.Delay(m.grants[i].at, now)
+				// It is held no shorter than what was granted last.
+				held := now
+				for _, g := range m.grants {
+					held = time.Unix(0, max(held.UnixNano(), g.at.UnixNano()))
+				}
+				m.grants[i] = granted{now, held}
+			},
 			"": func(t *rapid.T) {
 				for _, g := range m.grants {
-					require.LessOrEqual(t, m.on(g.at, g.at.Add(q.Period)), q.Maximum, "in the period from %s", g.at)
+					require.LessOrEqual(t, m.arrivals(g.arrived, g.arrived.Add(q.Period)), q.Maximum, "in the period from %s", g.arrived)
 				}
 				next := q.Next(now)
 				require.False(t, next.Before(now))
 				require.False(t, next.After(m.certain(now)), "later than one bucket after the window's end")
 				if next.After(now) { // no earlier place was possible, but for the bucket
-					require.GreaterOrEqual(t, m.on(next.Add(-q.Period-bucket), now), q.Maximum)
+					require.GreaterOrEqual(t, m.since(next.Add(-q.Period-bucket)), q.Maximum)
 				}
 				require.Len(t, q.grants, len(q.buckets))
-				require.LessOrEqual(t, len(q.buckets), bucketsPerPeriod+2)
+				require.LessOrEqual(t, len(q.buckets), bucketsPerPeriod*21/20+2)
 				require.IsIncreasing(t, append([]int64{-1}, q.buckets...))
 			},
 		})
@@ -150,6 +178,31 @@ func TestQuotaClockSetBack(t *testing.T) {
 	require.GreaterOrEqual(t, q.Next(back), noon.Add(time.Minute))
 	q.GiveBack(noon)
 	require.Equal(t, back, q.Next(back))
+	q.GiveBack(noon.Add(-time.Hour)) // of long ago: it counts no more, and must not stand for one that does
+	q.Take(back)
+	require.Greater(t, q.Next(back), back)
+}
+
+// A request with an early deadline must arrive earlier than one that was granted before it: it is held as
+// long as that one, and is given back all the same, unless it cannot be told from one that is over.
+func TestQuotaEarlierDeadline(t *testing.T) {
+	t.Parallel()
+	q := &Quota{Maximum: 3, Period: time.Minute}
+	q.Take(noon)
+	q.Take(noon.Add(8 * time.Second))
+	q.Take(noon.Add(3 * time.Second))
+	require.Equal(t, noon.Add(time.Minute), q.Next(noon).UTC().Truncate(time.Second))
+	q.GiveBack(noon.Add(3 * time.Second))
+	require.Equal(t, noon, q.Next(noon))
+	q.GiveBack(noon.Add(8 * time.Second))
+	require.Equal(t, 1, q.used(noon))
+
+	// The one before has ended: nothing is left that tells.
+	q = &Quota{Maximum: 2, Period: time.Minute}
+	q.Take(noon.Add(8 * time.Second))
+	q.Take(noon.Add(3 * time.Second))
+	q.GiveBack(noon.Add(3 * time.Second))
+	require.Equal(t, 2, q.used(noon))
 }
 
 // A maximum that shrank below what was granted waits until enough are free.

@@ -16,6 +16,11 @@ import (
 
 // grant takes a place in every window of a kind, or reports that there is none.
 func grant(ctx context.Context, db *pgxpool.Pool, kind store.Kind, accountID int64) (granted bool, err error) {
+	return grantFor(ctx, db, kind, accountID, time.Time{})
+}
+
+// grantFor takes places for a request that arrives by an instant; zero: now.
+func grantFor(ctx context.Context, db *pgxpool.Pool, kind store.Kind, accountID int64, at time.Time) (granted bool, err error) {
 	err = store.InTx(ctx, db, func(tx pgx.Tx) error {
 		quotas, err := store.QuotasLock(ctx, tx, kind, []int64{accountID})
 		if err != nil {
@@ -31,7 +36,10 @@ func grant(ctx context.Context, db *pgxpool.Pool, kind store.Kind, accountID int
 			}
 		}
 		for _, q := range quotas[accountID] {
-			q.Take(now)
+			if at.IsZero() {
+				at = now
+			}
+			q.Take(at)
 		}
 		granted = true
 		return store.QuotasSave(ctx, tx, quotas)
@@ -107,16 +115,24 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 	require.Equal(t, 1, b.places(t, "deletions"))
 }
 
+// granted starts the requests of new tweets, each with its places.
+func (b *testBundle) granted(t *testing.T, n int) []*store.Request {
+	t.Helper()
+	var requests []*store.Request
+	for range n {
+		request := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "a", 0))[0]
+		granted, err := grantFor(t.Context(), b.db, store.PostTweet, b.accountID, request.SendBy)
+		require.NoError(t, err)
+		require.True(t, granted)
+		requests = append(requests, request)
+	}
+	return requests
+}
+
 func TestSettleGivesBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	ids := []int64{storetest.Tweet(t, b.db, "a", 0), storetest.Tweet(t, b.db, "b", 0)}
-	for range ids {
-		granted, err := grant(t.Context(), b.db, store.PostTweet, b.accountID)
-		require.NoError(t, err)
-		require.True(t, granted)
-	}
-	requests := b.start(t, store.PostTweet, ids...)
+	requests := b.granted(t, 2)
 	require.Equal(t, 2, b.places(t, "posts"))
 
 	notSent := store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, GiveBack: true}
@@ -127,6 +143,29 @@ func TestSettleGivesBack(t *testing.T) {
 	require.Equal(t, 1, b.places(t, "posts"))
 	b.settle(t, store.PostTweet, requests[1], posted("1001"))
 	require.Equal(t, 1, b.places(t, "posts"))
+}
+
+// An answer that took longer than send_by: its request may have arrived as late, and its place is held
+// from then on.
+func TestSettleHoldsLatePlacesLonger(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	requests := b.granted(t, 2)
+	last := `SELECT buckets[cardinality(buckets)] FROM tweetqueue.quotas WHERE name = 'posts'`
+	before := query[int64](t, b.db, last)
+	b.settle(t, store.PostTweet, requests[0], posted("1001")) // in time
+	require.Equal(t, before, query[int64](t, b.db, last))
+
+	storetest.MoveClock(t, b.db, time.Minute)
+	b.settle(t, store.PostTweet, requests[1], posted("1002"))
+	bucket := (15 * time.Minute).Microseconds() / 256
+	require.GreaterOrEqual(t, query[int64](t, b.db, last), before+(50*time.Second).Microseconds()/bucket)
+	require.Equal(t, 2, b.places(t, "posts"))
+	require.Equal(t, 2, b.places(t, "writes"))
+	late := query[int64](t, b.db, last)
+	storetest.MoveClock(t, b.db, 2*time.Minute)
+	b.settle(t, store.PostTweet, requests[1], posted("1002")) // written again
+	require.Equal(t, late, query[int64](t, b.db, last))
 }
 
 func TestSettleBlocksTheShortestWindow(t *testing.T) {
@@ -145,6 +184,9 @@ func TestSettleBlocksTheShortestWindow(t *testing.T) {
 	require.False(t, granted)
 
 	b.settle(t, store.PostTweet, requests[0], s) // written again: the block does not move
+	require.Equal(t, until, query[*time.Time](t, b.db, blocked, "posts"))
+	s.Block = time.Minute // another answer, which knows less
+	b.settle(t, store.PostTweet, b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "b", 0))[0], s)
 	require.Equal(t, until, query[*time.Time](t, b.db, blocked, "posts"))
 	storetest.MoveClock(t, b.db, 11*time.Minute)
 	granted, err = grant(t.Context(), b.db, store.PostTweet, b.accountID)

@@ -200,7 +200,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 		"TooLong":           {tweet: store.Tweet{Text: strings.Repeat("a", 281)}, constraint: "tweets_text_length_check", words: `the text is too long for account "acme": its weighted length is at least 281, the limit is 280`},
 		"TooLongInJapanese": {tweet: store.Tweet{Text: strings.Repeat("の", 141)}, constraint: "tweets_text_length_check", words: "its weighted length is at least 282, the limit is 280"},
 		"DeadlineFirst":     {tweet: store.Tweet{Text: "a", PostBefore: &past}, at: &future, constraint: "tweets_post_before_check", words: "tweets_post_before_check"},
-		"DeadlinePassed":    {tweet: store.Tweet{Text: "a", PostBefore: &past}, at: ptr(past.Add(-time.Hour)), constraint: "tweets_post_before_ahead_check", words: "has passed: the tweet could only be missed"},
+		"DeadlinePassed":    {tweet: store.Tweet{Text: "a", PostBefore: &past}, at: new(past.Add(-time.Hour)), constraint: "tweets_post_before_ahead_check", words: "has passed: the tweet could only be missed"},
 		"InvalidUTF8":       {tweet: store.Tweet{Text: "a\xff"}, words: "invalid byte sequence"},
 		"NUL":               {tweet: store.Tweet{Text: "a\x00"}, words: "invalid byte sequence"},
 		"NULInJSON":         {tweet: store.Tweet{Text: "a", Metadata: []byte(`{"a":"\u0000"}`)}, words: "unsupported Unicode escape sequence"},
@@ -226,8 +226,6 @@ func TestRefusalsSayWhy(t *testing.T) {
 	_, _, err = store.DeletionInsert(t.Context(), b.db, "acme", "1", nil, 9)
 	require.ErrorContains(t, err, "deletions_priority_check")
 }
-
-func ptr[T any](value T) *T { return &value }
 
 // An edit is looked at as an insert is, and only for what it changes.
 func TestEditsAreChecked(t *testing.T) {

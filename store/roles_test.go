@@ -185,7 +185,7 @@ func TestWorker(t *testing.T) {
 	ctx := t.Context()
 	b.db = db // from here on everything is the worker's
 	reads(t, db, storetest.Tweet(t, db, "a", time.Hour))
-	inTx(t, db, func(tx pgx.Tx) { require.NoError(t, store.ClaimX(ctx, tx, "https://api.x.com")) })
+	inTx(t, db, func(tx pgx.Tx) { require.NoError(t, store.ClaimX(ctx, tx, 0, "https://api.x.com")) })
 	id, err := store.WorkerStart(ctx, db, "worker")
 	require.NoError(t, err)
 	require.NoError(t, store.WorkerRenew(ctx, db, id))
@@ -240,7 +240,7 @@ func TestWorker(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.Sweep(ctx, db, 10)
 	require.NoError(t, err)
-	_, err = store.TakeOver(ctx, db, 10)
+	_, err = store.TakeOver(ctx, db, 10, 0, []int64{})
 	require.NoError(t, err)
 	require.NoError(t, store.WorkerStop(ctx, db, id))
 }

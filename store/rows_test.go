@@ -20,14 +20,14 @@ func TestTweetInsertKeepsEverything(t *testing.T) {
 	for name, tweet := range map[string]store.Tweet{
 		"Least": {Text: "a", IfUnconfirmed: "resend"},
 		"Reply": {
-			Text: "a\nの 👩‍👩‍👧‍👦", InReplyToTweetID: ptr("1"), ExcludeReplyUserIDs: []string{"1", "2"}, ReplySettings: ptr("verified"),
-			MediaIDs: []string{"3"}, TaggedUserIDs: []string{"4"}, PlaceID: ptr("place"), CommunityID: ptr("5"), MadeWithAI: ptr(true),
-			PaidPartnership: ptr(false), Extra: json.RawMessage(`{"nullcast": true}`), PostBefore: ptr(at.Add(time.Hour)),
+			Text: "a\nの 👩‍👩‍👧‍👦", InReplyToTweetID: new("1"), ExcludeReplyUserIDs: []string{"1", "2"}, ReplySettings: new("verified"),
+			MediaIDs: []string{"3"}, TaggedUserIDs: []string{"4"}, PlaceID: new("place"), CommunityID: new("5"), MadeWithAI: new(true),
+			PaidPartnership: new(false), Extra: json.RawMessage(`{"nullcast": true}`), PostBefore: new(at.Add(time.Hour)),
 			DeleteAfter: pgtype.Interval{Months: 1, Days: 2, Microseconds: 3, Valid: true}, IfUnconfirmed: "hold",
-			IdempotencyKey: ptr("once"), Metadata: json.RawMessage(`[1, 2]`),
+			IdempotencyKey: new("once"), Metadata: json.RawMessage(`[1, 2]`),
 		},
-		"Poll":  {Text: "a", PollOptions: []string{"yes", "no, never"}, PollDurationMinutes: ptr(60), PreviousID: &previous, IfUnconfirmed: "resend"},
-		"Quote": {Text: "a", QuoteTweetID: ptr("9"), IfUnconfirmed: "resend"},
+		"Poll":  {Text: "a", PollOptions: []string{"yes", "no, never"}, PollDurationMinutes: new(60), PreviousID: &previous, IfUnconfirmed: "resend"},
+		"Quote": {Text: "a", QuoteTweetID: new("9"), IfUnconfirmed: "resend"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,7 +43,7 @@ func TestTweetInsertKeepsEverything(t *testing.T) {
 			entry.CreatedAt = time.Time{}
 			require.Equal(t, store.Entry{
 				Kind: store.PostTweet, ID: id, Account: "ACME", Text: &tweet.Text, PreviousID: tweet.PreviousID, DueAt: at, Priority: 3,
-				Status: store.Scheduled, WaitingFor: ptr(store.ForTime), Warnings: []string{}, TimeZone: "UTC",
+				Status: store.Scheduled, WaitingFor: new(store.ForTime), Warnings: []string{}, TimeZone: "UTC",
 			}, entry)
 			_, err = json.Marshal(entry)
 			require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestInsertDefaults(t *testing.T) {
 		require.Equal(t, "available", storetest.Jobs(t, b.db, id)[0].State)
 	}
 	// The same key twice is the same tweet, to whoever inserts it twice.
-	once := store.Tweet{Text: "a", IdempotencyKey: ptr("once")}
+	once := store.Tweet{Text: "a", IdempotencyKey: new("once")}
 	_, _, err = store.TweetInsert(t.Context(), b.db, "acme", once, nil, 0)
 	require.NoError(t, err)
 	_, _, err = store.TweetInsert(t.Context(), b.db, "ACME", once, nil, 0)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,7 @@ type Settlement struct {
 	RequestID int64
 	RowID     int64
 	AccountID int64
-	GrantedAt time.Time // of the request
+	SendBy    time.Time // of the request: what its places in the quotas stand for
 
 	// Status is what the row becomes: done (posted or deleted), failed, unconfirmed, or scheduled.
 	Status Status
@@ -62,8 +63,8 @@ type Settled struct {
 }
 
 // Settle records the answers on their requests and brings their rows to what follows, in the order
-// of the package's locks; the rows after posted ones in their threads wake. The answer to a row's latest request is accepted whoever owns the row by
-// then; one to an older request is recorded only.
+// of the package's locks; the rows after posted ones in their threads wake. The answer to a row's
+// latest request is accepted whoever owns the row by then; one to an older request is recorded only.
 func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settled, error) {
 	rowIDs := make([]int64, len(settlements))
 	for i, s := range settlements {
@@ -124,14 +125,19 @@ SELECT FROM tweetqueue.deletions WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDA
 	return nil
 }
 
-// correctQuotas gives places back and blocks windows, where a settlement says so, and only once: a
-// settlement is written again if its commit seemed to fail.
+// correctQuotas gives places back, holds those longer whose answer came after send_by, and blocks
+// windows, where a settlement says so; and only once, for a settlement is written again if its
+// commit seemed to fail.
 func correctQuotas(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) error {
 	const query = `-- name: RequestsUnanswered :many
 SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
+	now, err := Clock(ctx, tx)
+	if err != nil {
+		return err
+	}
 	var requests, accounts []int64
 	for _, s := range settlements {
-		if s.GiveBack || s.Block > 0 {
+		if s.GiveBack || s.Block > 0 || now.After(s.SendBy) {
 			requests, accounts = append(requests, s.RequestID), append(accounts, s.AccountID)
 		}
 	}
@@ -150,29 +156,35 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	if err != nil {
 		return err
 	}
-	now, err := Clock(ctx, tx)
-	if err != nil {
+	if now, err = Clock(ctx, tx); err != nil { // after the locks
 		return err
 	}
 	for _, s := range settlements {
-		if !slices.Contains(unanswered, s.RequestID) {
-			continue
-		}
-		var shortest *Quota
-		for _, q := range quotas[s.AccountID] {
-			if s.GiveBack {
-				q.GiveBack(s.GrantedAt)
-			}
-			if shortest == nil || q.Period < shortest.Period {
-				shortest = q
-			}
-		}
-		if s.Block > 0 && shortest != nil {
-			until := now.Add(s.Block)
-			shortest.BlockedUntil = &until
+		if slices.Contains(unanswered, s.RequestID) {
+			s.correct(quotas[s.AccountID], now)
 		}
 	}
 	return QuotasSave(ctx, tx, quotas)
+}
+
+// correct corrects the windows that the settlement's request took a place in.
+func (s Settlement) correct(windows []*Quota, now time.Time) {
+	for _, q := range windows {
+		switch {
+		case s.GiveBack:
+			q.GiveBack(s.SendBy)
+		case now.After(s.SendBy):
+			q.Delay(s.SendBy, now)
+		}
+	}
+	if s.Block == 0 || len(windows) == 0 {
+		return
+	}
+	shortest := slices.MinFunc(windows, func(a, b *Quota) int { return cmp.Compare(a.Period, b.Period) })
+	until := now.Add(s.Block)
+	if shortest.BlockedUntil == nil || until.After(*shortest.BlockedUntil) { // answers come in any order
+		shortest.BlockedUntil = &until
+	}
 }
 
 func answerRequests(ctx context.Context, tx pgx.Tx, settlements []Settlement) error {
@@ -303,7 +315,7 @@ SELECT TRUE FROM tweetqueue.requests WHERE id = $1 AND row_id = $2 AND kind = $3
 			return 0, fmt.Errorf("look for request %d: %w", r.ID, err)
 		}
 		settlements = append(settlements, Settlement{
-			RequestID: r.ID, RowID: r.RowID, AccountID: r.AccountID, GrantedAt: r.GrantedAt,
+			RequestID: r.ID, RowID: r.RowID, AccountID: r.AccountID, SendBy: r.SendBy, Retries: r.Retries,
 			Status: Scheduled, WaitFor: ForRetry, GiveBack: true, Outcome: "not_sent", Error: reason,
 		})
 	}

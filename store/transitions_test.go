@@ -87,7 +87,7 @@ func TestEveryTransition(t *testing.T) {
 						// A check of the row itself comes first: of its status, or of what goes with it.
 						refusals := []string{table(kind) + "_status_transition", table(kind) + "_status_check"}
 						if role != "owner" {
-							refusals = append(refusals, table(kind)+"_waiting_for_check", "tweets_posted_check", "deletions_deleted_check")
+							refusals = append(refusals, table(kind)+"_waiting_for_check", table(kind)+"_request_id_check", "tweets_posted_check", "deletions_deleted_check")
 						}
 						require.Contains(t, refusals, constraint(t, err), "%s -> %s", from, to)
 						require.Equal(t, from, query[store.Status](t, tx, `SELECT status FROM tweetqueue.`+table(kind)+` WHERE id = $1`, id))

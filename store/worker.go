@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -66,16 +65,19 @@ type TakenOver struct {
 }
 
 // TakeOver makes the rows unconfirmed that are being sent by a worker whose lease is dead, at most
-// limit of each kind, and finalises their jobs, so that River does not run them again. It never
-// sends anything: such a row may have reached X. Rows that were taken before an error are returned.
-func TakeOver(ctx context.Context, db DBTX, limit int) ([]TakenOver, error) {
+// limit of each kind, and finalises their jobs, so that River does not run them again. So it does with
+// rows of the worker own, claimed more than a minute ago, whose requests it is not working on any
+// more. It never sends anything: such a row may have reached X. Rows that were taken before an
+// error are returned.
+func TakeOver(ctx context.Context, db DBTX, limit int, own int64, working []int64) ([]TakenOver, error) {
 	const query = `-- name: TakeOver :many
 WITH lost AS (
     SELECT t.id, r.job_id, w.name
     FROM {table} t
     JOIN tweetqueue.requests r ON r.id = t.request_id
     JOIN tweetqueue.workers w ON w.id = r.worker_id
-    WHERE t.status = 'sending' AND NOT tweetqueue.worker_alive(w.renewed_at, w.stopped_at)
+    WHERE t.status = 'sending' AND (NOT tweetqueue.worker_alive(w.renewed_at, w.stopped_at)
+        OR (w.id = $2 AND r.id <> ALL ($3) AND r.granted_at < tweetqueue.clock() - interval '1 minute'))
     ORDER BY t.id LIMIT $1
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ), finalized AS (
@@ -88,7 +90,7 @@ FROM lost WHERE t.id = lost.id AND t.status = 'sending'
 RETURNING t.id, lost.name`
 	var all []TakenOver
 	for _, kind := range Kinds() {
-		rows, err := db.Query(ctx, kind.sql(query), limit)
+		rows, err := db.Query(ctx, kind.sql(query), limit, own, working)
 		if err != nil {
 			return all, fmt.Errorf("take over %s: %w", kind.table(), err)
 		}
@@ -110,35 +112,31 @@ RETURNING t.id, lost.name`
 // parked for later). A row or a job that someone else has locked is passed over until the next call.
 func Promote(ctx context.Context, db DBTX, limit int) (promoted int, next *time.Duration, err error) {
 	// An array, not a join: the planner cannot know how few are due, and would scan the table for many.
-	const promote = `-- name: JobPromote :one
-WITH promoted AS (
+	// One reading of the clock: a job that fell due between two would be missed by both.
+	const query = `-- name: JobPromote :one
+WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
+), promoted AS (
     UPDATE tweetqueue.river_job SET state = 'available'
     WHERE id = ANY (ARRAY(
         SELECT id FROM tweetqueue.river_job
-        WHERE state = 'pending' AND scheduled_at <= (SELECT tweetqueue.clock())
+        WHERE state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
         ORDER BY scheduled_at LIMIT $1
         FOR UPDATE SKIP LOCKED))
     RETURNING queue
-), queues AS (SELECT queue, count(*) AS jobs FROM promoted GROUP BY queue)
-SELECT coalesce(sum(jobs), 0)::bigint,
-    count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text))
-FROM queues`
-	const upcoming = `-- name: JobNext :one
-SELECT scheduled_at - tweetqueue.clock() FROM tweetqueue.river_job
-WHERE state = 'pending' AND scheduled_at > (SELECT tweetqueue.clock())
-ORDER BY scheduled_at LIMIT 1`
-	if err := db.QueryRow(ctx, promote, limit).Scan(&promoted, nil); err != nil {
+), queues AS (SELECT queue, count(*) AS jobs FROM promoted GROUP BY queue
+), told AS (
+    SELECT coalesce(sum(jobs), 0)::bigint AS jobs,
+        count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text))
+    FROM queues)
+SELECT jobs, (
+    SELECT scheduled_at - (SELECT now FROM clock) FROM tweetqueue.river_job
+    WHERE state = 'pending' AND scheduled_at > (SELECT now FROM clock)
+    ORDER BY scheduled_at LIMIT 1)
+FROM told`
+	if err := db.QueryRow(ctx, query, limit).Scan(&promoted, &next); err != nil {
 		return 0, nil, fmt.Errorf("promote jobs: %w", err)
 	}
-	var wait time.Duration
-	err = db.QueryRow(ctx, upcoming).Scan(&wait)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return promoted, nil, nil
-	}
-	if err != nil {
-		return promoted, nil, fmt.Errorf("find the next job: %w", err)
-	}
-	return promoted, &wait, nil
+	return promoted, next, nil
 }
 
 // Sweep gives a new job to rows that have been due for a while and have none that lives: somebody

@@ -60,21 +60,21 @@ func TestTakeOver(t *testing.T) {
 	b.workerID = living
 	other := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "b", 0))[0].RowID
 
-	taken, err := store.TakeOver(t.Context(), b.db, 10)
+	taken, err := store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
 	require.NoError(t, err)
 	require.Empty(t, taken)
 
 	// A worker that said goodbye is dead at once, as one is whose lease ran out.
 	require.NoError(t, store.WorkerStop(t.Context(), b.db, dead))
-	taken, err = store.TakeOver(t.Context(), b.db, 1)
+	taken, err = store.TakeOver(t.Context(), b.db, 1, 0, []int64{})
 	require.NoError(t, err)
 	require.Equal(t, []store.TakenOver{
 		{Kind: store.PostTweet, RowID: ids[0], Worker: "tester"}, {Kind: store.DeleteTweet, RowID: ids[2], Worker: "tester"},
 	}, taken)
-	taken, err = store.TakeOver(t.Context(), b.db, 10)
+	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
 	require.NoError(t, err)
 	require.Len(t, taken, 2)
-	taken, err = store.TakeOver(t.Context(), b.db, 10)
+	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
 	require.NoError(t, err)
 	require.Empty(t, taken)
 
@@ -93,6 +93,35 @@ func TestTakeOver(t *testing.T) {
 	require.Equal(t, "sending", storetest.Status(t, b.db, other))
 }
 
+// A worker takes over from itself what it lost: claimed a while ago, and worked on no more.
+func TestTakeOverOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			requests := b.start(t, kind, due(t, b.db, kind, "a"), due(t, b.db, kind, "b"))
+			other, err := store.WorkerStart(t.Context(), b.db, "other")
+			require.NoError(t, err)
+			take := func(own int64, working ...int64) []store.TakenOver {
+				exec(t, b.db, `UPDATE tweetqueue.workers SET renewed_at = tweetqueue.clock()`)
+				taken, err := store.TakeOver(t.Context(), b.db, 10, own, append([]int64{}, working...))
+				require.NoError(t, err)
+				return taken
+			}
+			require.Empty(t, take(b.workerID)) // it may be about to work on them
+			storetest.MoveClock(t, b.db, 2*time.Minute)
+			require.Empty(t, take(other))
+			require.Empty(t, take(b.workerID, requests[0].ID, requests[1].ID))
+			taken := take(b.workerID, requests[1].ID)
+			require.Len(t, taken, 1)
+			require.Equal(t, requests[0].RowID, taken[0].RowID)
+			require.Equal(t, "unconfirmed", storetest.Status(t, b.db, requests[0].RowID))
+			require.Equal(t, "sending", storetest.Status(t, b.db, requests[1].RowID))
+		})
+	}
+}
+
 // A row that is just being settled is left to the settlement.
 func TestTakeOverPassesOverLockedRows(t *testing.T) {
 	t.Parallel()
@@ -101,7 +130,7 @@ func TestTakeOverPassesOverLockedRows(t *testing.T) {
 	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
 	settle := storetest.Tx(t, b.db)
 	require.NoError(t, settleFirst(t.Context(), settle, request))
-	taken, err := store.TakeOver(t.Context(), b.db, 10)
+	taken, err := store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
 	require.NoError(t, err)
 	require.Empty(t, taken)
 	require.NoError(t, settle.Commit(t.Context()))

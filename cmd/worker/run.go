@@ -149,14 +149,7 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 		return err
 	}
 	if config.APIKey != "" {
-		keys := store.AppCredentials{APIKey: config.APIKey, APISecret: config.APISecret}
-		sealed, err := keys.Seal(ring, store.DefaultApp)
-		if err != nil {
-			return err
-		}
-		if _, err := store.AppPut(ctx, db.Pool, store.DefaultApp, sealed); err != nil {
-			return err
-		}
+		jobsConfig.App = &store.AppCredentials{APIKey: config.APIKey, APISecret: config.APISecret}
 	}
 	jobsConfig.Keyring, jobsConfig.Pool, jobsConfig.Name = ring, db.Pool, processName()
 	jobsConfig.Logger = riverLogger(log)
