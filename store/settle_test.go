@@ -270,6 +270,7 @@ func TestRelease(t *testing.T) {
 			b := setup(t)
 			ids := []int64{due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), due(t, b.db, kind, "c")}
 			committed, settledAlready := b.start(t, kind, ids[0])[0], b.start(t, kind, ids[1])[0]
+			committed.Retries = 4 // a release is none
 			b.settle(t, kind, settledAlready, done(kind))
 
 			var never *store.Request
@@ -293,6 +294,7 @@ func TestRelease(t *testing.T) {
 			require.Equal(t, string(kind.Done()), storetest.Status(t, b.db, ids[1]))
 			require.Equal(t, "scheduled:time", storetest.Status(t, b.db, ids[2]))
 			b.requireAwake(t, ids[0])
+			require.Equal(t, 4, query[int](t, b.db, `SELECT retries FROM tweetqueue.`+table(kind)+` WHERE id = $1`, ids[0]))
 			require.Equal(t, "not_sent", query[string](t, b.db, `SELECT outcome FROM tweetqueue.requests WHERE id = $1`, committed.ID))
 		})
 	}
