@@ -50,7 +50,6 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 	if err := w.lease.check(leaseID); err != nil {
 		return nil, err
 	}
-	sendBy := time.Now().Add(sendWithin)
 
 	var p *plan
 	err := store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
@@ -69,18 +68,21 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err != nil {
 			return err
 		}
-		if err := probeHeld(ctx, tx, rows); err != nil {
-			return err
-		}
-		now, err := store.Clock(ctx, tx) // after the last lock
+		sendBy := time.Now().Add(sendWithin) // not later than by the database's clock, which is read next
+		now, err := store.Clock(ctx, tx)     // after the last lock that is waited for
 		if err != nil {
 			return err
 		}
 		p = newPlan(kind, leaseID, sendBy, now)
 		for _, job := range jobs {
-			if i := slices.IndexFunc(rows, func(row *store.Row) bool { return row.ID == job.rowID }); i >= 0 {
-				p.add(rows[i], job.jobID, quotas[rows[i].AccountID])
+			i := slices.IndexFunc(rows, func(row *store.Row) bool { return row.ID == job.rowID })
+			if i < 0 {
+				continue
 			}
+			if err := probe(ctx, tx, rows[i], now, quotas[rows[i].AccountID]); err != nil {
+				return err
+			}
+			p.add(rows[i], job.jobID, quotas[rows[i].AccountID])
 		}
 		return p.write(ctx, tx, quotas)
 	})
@@ -213,31 +215,32 @@ func rewakeLocked(ctx context.Context, tx pgx.Tx, kind store.Kind, ids []int64, 
 	return err
 }
 
-// probeHeld takes the one try that an account or an app has when its hold has ended. The rows that
-// do not get it find the hold extended.
-func probeHeld(ctx context.Context, tx pgx.Tx, rows []*store.Row) error {
-	now, err := store.Clock(ctx, tx)
-	if err != nil {
-		return err
+// probe takes the one try that a row's app and account have when their hold has ended, if the row would
+// be sent now: one that waits for something else must not use it up. A row that does not get it
+// finds the hold extended.
+func probe(ctx context.Context, tx pgx.Tx, row *store.Row, now time.Time, quotas []*store.Quota) error {
+	held := row.App.State != store.Active || row.Account.State != store.Active
+	if !held || !decide(row, now, quotas).send {
+		return nil
 	}
 	until := now.Add(probeRest)
-	for _, row := range rows {
-		if row.Status != store.Scheduled || row.WakeAt.After(now) {
-			continue
+	if row.App.State != store.Active {
+		won, err := store.AppProbe(ctx, tx, row.AppID, probeRest)
+		if err != nil {
+			return err
 		}
-		if row.App.State != store.Active && !row.App.Holds(now) {
-			if won, err := store.AppProbe(ctx, tx, row.AppID, probeRest); err != nil {
-				return err
-			} else if !won {
-				row.App.Until = &until
-			}
+		if !won {
+			row.App.Until = &until
+			return nil
 		}
-		if row.Account.State != store.Active && !row.Account.Holds(now) {
-			if won, err := store.AccountProbe(ctx, tx, row.AccountID, probeRest); err != nil {
-				return err
-			} else if !won {
-				row.Account.Until = &until
-			}
+	}
+	if row.Account.State != store.Active {
+		won, err := store.AccountProbe(ctx, tx, row.AccountID, probeRest)
+		if err != nil {
+			return err
+		}
+		if !won {
+			row.Account.Until = &until
 		}
 	}
 	return nil

@@ -153,12 +153,77 @@ func TestHoldsAnAccountThatDoesNotDecrypt(t *testing.T) {
 	event := r.wait(EventWaiting, id)
 	require.Equal(t, store.ForAccount, event.WaitingFor)
 	require.Contains(t, event.Reason, "tokens of X user")
-	require.Equal(t, store.NeedsLogin, one[store.State](w, `SELECT state FROM tweetqueue.accounts`))
+	require.Equal(t, store.Paused, one[store.State](w, `SELECT state FROM tweetqueue.accounts`))
+	require.WithinDuration(t, time.Now().Add(probeConfigured), *event.Until, time.Minute)
 	require.Empty(t, w.x.Requests())
 	require.Zero(t, w.taken("posts"), "its place is returned")
 
 	w.account("second") // with the same app, whose keys are good
 	r.wait(EventDone, w.enqueue("second", store.Tweet{Text: "a bystander"}, 0))
+}
+
+// App keys that another key sealed, or that somebody spoilt while the worker ran, hold the whole app.
+func TestHoldsAnAppThatDoesNotDecrypt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	r := w.start(opts{})
+	r.wait(EventDone, w.tweet("before"))
+	good := one[[]byte](w, `SELECT credentials FROM tweetqueue.apps`)
+	w.exec(`UPDATE tweetqueue.apps SET credentials = 'rubbish'`)
+	id := w.tweet("one")
+	event := r.wait(EventWaiting, id)
+	require.Equal(t, store.ForApp, event.WaitingFor)
+	require.Contains(t, event.Reason, `keys of app "default"`)
+	require.Equal(t, store.Active, one[store.State](w, `SELECT state FROM tweetqueue.accounts`))
+	require.Len(t, w.x.Requests(), 1)
+	require.ErrorIs(t, w.newWorker(opts{}).Run(t.Context()), store.ErrSealed, "a worker would not even start with them")
+
+	w.exec(`UPDATE tweetqueue.apps SET credentials = $1, state = 'active'`, good)
+	r.wait(EventDone, id)
+}
+
+// When a hold ends, one request tries whether it is over: not all that wait, nor one that has to wait
+// for something else.
+func TestOneRequestProbesAHold(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		hold string
+		what store.WaitingFor
+	}{
+		"Account": {`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'by hand', state_until = tweetqueue.clock() + $1`, store.ForAccount},
+		"App":     {`UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'by hand', state_until = tweetqueue.clock() + $1`, store.ForApp},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const tweets = 10
+			w := newWorld(t, sandbox.Config{})
+			fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldBefore})
+			w.exec(test.hold, time.Hour)
+			w.exec(`UPDATE tweetqueue.quotas SET blocked_until = tweetqueue.clock() + interval '1 hour' WHERE name = 'deletions'`)
+			deletion := storetest.Deletion(t, w.db, "1445880548472328192", 0)
+			var ids []int64
+			for i := range tweets {
+				ids = append(ids, w.tweet("number "+strconv.Itoa(i)))
+			}
+			r := w.start(opts{})
+			r.wait(EventWaiting, append(ids, deletion)...)
+			require.Empty(t, w.x.Requests())
+
+			// It ends. The deletion comes first, and has to wait for its limit.
+			w.exec(test.hold, time.Duration(0))
+			w.exec(`UPDATE tweetqueue.deletions SET next_attempt_at = NULL`)
+			require.Equal(t, store.ForQuota, r.waitFor(func(e Event) bool { return e.RowID == deletion && e.WaitingFor != test.what }).WaitingFor)
+			w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = NULL`)
+			w.held(fault, 1)
+			w.eventually("the others wait for the hold again", func() bool {
+				return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE waiting_for = $1 AND next_attempt_at > tweetqueue.clock()`, test.what) == tweets-1
+			})
+			require.Equal(t, 1, one[int](w, `SELECT count(*) FROM tweetqueue.requests`))
+			fault.Lift()
+			r.wait(EventDone, ids...)
+			require.Len(t, w.x.Requests(), tweets)
+		})
+	}
 }
 
 // A request that the client itself refuses to send costs its row the chance, and nothing else.

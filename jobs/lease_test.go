@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store"
@@ -199,6 +200,34 @@ func TestSendsNothingPastTheDeadline(t *testing.T) {
 	require.Zero(t, received.Load())
 	require.Equal(t, "scheduled:retry", w.status(id))
 	require.False(t, w.entry(id).NextAttemptAt.After(deadline))
+}
+
+// The time to send begins when the places are had: a claim that had to wait for them is not late.
+func TestTimeToSendBeginsAfterTheLocks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.newWorker(opts{})
+	require.NoError(t, worker.lease.start(t.Context()))
+	id := w.tweet("Hi")
+	lock := w.application()
+	_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.quotas FOR UPDATE`)
+	require.NoError(t, err)
+	done := make(chan []claimed, 1)
+	go func() {
+		claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+		assert.NoError(t, err)
+		done <- claims
+	}()
+	w.lockWaits(workerApp, 1)
+	free := time.Now()
+	require.NoError(t, lock.Rollback(t.Context()))
+	claims := <-done
+	require.Len(t, claims, 1)
+	require.False(t, claims[0].sendBy.Before(free.Add(sendWithin)), "not before it has its places")
+	require.False(t, claims[0].sendBy.After(time.Now().Add(sendWithin)))
+	now, err := store.Clock(t.Context(), w.db)
+	require.NoError(t, err)
+	require.LessOrEqual(t, time.Until(claims[0].sendBy), claims[0].request.SendBy.Sub(now)+time.Millisecond, "nor later than the database says")
 }
 
 // A worker that cannot prove that it lives does not even claim.
