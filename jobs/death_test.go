@@ -279,3 +279,30 @@ func TestTakeOverIsTold(t *testing.T) {
 	}
 	require.Empty(t, w.x.Requests())
 }
+
+// A row that this very worker has lost hold of, by a mistake or because the database refused its
+// settlement, is in doubt too; one that it still works on, for however long, is not.
+func TestTakeOverOfWhatWasLostHoldOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldBefore})
+	kept := w.tweet("takes its time")
+	r := w.start(opts{})
+	w.held(fault, 1)
+	app := w.application()
+	lost := storetest.Tweet(t, app, "lost hold of", 0)
+	_, err := app.Exec(t.Context(), `DELETE FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1`, lost)
+	require.NoError(t, err)
+	require.NoError(t, app.Commit(t.Context()))
+	claims, err := r.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: lost}})
+	require.NoError(t, err)
+	require.Len(t, claims, 1)
+	require.NoError(t, r.takeOver(t.Context()))
+	require.Equal(t, "sending", w.status(lost), "it was claimed just now")
+	w.exec(`UPDATE tweetqueue.requests SET granted_at = granted_at - interval '61 seconds'`)
+	r.wait(EventUnconfirmed, lost)
+	require.Equal(t, "sending", w.status(kept))
+	fault.Lift()
+	r.wait(EventDone, kept)
+	require.Len(t, w.x.Requests(), 1)
+}

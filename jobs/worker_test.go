@@ -299,6 +299,44 @@ func TestDoubtsAreNotSentAgain(t *testing.T) {
 	}
 }
 
+// The keys that a worker is given replace those in the database, but not before it may work there.
+func TestRunReplacesTheAppsKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	keys := &store.AppCredentials{APIKey: store.Secret(w.app.Key), APISecret: store.Secret(w.app.Secret)}
+	wrong := &store.AppCredentials{APIKey: "wrong", APISecret: "wrong"}
+	first := w.start(opts{config: Config{App: wrong}})
+	id := w.tweet("Not by these")
+	require.Equal(t, store.ForAccount, first.wait(EventWaiting, id).WaitingFor)
+	first.stop()
+
+	elsewhere := w.newWorker(opts{config: Config{App: keys, X: twitter.Config{BaseURL: "http://127.0.0.1:9"}}})
+	require.ErrorIs(t, elsewhere.Run(t.Context()), store.ErrOtherX)
+	kept, err := store.OpenApp(w.ring, store.DefaultApp, one[[]byte](w, `SELECT credentials FROM tweetqueue.apps`))
+	require.NoError(t, err)
+	require.Equal(t, *wrong, kept, "a worker that is refused changes nothing")
+
+	w.exec(`UPDATE tweetqueue.accounts SET state = 'active'`)
+	w.start(opts{config: Config{App: keys}}).wait(EventDone, id)
+}
+
+// What stops a job before its row is settled is told: it is tried again, but nobody else would say so.
+func TestJobsThatFailAreTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	r := w.start(opts{})
+	r.wait(EventDone, w.tweet("before"))
+	w.exec(`ALTER TABLE tweetqueue.quotas RENAME TO gone`)
+	id := w.tweet("one")
+	job := storetest.Jobs(t, w.db, id)[0].ID
+	event := r.waitFor(func(e Event) bool { return e.Type == EventError && e.JobID == job })
+	require.ErrorContains(t, event.Err, "claim post_tweet: lock quotas: ")
+	require.Equal(t, "scheduled:time", w.status(id))
+	w.exec(`ALTER TABLE tweetqueue.gone RENAME TO quotas`)
+	r.wait(EventDone, id)
+	require.Len(t, w.x.Requests(), 2)
+}
+
 // panicking is a transport with a mistake.
 type panicking struct{}
 

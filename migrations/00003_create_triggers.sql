@@ -2,8 +2,8 @@
 --
 -- What happens with a row happens in the statement that writes it, whoever runs it: its River job
 -- is written or moved, its status changes by the table of the design or not at all, and what is
--- wrong with it is said at once. All triggers are statement-level: a row-level one would take
--- three times as long for a bulk load.
+-- wrong with it is said at once. What an INSERT fires is statement-level: a row-level
+-- trigger would take three times as long for a bulk load.
 
 -- +goose Up
 
@@ -162,7 +162,7 @@ $$;
 -- +goose StatementEnd
 
 -- A lower bound of a text's weighted length (twitter-text, config v3), so cheap that every INSERT
--- can afford it: what it refuses is certainly too long; what it lets pass, twitter.ParseTweet
+-- can afford it: what it refuses is certainly too long; what it lets pass, X itself
 -- measures. A URL of any length counts 23 and has a dot, so a word with a dot counts at most 23.
 -- Emoji count 2 a sequence, however long: what can be part of one counts nothing here, but for the
 -- one digit, or # * © ®, that it can begin with.

@@ -9,6 +9,7 @@
 package migrations
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -234,6 +235,7 @@ func (cfg Config) locked(ctx context.Context, url string, do func(*pgxpool.Pool)
 		return errors.New("parse database url: it is no connection string") // pgx would quote it, with its password
 	}
 	poolConfig.MaxConns = 4
+	poolConfig.ConnConfig.ConnectTimeout = cmp.Or(poolConfig.ConnConfig.ConnectTimeout, 10*time.Second)
 	// A migration may take what it needs; a wait for it is bounded by the caller's context.
 	poolConfig.ConnConfig.RuntimeParams["application_name"] = "tweetqueue migrate"
 	poolConfig.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {

@@ -35,6 +35,9 @@ var (
 	ErrOtherX = errors.New("the database belongs to another X")
 )
 
+// connectTimeout bounds one try to connect, unless the URL says otherwise (connect_timeout).
+const connectTimeout = 10 * time.Second
+
 // rollbackTimeout bounds the rollback of a transaction whose context has ended.
 const rollbackTimeout = 5 * time.Second
 
@@ -60,6 +63,7 @@ func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxp
 		return nil, err
 	}
 	config.MaxConns = maxConns
+	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, connectTimeout)
 	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
 		"application_name":                    app,
 		"idle_in_transaction_session_timeout": "30s",

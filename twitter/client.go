@@ -25,8 +25,8 @@ type Config struct {
 	// HTTPClient carries the requests. Only its Transport is used: redirects, cookies and the
 	// time limit are this package's own. It must not speak HTTP/2, must not repeat requests, and
 	// must hand the request's context on to an *http.Transport. Nil, or without Transport, it is
-	// NewHTTPClient(), whose
-	// connections are then this Client's alone: for many accounts, make one and share it.
+	// NewHTTPClient(), whose connections are then this Client's alone: for many accounts, make one
+	// and share it.
 	HTTPClient *http.Client
 	// Timeout bounds a whole request, from dialling to the last byte of the answer. Default 30 s.
 	Timeout time.Duration

@@ -107,6 +107,8 @@ func (c *accountAddCmd) add(ctx context.Context, s *session, db *setup.Database,
 	keys := store.AppCredentials{APIKey: x.APIKey, APISecret: x.APISecret}
 	known, err := knownKeys(ctx, db, ring)
 	switch {
+	case errors.Is(err, store.ErrSealed):
+		return store.Account{}, fmt.Errorf("%w; nothing was saved: use the TWEETQUEUE_KEY that the workers use", err)
 	case keys.APIKey != "":
 	case errors.Is(err, store.ErrNotFound):
 		return store.Account{}, setup.Usage("X_API_KEY and X_API_SECRET are not set, and the database holds no keys yet: take them from your developer App at X")

@@ -16,15 +16,22 @@ import (
 
 // dueFlags are the flags of everything that is done at a time.
 type dueFlags struct {
-	Account  string `required:"" placeholder:"USERNAME" help:"The account, as X spells it; case is ignored."`
-	At       string `placeholder:"TIME" help:"When: RFC 3339, or a local time such as \"2026-12-01 09:00\". Without it: now."`
-	Zone     string `placeholder:"ZONE" help:"The IANA time zone of local times, such as Europe/Vienna. Without it: the account's."`
-	Priority int    `enum:"1,2,3,4" default:"2" help:"1 goes first, 4 last, among rows that are due."`
+	Account  string  `required:"" placeholder:"USERNAME" help:"The account, as X spells it; case is ignored."`
+	At       *string `placeholder:"TIME" help:"When: RFC 3339, or a local time such as \"2026-12-01 09:00\". Without it: now."`
+	Zone     string  `placeholder:"ZONE" help:"The IANA time zone of local times, such as Europe/Vienna. Without it: the account's."`
+	Priority int     `enum:"1,2,3,4" default:"2" help:"1 goes first, 4 last, among rows that are due."`
 }
 
 // check gathers what is wrong and needs no database to see.
 func (f *dueFlags) check(env *setup.Env) {
 	f.Account = strings.TrimPrefix(f.Account, "@")
+	if f.Account == "" {
+		env.Errorf("--account is empty: give a username")
+	}
+	// An empty time is most likely a variable that is not set, and must not mean now.
+	if f.At != nil && strings.TrimSpace(*f.At) == "" {
+		env.Errorf("--at is empty: give a time, or leave --at out for now")
+	}
 	if f.Zone != "" {
 		if _, err := loadZone(f.Zone); err != nil {
 			env.Errorf("--zone: %w", err)
@@ -58,10 +65,10 @@ func (f *dueFlags) resolve(ctx context.Context, db store.DBTX) (due, error) {
 	if d.now, err = store.Clock(ctx, db); err != nil {
 		return due{}, err
 	}
-	if f.At == "" {
+	if f.At == nil {
 		return d, nil
 	}
-	at, err := parseInstant(f.At, d.zone)
+	at, err := parseInstant(*f.At, d.zone)
 	if err != nil {
 		return due{}, fmt.Errorf("--at: %w", err)
 	}

@@ -56,6 +56,8 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		"NoAccount":      {[]string{"tweet", "a"}, "missing flags: --account=USERNAME: see 'enqueue tweet --help'"},
+		"EmptyTime":      {[]string{"tweet", "--account", "acme", "--at", "", "Doors open"}, "--at is empty"},
+		"EmptyAccount":   {[]string{"delete", "--account", "", "1"}, "--account is empty"},
 		"NoCommand":      {nil, `expected one of "tweet", "delete", "list"`},
 		"NoVerb":         {[]string{"account"}, "see 'enqueue account --help'"},
 		"TextAlone":      {[]string{"Doors open"}, "argument 1 is out of place"},

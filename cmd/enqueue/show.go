@@ -120,7 +120,9 @@ func (r *shown) writeAsked(w io.Writer, instant func(*time.Time) string) {
 	}
 	field(w, "deadline", instant(t.PostBefore))
 	field(w, "deleted after", r.DeleteAfter)
-	field(w, "if unconfirmed", t.IfUnconfirmed)
+	if t.IfUnconfirmed == "hold" { // the other wish comes true with the look-up on X
+		field(w, "if unconfirmed", t.IfUnconfirmed)
+	}
 	field(w, "idempotency key", value(t.IdempotencyKey))
 	field(w, "metadata", string(t.Metadata))
 	field(w, "in_reply_to_tweet_id", value(t.InReplyToTweetID))

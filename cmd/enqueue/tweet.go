@@ -21,7 +21,7 @@ type tweetCmd struct {
 
 	ReplyTo        string  `xor:"thread" placeholder:"TWEET_ID" help:"Reply to this tweet on X: its id or its address."`
 	Previous       int64   `xor:"thread" placeholder:"ROW_ID" help:"Continue the thread after this row, which is posted first."`
-	Before         string  `placeholder:"TIME" help:"The deadline, written as --at: past it, it is missed and never posted late."`
+	Before         *string `placeholder:"TIME" help:"The deadline, written as --at: past it, it is missed and never posted late."`
 	DeleteAfter    string  `placeholder:"DURATION" help:"Delete it this long after it was posted: 90m, 36h, 7d, 1d12h."`
 	IdempotencyKey *string `placeholder:"KEY" help:"A name of your own, unique in the account: a second tweet with it is refused."`
 }
@@ -51,7 +51,7 @@ func (c *tweetCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if c.Before != "" {
+		if c.Before != nil {
 			if tweet.PostBefore, err = c.deadline(due); err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func (c *tweetCmd) text(ctx context.Context, s *session) (string, error) {
 
 // deadline returns the instant of --before, which lies after the time the tweet is due.
 func (c *tweetCmd) deadline(d due) (*time.Time, error) {
-	before, err := parseInstant(c.Before, d.zone)
+	before, err := parseInstant(*c.Before, d.zone)
 	if err != nil {
 		return nil, fmt.Errorf("--before: %w", err)
 	}

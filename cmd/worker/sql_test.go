@@ -146,7 +146,7 @@ func TestMoveAndCancelWhenFetched(t *testing.T) {
 // TestOpenTransaction is the short form of TestSoakOpenTransaction.
 func TestOpenTransaction(t *testing.T) {
 	t.Parallel()
-	requireOthersOnTime(t, 300, 3*time.Second)
+	requireOthersOnTime(t, 1000, 10*time.Second)
 }
 
 // requireOthersOnTime keeps another application's transaction open for a while, which has edited one

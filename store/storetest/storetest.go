@@ -41,6 +41,8 @@ type server struct {
 var (
 	start   = sync.OnceValues(startServer)
 	counter atomic.Int64
+	// started tells this process's databases from those that an earlier one of the same id has kept.
+	started = time.Now().UnixNano()
 )
 
 // Main runs a package's tests and lets go of the shared Postgres after them: call it from TestMain,
@@ -173,7 +175,7 @@ func EmptyURL(t testing.TB) string {
 
 func (s *server) create(t testing.TB, from string) string {
 	t.Helper()
-	name := "test_" + strconv.Itoa(os.Getpid()) + "_" + strconv.FormatInt(counter.Add(1), 10)
+	name := "test_" + strconv.Itoa(os.Getpid()) + "_" + strconv.FormatInt(started, 36) + "_" + strconv.FormatInt(counter.Add(1), 10)
 	s.exec(t, `CREATE DATABASE `+name+` `+from)
 	url := withDatabase(s.admin, name)
 	t.Cleanup(func() {
