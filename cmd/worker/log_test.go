@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"tweetqueue/cmd/internal/setup"
 	"tweetqueue/store"
 	"tweetqueue/store/storetest"
 	"tweetqueue/twitter/sandbox"
@@ -61,18 +62,20 @@ func (b *bundle) requireSilent(t *testing.T, output, text string) {
 		b.settings["TWEETQUEUE_KEY"], "oauth_", "OAuth")
 }
 
-// TestLogsOfAWrongKey: credentials that do not decrypt hold the account, and say why.
-func TestLogsOfAWrongKey(t *testing.T) {
+// TestWrongKey: a worker with a key that does not open what is stored is refused, before it sends.
+func TestWrongKey(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	w := start(t, b.settings.with("TWEETQUEUE_KEY", string(store.NewKey())))
-	id := storetest.Tweet(t, b.db, "a secret text", 0)
-	waiting := w.awaitEvent(t, id, "waiting")
-	require.Equal(t, "account", waiting.WaitingFor)
-	require.Contains(t, waiting.Reason, "not among TWEETQUEUE_KEY's")
-	w.end(t)
+	storetest.Tweet(t, b.db, "sealed", 0)
+	wrong := string(store.NewKey())
+	w := start(t, b.settings.with("TWEETQUEUE_KEY", wrong))
+	err := w.wait(t)
+	require.ErrorIs(t, err, store.ErrSealed)
+	require.Equal(t, setup.ExitRefused, setup.ExitCode(err))
+	require.ErrorContains(t, err, "TWEETQUEUE_KEY")
 	require.Empty(t, b.x.Requests())
-	b.requireSilent(t, w.String(), "a secret text")
+	requireNone(t, w.String(), wrong)
+	b.requireSilent(t, w.String(), "sealed")
 }
 
 func TestLogFormats(t *testing.T) {
