@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,7 +36,10 @@ type bundle struct {
 	x        *sandbox.Server
 }
 
-func newBundle(t *testing.T) *bundle { return newBundleOn(t, sandbox.Config{BasePath: "/x"}) }
+func newBundle(t *testing.T) *bundle {
+	t.Helper()
+	return newBundleOn(t, sandbox.Config{BasePath: "/x"})
+}
 
 func newBundleOn(t *testing.T, config sandbox.Config) *bundle {
 	t.Helper()
@@ -100,10 +104,10 @@ func (b *bundle) entry(t *testing.T, id int64) store.Entry {
 
 // requests are those that X got for tweets with that text.
 func (b *bundle) requests(text string) []sandbox.Request {
-	body, _ := json.Marshal(text)
+	body := strconv.Quote(text)
 	var all []sandbox.Request
 	for _, r := range b.x.Requests() {
-		if strings.Contains(r.Body, string(body)) {
+		if strings.Contains(r.Body, body) {
 			all = append(all, r)
 		}
 	}

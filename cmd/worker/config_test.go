@@ -30,10 +30,12 @@ func TestWrongSettings(t *testing.T) {
 	}{
 		"Three": {
 			settings{"DATABASE_URL": "postgres://u:hunter2@host:port/db", "TWEETQUEUE_KEY": hunter2, "X_API_KEY": hunter2},
-			nil, []string{"DATABASE_URL: it is no connection string", "TWEETQUEUE_KEY: key 1 is not 32 bytes", "X_API_KEY and X_API_SECRET belong together"},
+			nil,
+			[]string{"DATABASE_URL: it is no connection string", "TWEETQUEUE_KEY: key 1 is not 32 bytes", "X_API_KEY and X_API_SECRET belong together"},
 		},
 		"Flags": {
-			settings{"TWEETQUEUE_STATE_DIR": "here"}, []string{"--workers=0", "--poll-interval=1ms", "--x-timeout=1h", "--x-api-base-url=x.com"},
+			settings{"TWEETQUEUE_STATE_DIR": "here"},
+			[]string{"--workers=0", "--poll-interval=1ms", "--x-timeout=1h", "--x-api-base-url=x.com"},
 			[]string{
 				`TWEETQUEUE_STATE_DIR is "here": use an absolute path`, "--workers is 0: use 1 to 1000",
 				"--poll-interval is 1ms: use 10ms to 1m", "--x-timeout is 1h0m0s: use 100ms to 2m", "X_API_BASE_URL: ",
@@ -45,13 +47,15 @@ func TestWrongSettings(t *testing.T) {
 				"TWEETQUEUE_KEY": key, "TWEETQUEUE_KEY_FILE": "/secret",
 				"X_API_KEY": hunter2, "X_API_KEY_FILE": "/secret", "X_API_SECRET": hunter2, "X_API_SECRET_FILE": "/secret",
 			},
-			nil, []string{
+			nil,
+			[]string{
 				"DATABASE_URL and DATABASE_URL_FILE are both set: unset one", "TWEETQUEUE_KEY and TWEETQUEUE_KEY_FILE are both set",
 				"X_API_KEY and X_API_KEY_FILE are both set", "X_API_SECRET and X_API_SECRET_FILE are both set",
 			},
 		},
 		"FileMissing": {
-			settings{"DATABASE_URL_FILE": "/does/not/exist"}, nil,
+			settings{"DATABASE_URL_FILE": "/does/not/exist"},
+			nil,
 			[]string{"DATABASE_URL_FILE: open /does/not/exist: no such file or directory"},
 		},
 		"FileEmpty": {
@@ -134,7 +138,7 @@ func TestSecretsNeverPrint(t *testing.T) {
 			fmt.Fprintf(&printed, verb+"\n", value)
 		}
 	}
-	fmt.Fprintln(&printed, c, c.DatabaseURL, fmt.Errorf("it is %v: %w", c, fmt.Errorf("%s", c.Key))) //nolint:errorlint // as a careless caller would
+	fmt.Fprintln(&printed, c, c.DatabaseURL, fmt.Errorf("it is %v: %w", c, fmt.Errorf("%s", c.Key)))
 	require.NoError(t, json.NewEncoder(&printed).Encode(map[string]any{"config": c, "key": &c.Key}))
 	log := zerolog.New(&printed)
 	log.Info().Interface("config", c).Stringer("url", c.DatabaseURL).Any("key", c.Key).Msg("")

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,9 +104,7 @@ func (s settings) lookup(name string) (string, bool) {
 // with returns a copy with more settings: name, value, and so on. An empty value removes one.
 func (s settings) with(pairs ...string) settings {
 	all := settings{}
-	for name, value := range s {
-		all[name] = value
-	}
+	maps.Copy(all, s)
 	for i := 0; i < len(pairs); i += 2 {
 		if all[pairs[i]] = pairs[i+1]; pairs[i+1] == "" {
 			delete(all, pairs[i])
@@ -127,7 +126,7 @@ func (s settings) environ() []string {
 // stateDir returns a new directory for a private database, which the server's user may enter.
 func stateDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(filepath.Dir(storetest.Dir()), "tweetqueue-state-")
+	dir, err := os.MkdirTemp(filepath.Dir(storetest.Dir()), "tweetqueue-state-") //nolint:usetesting // The directory of t.TempDir is too long for a socket, and closed to the server's user.
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755))

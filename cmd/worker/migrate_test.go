@@ -53,7 +53,7 @@ func TestMigrate(t *testing.T) {
 
 	stdout, _, err = command(t, s, "migrate", "status", "--json")
 	require.NoError(t, err)
-	require.JSONEq(t, stdout, `{"version":4,"river_version":8,"oldest_worker":3,"latest":4}`)
+	require.JSONEq(t, `{"version":4,"river_version":8,"oldest_worker":3,"latest":4}`, stdout)
 
 	stdout, _, err = command(t, s, "migrate", "down")
 	require.NoError(t, err)

@@ -39,9 +39,9 @@ func TestReadmeCommands(t *testing.T) {
 
 	env := append(os.Environ(), readmeAccount(t)...)
 	for _, command := range commands {
-		switch {
-		case command == "make test":
-		case command == "bin/worker":
+		switch command {
+		case "make test": // it is what runs this
+		case "bin/worker":
 			startReadmeWorker(t, env)
 		default:
 			// A directory up: the tests run where their package is. The binaries are those that the

@@ -37,7 +37,7 @@ type server struct {
 	template string // the migrated template's name
 }
 
-//nolint:gochecknoglobals // One server per test process, as its tests are one process.
+// One server per test process, as its tests are one process.
 var (
 	start   = sync.OnceValues(startServer)
 	counter atomic.Int64
@@ -57,7 +57,7 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-//nolint:gochecknoglobals // Set once, by start.
+// hold is set once, by start.
 var hold *pglocal.Server
 
 // Dir is where the shared Postgres lives.

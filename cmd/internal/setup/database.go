@@ -231,7 +231,7 @@ func CreateKey(path string) error {
 		return nil
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // The server's user must pass; the key itself is its owner's alone.
 		return fmt.Errorf("create the encryption key: %w", err)
 	}
 	file, err := os.CreateTemp(dir, ".key-*")
