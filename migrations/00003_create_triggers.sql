@@ -234,7 +234,7 @@ CREATE FUNCTION tweetqueue.check_inserted_tweets() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Most rows need no look: no text of up to 280 bytes is longer than 280.
+    -- Most rows need no look: the bound of a length is at most the bytes.
     PERFORM tweetqueue.check_tweet(n) FROM new_rows n
     WHERE octet_length(n.text) > 280 OR n.post_before IS NOT NULL OR n.previous_id IS NOT NULL;
     RETURN NULL;
