@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"syscall"
@@ -141,6 +142,29 @@ func TestHoldEndsByItself(t *testing.T) {
 			require.Nil(t, one[*string](w, `SELECT state_reason FROM tweetqueue.accounts`))
 		})
 	}
+}
+
+// At the end of a hold one row tries whether it is over; the others do not go with it.
+func TestHoldEndsForOneRowFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.fault(sandbox.Fault{Kind: sandbox.KindUnauthorized})
+	r := w.start(opts{})
+	r.wait(EventWaiting, w.tweet("the first"))
+	var ids []int64
+	for i := range 20 {
+		ids = append(ids, w.tweet(fmt.Sprintf("waits %d", i)))
+	}
+	r.wait(EventWaiting, ids...)
+	require.Len(t, w.x.Requests(), 1)
+
+	w.exec(`UPDATE tweetqueue.accounts SET state_until = tweetqueue.clock()`)
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = NULL`) // all of them wake at once
+	w.eventually("all wait again, for the hold that the one has brought", func() bool {
+		return len(w.x.Requests()) == 2 && one[bool](w, `SELECT bool_and(waiting_for = 'account' AND next_attempt_at IS NOT NULL)
+			FROM tweetqueue.tweets`) && one[bool](w, `SELECT state_until > tweetqueue.clock() + interval '10 minutes' FROM tweetqueue.accounts`)
+	})
+	require.Len(t, w.x.Requests(), 2)
 }
 
 // Credentials that another key sealed are a person's matter, and no request.

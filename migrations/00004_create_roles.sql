@@ -13,7 +13,7 @@ INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) V
 -- Grants what each role may do. Run it again after the roles were created by an administrator.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.grant_roles() RETURNS void
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA tweetqueue FROM PUBLIC;

@@ -1,6 +1,7 @@
 package pglocal
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -261,10 +263,15 @@ func TestCrashLeftovers(t *testing.T) {
 
 	t.Run("PidOfAnotherProgram", func(t *testing.T) {
 		t.Parallel()
+		dir := stale(t, func(text string) string { return text })
 		sleeper := exec.Command("sleep", "600")
+		sleeper.Dir = filepath.Join(dir, "data") // as a shell that looks around there
 		require.NoError(t, sleeper.Start())
 		t.Cleanup(func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() })
-		dir := stale(t, withPid(sleeper.Process.Pid))
+		file := filepath.Join(dir, "data", "postmaster.pid")
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, []byte(withPid(sleeper.Process.Pid)(string(text))), 0o600))
 		began := time.Now()
 		server := startIn(t, dir)
 		require.False(t, server.Adopted())
@@ -356,12 +363,44 @@ func TestFrozenServerIsNotReplaced(t *testing.T) {
 	startIn(t, dir)
 	pid := serverPid(t, dir)
 	kill(t, pid, syscall.SIGSTOP)
+	began := time.Now()
 	_, err := Start(t.Context(), Config{Dir: dir, StartTimeout: 200 * time.Millisecond})
-	require.Error(t, err)
+	require.ErrorContains(t, err, "open database tweetqueue")
+	require.Less(t, time.Since(began), 10*time.Second)
 	require.Equal(t, pid, serverPid(t, dir))
 	require.Equal(t, 1, servers(t, dir))
 	kill(t, pid, syscall.SIGCONT)
 	require.True(t, startIn(t, dir).Adopted())
+}
+
+func TestFullServerIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	dir := seededDir(t)
+	settings := fast()
+	settings["max_connections"] = "5"
+	server, err := Start(t.Context(), Config{Dir: dir, Settings: settings})
+	require.NoError(t, err)
+	defer server.Close()
+	var last *pgconn.PgConn
+	for logged(t, dir, "too many clients") == 0 {
+		conn, err := pgconn.Connect(t.Context(), server.URL())
+		if err == nil {
+			t.Cleanup(func() { _ = conn.Close(context.Background()) })
+			last = conn
+		}
+	}
+	before := logged(t, dir, "too many clients")
+	adopted := make(chan error, 1)
+	go func() {
+		adopter, err := Start(t.Context(), Config{Dir: dir})
+		if err == nil {
+			err = adopter.Close()
+		}
+		adopted <- err
+	}()
+	require.Eventually(t, func() bool { return logged(t, dir, "too many clients") > before }, patience, time.Millisecond)
+	require.NoError(t, last.Close(t.Context()))
+	require.NoError(t, <-adopted)
 }
 
 // logged counts the lines of the server's log that contain the words.
