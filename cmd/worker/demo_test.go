@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -127,10 +128,13 @@ func requireShown(t *testing.T, output string) {
 	require.Equal(t, 1, count(`^5 tweets posted, 1 deleted, 0 not done; .*median \d+ms, longest \d+ms$`), "%s", output)
 }
 
-// TestDemoWithAFault exits with 1 and names the row that was not done; the others are.
+// TestDemoWithAFault exits with 1 and names the row that was not done; the others are. An ordinary
+// user runs it.
 func TestDemoWithAFault(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, "worker", nil, "demo", "--exit", "--json", "--fault=duplicate")
+	cmd := exec.Command(binary(t, "worker"), "demo", "--exit", "--json", "--fault=duplicate")
+	ordinaryUser(t, cmd)
+	p := startCommand(t, cmd, nil)
 	require.Equal(t, 1, p.wait(t))
 	r := readReport(t, p.stdout.String())
 	for _, row := range r.Rows {

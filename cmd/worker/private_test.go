@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -141,4 +142,17 @@ func TestMigrateThePrivateDatabase(t *testing.T) {
 	require.True(t, json.Valid([]byte(status.stdout.String())))
 	_, err := os.Stat(filepath.Join(s["TWEETQUEUE_STATE_DIR"], "postgres", "data", "postmaster.pid"))
 	require.ErrorIs(t, err, os.ErrNotExist, "the last user stops the server")
+}
+
+// TestPrivateDatabaseOfAUser lies in the user's own state directory.
+func TestPrivateDatabaseOfAUser(t *testing.T) {
+	t.Parallel()
+	dir := stateDir(t)
+	for _, args := range [][]string{{"migrate", "up"}, {"migrate", "status"}} {
+		cmd := exec.Command(binary(t, "worker"), args...)
+		ordinaryUser(t, cmd, dir)
+		p := startCommand(t, cmd, settings{"XDG_STATE_HOME": dir})
+		require.Zero(t, p.wait(t))
+		require.Equal(t, "database: the private database in "+filepath.Join(dir, "tweetqueue", "postgres")+"\n", p.String())
+	}
 }
