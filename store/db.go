@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"strings"
 	"time"
@@ -46,9 +47,13 @@ const rollbackTimeout = 5 * time.Second
 var ErrURL = errors.New("it is no connection string such as postgres://user:password@host:5432/name, " +
 	"in which @ : / ? # and % of a password are written %40 %3A %2F %3F %23 and %25")
 
-// ParseURL reads a connection string, as a URL or as keywords and values; [ErrURL] if it is none.
+// ParseURL reads a connection string, as a URL or as keywords and values; [ErrURL] if it is none, an
+// *fs.PathError if it names a file, such as a certificate's, that cannot be read.
 func ParseURL(url Secret) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(string(url))
+	if missing := new(fs.PathError); errors.As(err, &missing) {
+		return nil, missing
+	}
 	if err != nil {
 		return nil, ErrURL
 	}

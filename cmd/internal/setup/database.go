@@ -35,20 +35,11 @@ type Settings struct {
 func ReadDatabase(env *Env) Settings {
 	s := Settings{DatabaseURL: env.Secret("DATABASE_URL"), StateDir: readStateDir(env)}
 	if s.DatabaseURL != "" {
-		if _, err := pgxpool.ParseConfig(string(s.DatabaseURL)); err != nil {
-			env.Errorf("DATABASE_URL: %w", unquoted(err))
+		if _, err := store.ParseURL(s.DatabaseURL); err != nil {
+			env.Errorf("DATABASE_URL: %w", err)
 		}
 	}
 	return s
-}
-
-// unquoted says what is wrong with a connection string without repeating it: pgx finds the password
-// in it as well as it can, which is not always.
-func unquoted(err error) error {
-	if missing := new(fs.PathError); errors.As(err, &missing) { // such as a certificate's file
-		return missing
-	}
-	return errors.New("it is no connection string: write postgres://user:password@host:5432/database, with %XX for special characters in the password")
 }
 
 func readStateDir(env *Env) string {
