@@ -126,8 +126,9 @@ func TestRestart(t *testing.T) {
 	hold.Lift()
 	require.NoError(t, first.wait(t))
 
+	left := b.scheduled(t, ids, 7)
 	second := start(t, b.settings)
-	for _, id := range b.scheduled(t, ids, 7) {
+	for _, id := range left {
 		second.awaitEvent(t, id, "done")
 	}
 	second.end(t)
