@@ -46,11 +46,10 @@ func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, e
     a.id, a.username, a.x_user_id, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials`
 	const tweets = `-- name: TweetsLock :many
-SELECT ` + shared + `, b.status, b.tweet_id, ` + tweetColumns + `
+SELECT ` + shared + `, ` + tweetColumns + `
 FROM tweetqueue.tweets t
 JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
-LEFT JOIN tweetqueue.tweets b ON b.id = t.previous_id
 WHERE t.id = ANY ($1)
 ORDER BY t.id
 FOR NO KEY UPDATE OF t SKIP LOCKED`
@@ -81,14 +80,50 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 		if kind == DeleteTweet {
 			targets = append(targets, &r.TweetID)
 		} else {
-			targets = append(append(targets, &r.PreviousStatus, &r.PreviousTweetID), r.Tweet.targets()...)
+			targets = append(targets, r.Tweet.targets()...)
 		}
 		return r, row.Scan(targets...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
 	}
-	return locked, nil
+	return locked, previousRead(ctx, tx, locked)
+}
+
+// previousRead reads, after the locks, what stands before the rows in their threads. Beside a row that
+// was locked it might be older than the lock: what it says stays on the row as the reason to wait.
+func previousRead(ctx context.Context, tx pgx.Tx, locked []*Row) error {
+	const query = `-- name: TweetsPrevious :many
+SELECT id, status, tweet_id FROM tweetqueue.tweets WHERE id = ANY ($1)`
+	var ids []int64
+	for _, row := range locked {
+		if row.Tweet.PreviousID != nil {
+			ids = append(ids, *row.Tweet.PreviousID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, query, ids)
+	if err != nil {
+		return fmt.Errorf("read the tweets before: %w", err)
+	}
+	var id int64
+	var status Status
+	var tweetID *string
+	_, err = pgx.ForEachRow(rows, []any{&id, &status, &tweetID}, func() error {
+		for _, row := range locked {
+			if row.Tweet.PreviousID != nil && *row.Tweet.PreviousID == id {
+				before := status
+				row.PreviousStatus, row.PreviousTweetID = &before, tweetID
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the tweets before: %w", err)
+	}
+	return nil
 }
 
 // RowsRewake parks another job, after a delay, for each of the rows that is still scheduled: they
@@ -237,7 +272,7 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 
 // waitsConfirm tells of which waits it is certain that their end will wake the row: what the row
 // waits for is not over, and who ends it finds the row waiting. A row that [RowsLock] returned may
-// stand beside an account, an app or a previous row as it was before the lock was had.
+// stand beside an account or an app as it was before the lock was had.
 func waitsConfirm(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) (func(Wait) bool, error) {
 	// The end of a hold waits for these locks, and then sees the rows. If it came first, they are
 	// not to be had; they are not waited for, because wake_held waits for rows.
