@@ -160,7 +160,9 @@ func TestOpenTransaction(t *testing.T) {
 		edited := storetest.Tweet(t, b.db, fmt.Sprintf("to be edited %d", round), 2*time.Second)
 		edit := storetest.Tx(t, b.db)
 		text := fmt.Sprintf("edited %d", round)
-		_, err := edit.Exec(t.Context(), `UPDATE tweetqueue.tweets SET text = $2 WHERE id = $1`, edited, text)
+		_, err := edit.Exec(t.Context(), `SET LOCAL idle_in_transaction_session_timeout = 0`) // as elsewhere
+		require.NoError(t, err)
+		_, err = edit.Exec(t.Context(), `UPDATE tweetqueue.tweets SET text = $2 WHERE id = $1`, edited, text)
 		require.NoError(t, err)
 
 		late := b.lateness(t, fmt.Sprintf("round %d, tweet ", round), tweets, while)
