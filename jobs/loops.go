@@ -52,6 +52,10 @@ func (w *Worker) promoteLoop(ctx context.Context) {
 
 // takeOver makes the rows of dead workers unconfirmed, and those that this one has lost hold of.
 func (w *Worker) takeOver(ctx context.Context) error {
+	// What this worker works on is listed before the statement runs, which is told apart from what it
+	// has claimed since by a minute's age: the statement may not come later than that.
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
 	taken, err := store.TakeOver(ctx, w.pool, loopBatch, w.lease.current(), w.working.list())
 	for _, t := range taken {
 		w.tell(Event{
