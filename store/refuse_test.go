@@ -63,8 +63,10 @@ func illegal() map[string][]string {
 		"tweets_reply_settings_check": {tweet("reply_settings", "'everyone'")},
 		"tweets_community_id_check":   {tweet("community_id", "'x'")},
 		"tweets_extra_check":          {tweet("extra", "'[]'"), tweet("extra", "'1'"), tweet("extra", `jsonb_build_object('a', repeat('a', 100000))`)},
-		"tweets_previous_id_check":    {tweet("id, previous_id", "1, 1"), tweet("previous_id, in_reply_to_tweet_id", "(SELECT min(id) FROM tweetqueue.tweets), '1'")},
-		"tweets_previous_id_fkey":     {tweet("previous_id", "12345")},
+		"tweets_previous_id_check": {
+			tweet("id, previous_id", "1, 1"), set("tweets", "previous_id = id + 1"), tweet("previous_id, in_reply_to_tweet_id", "(SELECT min(id) FROM tweetqueue.tweets), '1'"),
+		},
+		"tweets_previous_id_fkey": {tweet("previous_id", "-1")},
 		"tweets_post_before_check": {
 			tweet("post_at, post_before", "'2030-01-02', '2030-01-01'"), tweet("post_at, post_before", "'2030-01-01', '2030-01-01'"),
 			tweet("post_before", "'infinity'"), tweet("post_before", "tweetqueue.clock() - interval '1 minute'"),
