@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,14 +16,20 @@ import (
 	"tweetqueue/twitter/sandbox"
 )
 
-// entered is what `enqueue --json` says of a row.
+// entered is what `enqueue --json` says of a row. What only `show` says is empty elsewhere.
 type entered struct {
-	ID       int64     `json:"id"`
-	DueAt    time.Time `json:"due_at"`
-	Status   string    `json:"status"`
-	TweetID  string    `json:"tweet_id"`
-	Requests []struct {
-		StatusCode int `json:"status_code"`
+	ID         int64     `json:"id"`
+	DueAt      time.Time `json:"due_at"`
+	Status     string    `json:"status"`
+	WaitingFor string    `json:"waiting_for"`
+	TweetID    string    `json:"tweet_id"`
+	Error      string    `json:"error"`
+	Requests   []struct {
+		GrantedAt  time.Time       `json:"granted_at"`
+		Outcome    string          `json:"outcome"`
+		StatusCode int             `json:"status_code"`
+		Answer     string          `json:"answer"`
+		Limits     json.RawMessage `json:"limits"`
 	} `json:"requests"`
 }
 
@@ -36,6 +43,24 @@ func enqueue(t *testing.T, s settings, stdin string, result any, args ...string)
 	if result != nil {
 		require.NoError(t, json.Unmarshal([]byte(p.stdout.String()), result), "%s", p.stdout)
 	}
+}
+
+// tweet enqueues a tweet of account acme as a person does, due now or as the flags say, and returns
+// its row.
+func (b *bundle) tweet(t *testing.T, text string, flags ...string) int64 {
+	t.Helper()
+	var row entered
+	enqueue(t, b.settings, text, &row, append([]string{"tweet", "--account", "acme"}, flags...)...)
+	return row.ID
+}
+
+// show reads a row as a person does.
+func (b *bundle) show(t *testing.T, id int64) entered {
+	t.Helper()
+	var row entered
+	enqueue(t, b.settings, "", &row, "show", strconv.FormatInt(id, 10))
+	require.Equal(t, id, row.ID)
+	return row
 }
 
 // TestBothPrograms takes an account from nothing to its first tweets, as the README does, on a database

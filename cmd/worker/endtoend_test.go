@@ -18,18 +18,19 @@ func TestPostAndDelete(t *testing.T) {
 	b := newBundle(t)
 	old, err := b.x.AddTweet(sandbox.Tweet{Username: "acme", Text: "old"})
 	require.NoError(t, err)
-	deletion := storetest.Deletion(t, b.db, old.ID, 0)
-	tweet := storetest.Tweet(t, b.db, "new", 0)
+	var deletion entered
+	enqueue(t, b.settings, "", &deletion, "delete", "--account", "acme", old.ID)
+	tweet := b.tweet(t, "new")
 
 	w := start(t, b.settings)
 	posted := w.awaitEvent(t, tweet, "done")
-	w.awaitEvent(t, deletion, "done")
+	w.awaitEvent(t, deletion.ID, "done")
 	w.end(t)
 
-	entry := b.entry(t, tweet)
-	require.Equal(t, store.Posted, entry.Status)
-	require.Equal(t, posted.TweetID, *entry.TweetID)
-	require.Equal(t, store.Deleted, b.entry(t, deletion).Status)
+	row := b.show(t, tweet)
+	require.Equal(t, "posted", row.Status)
+	require.Equal(t, posted.TweetID, row.TweetID)
+	require.Equal(t, "deleted", b.show(t, deletion.ID).Status)
 	require.Len(t, b.x.Requests(), 2)
 	tweets := b.x.Tweets()
 	require.Len(t, tweets, 2)
@@ -42,29 +43,33 @@ func TestPostAndDelete(t *testing.T) {
 func TestRateLimited(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.fault(t, sandbox.Fault{Kind: sandbox.KindRateLimited, Times: 1, Wait: 2 * time.Second})
-	id := storetest.Tweet(t, b.db, "limited", 0)
+	b.fault(t, sandbox.Fault{Kind: sandbox.KindRateLimited, Times: 1, Wait: 3 * time.Second})
+	id := b.tweet(t, "limited")
 	w := start(t, b.settings)
 
 	waiting := w.awaitEvent(t, id, "waiting")
 	require.Equal(t, "quota", waiting.WaitingFor)
+	limited := b.show(t, id)
+	require.Equal(t, "scheduled", limited.Status)
+	require.Equal(t, "quota", limited.WaitingFor)
 	// Whoever comes next does not ask X either.
-	next := storetest.Tweet(t, b.db, "next", 0)
+	next := b.tweet(t, "next")
 	require.Equal(t, "quota", w.awaitEvent(t, next, "waiting").WaitingFor)
 
 	w.awaitEvent(t, id, "done")
 	w.awaitEvent(t, next, "done")
-	require.Equal(t, store.Posted, b.entry(t, id).Status)
+	row := b.show(t, id)
+	require.Equal(t, "posted", row.Status)
+	require.Equal(t, "posted", b.show(t, next).Status)
 	requests := b.requests("limited")
 	require.Len(t, requests, 2)
 	require.Equal(t, 429, requests[0].Status)
 	require.Len(t, b.requests("next"), 1)
 
-	sent, err := store.RequestList(t.Context(), b.db, id)
-	require.NoError(t, err)
-	require.Len(t, sent, 2)
-	reset := resetOf(t, sent[0])
-	require.WithinDuration(t, requests[0].ArrivedAt.Add(2*time.Second), reset, 1500*time.Millisecond)
+	require.Len(t, row.Requests, 2)
+	require.Equal(t, 429, row.Requests[0].StatusCode)
+	reset := resetOf(t, row.Requests[0].Limits)
+	require.WithinDuration(t, requests[0].ArrivedAt.Add(3*time.Second), reset, 1500*time.Millisecond)
 	for _, r := range append(requests[1:], b.requests("next")...) {
 		require.False(t, r.ArrivedAt.Before(reset), "sent %s before the reset", reset.Sub(r.ArrivedAt))
 	}
@@ -72,10 +77,10 @@ func TestRateLimited(t *testing.T) {
 }
 
 // resetOf is the instant that X's headers told with an answer.
-func resetOf(t *testing.T, r store.SentRequest) time.Time {
+func resetOf(t *testing.T, told json.RawMessage) time.Time {
 	t.Helper()
 	var limits map[string]any
-	require.NoError(t, json.Unmarshal(r.Limits, &limits), "%s", r.Limits)
+	require.NoError(t, json.Unmarshal(told, &limits), "%s", told)
 	var latest time.Time
 	var find func(any)
 	find = func(value any) {
@@ -91,7 +96,7 @@ func resetOf(t *testing.T, r store.SentRequest) time.Time {
 		}
 	}
 	find(limits)
-	require.False(t, latest.IsZero(), "%s", r.Limits)
+	require.False(t, latest.IsZero(), "%s", told)
 	return latest
 }
 
@@ -107,25 +112,30 @@ func requireFirstAttempts(t *testing.T, b *bundle) {
 func TestQuotaEmpty(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.exec(t, `UPDATE tweetqueue.quotas SET maximum = 1, period = interval '2 seconds' WHERE name = 'posts'`)
+	b.exec(t, `UPDATE tweetqueue.quotas SET maximum = 1, period = interval '3 seconds' WHERE name = 'posts'`)
 	w := start(t, b.settings)
-	first := storetest.Tweet(t, b.db, "first", 0)
+	first := b.tweet(t, "first")
 	w.awaitEvent(t, first, "done")
-	second := storetest.Tweet(t, b.db, "second", 0)
+	second := b.tweet(t, "second")
 
 	waiting := w.awaitEvent(t, second, "waiting")
 	require.Equal(t, "quota", waiting.WaitingFor)
 	require.Contains(t, waiting.Reason, "posts")
+	empty := b.show(t, second)
+	require.Equal(t, "scheduled", empty.Status)
+	require.Equal(t, "quota", empty.WaitingFor)
+	require.Empty(t, empty.Requests)
 	require.Empty(t, b.requests("second"))
 
 	w.awaitEvent(t, second, "done")
 	require.Len(t, b.requests("first"), 1)
 	require.Len(t, b.requests("second"), 1)
-	before, err := store.RequestList(t.Context(), b.db, first)
-	require.NoError(t, err)
-	after, err := store.RequestList(t.Context(), b.db, second)
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, after[0].GrantedAt.Sub(before[0].GrantedAt), 2*time.Second)
+	before, after := b.show(t, first), b.show(t, second)
+	require.Equal(t, "posted", before.Status)
+	require.Equal(t, "posted", after.Status)
+	require.Len(t, before.Requests, 1)
+	require.Len(t, after.Requests, 1)
+	require.GreaterOrEqual(t, after.Requests[0].GrantedAt.Sub(before.Requests[0].GrantedAt), 3*time.Second)
 	requireFirstAttempts(t, b)
 }
 
@@ -135,30 +145,29 @@ func TestDuplicate(t *testing.T) {
 	b := newBundle(t)
 	_, err := b.x.AddTweet(sandbox.Tweet{Username: "acme", Text: "said before"})
 	require.NoError(t, err)
-	id := storetest.Tweet(t, b.db, "said before", 0)
+	id := b.tweet(t, "said before")
 	w := start(t, b.settings)
 	w.awaitEvent(t, id, "failed")
 	w.end(t)
 
-	entry := b.entry(t, id)
-	require.Equal(t, store.Failed, entry.Status)
-	require.Contains(t, *entry.Error, "You are not allowed to create a Tweet with duplicate content.")
+	row := b.show(t, id)
+	require.Equal(t, "failed", row.Status)
+	require.Contains(t, row.Error, "You are not allowed to create a Tweet with duplicate content.")
+	require.Len(t, row.Requests, 1)
+	require.Equal(t, 403, row.Requests[0].StatusCode)
+	require.Contains(t, row.Requests[0].Answer, `"title":"Forbidden"`)
 	requireStaysSo(t, b, id, "said before")
-	sent, err := store.RequestList(t.Context(), b.db, id)
-	require.NoError(t, err)
-	require.Len(t, sent, 1)
-	require.Contains(t, *sent[0].Answer, `"title":"Forbidden"`)
 }
 
 // requireStaysSo starts another worker, and fails if it sends the row again.
 func requireStaysSo(t *testing.T, b *bundle, id int64, text string) {
 	t.Helper()
-	before := b.entry(t, id)
+	before := b.show(t, id)
 	w := start(t, b.settings)
-	sentinel := storetest.Tweet(t, b.db, "a tweet behind it", 0)
+	sentinel := b.tweet(t, "a tweet behind it")
 	w.awaitEvent(t, sentinel, "done")
 	w.end(t)
-	require.Equal(t, before, b.entry(t, id))
+	require.Equal(t, before, b.show(t, id))
 	require.Len(t, b.requests(text), 1)
 }
 
@@ -167,18 +176,27 @@ func TestUnauthorized(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	b.fault(t, sandbox.Fault{Kind: sandbox.KindUnauthorized})
-	id := storetest.Tweet(t, b.db, "unauthorized", 0)
+	id := b.tweet(t, "unauthorized")
 	w := start(t, b.settings)
 	w.awaitEvent(t, id, "waiting")
-	require.Equal(t, "scheduled:account", storetest.Status(t, b.db, id))
-	next := storetest.Tweet(t, b.db, "next", 0)
+	next := b.tweet(t, "next")
 	require.Equal(t, "account", w.awaitEvent(t, next, "waiting").WaitingFor)
 	w.end(t)
 
-	account, err := store.AccountGet(t.Context(), b.db, "acme")
-	require.NoError(t, err)
-	require.Equal(t, store.Paused, account.State)
-	require.Contains(t, *account.Reason, "401")
+	row := b.show(t, id)
+	require.Equal(t, "scheduled", row.Status)
+	require.Equal(t, "account", row.WaitingFor)
+	require.Len(t, row.Requests, 1)
+	require.Equal(t, 401, row.Requests[0].StatusCode)
+	require.Empty(t, b.show(t, next).Requests)
+	var accounts []struct {
+		State  string `json:"state"`
+		Reason string `json:"state_reason"`
+	}
+	enqueue(t, b.settings, "", &accounts, "account", "list")
+	require.Len(t, accounts, 1)
+	require.Equal(t, "paused", accounts[0].State)
+	require.Contains(t, accounts[0].Reason, "401")
 	require.Len(t, b.requests("unauthorized"), 1)
 	require.Empty(t, b.requests("next"))
 }
@@ -203,13 +221,15 @@ func TestUnconfirmed(t *testing.T) {
 			b := newBundle(t)
 			test.fault.Times = 1
 			b.fault(t, test.fault)
-			id := storetest.Tweet(t, b.db, "in doubt", 0)
+			id := b.tweet(t, "in doubt")
 			w := start(t, b.settings, test.args...)
 			doubt := w.awaitEvent(t, id, "unconfirmed")
 			require.Contains(t, doubt.Reason, "it may be on X")
 			w.end(t)
 
-			require.Equal(t, store.Unconfirmed, b.entry(t, id).Status)
+			row := b.show(t, id)
+			require.Equal(t, "unconfirmed", row.Status)
+			require.Len(t, row.Requests, 1)
 			requireStaysSo(t, b, id, "in doubt")
 			created := 0
 			for _, tweet := range b.x.Tweets() {
@@ -239,16 +259,20 @@ func TestConnectionRefused(t *testing.T) {
 	url, key := storetest.URL(t), store.NewKey()
 	b.db = storetest.Open(t, url)
 	b.addAccount(t, b.db, key)
-	id := storetest.Tweet(t, b.db, "knock", 0)
-	w := start(t, settings{"DATABASE_URL": url, "TWEETQUEUE_KEY": string(key), "X_API_BASE_URL": "http://" + address})
+	b.settings = settings{"DATABASE_URL": url, "TWEETQUEUE_KEY": string(key), "X_API_BASE_URL": "http://" + address}
+	id := b.tweet(t, "knock")
+	w := start(t, b.settings)
 	waiting := w.awaitEvent(t, id, "waiting")
 	require.Equal(t, "retry", waiting.WaitingFor)
 	require.Contains(t, waiting.Reason, "connection refused")
+	refused := b.show(t, id)
+	require.Equal(t, "scheduled", refused.Status)
+	require.Equal(t, "retry", refused.WaitingFor)
 	require.Empty(t, b.x.Requests())
 
 	require.NoError(t, b.x.Start(address))
 	w.awaitEvent(t, id, "done")
-	require.Equal(t, store.Posted, b.entry(t, id).Status)
+	require.Equal(t, "posted", b.show(t, id).Status)
 	require.Len(t, b.x.Requests(), 1)
 	requireFirstAttempts(t, b)
 }
@@ -257,7 +281,7 @@ func TestConnectionRefused(t *testing.T) {
 func TestNoNetwork(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	id := storetest.Tweet(t, b.db, "to the real X", 0)
+	id := b.tweet(t, "to the real X")
 	w := start(t, b.settings.with("X_API_BASE_URL", ""))
 	waiting := w.awaitEvent(t, id, "waiting")
 	require.Equal(t, "retry", waiting.WaitingFor)

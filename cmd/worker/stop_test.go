@@ -20,7 +20,7 @@ const stopping = "stopping"
 func (b *bundle) held(t *testing.T) (int64, *sandbox.ActiveFault) {
 	t.Helper()
 	fault := b.fault(t, sandbox.Fault{Kind: sandbox.KindHoldBefore, Times: 1})
-	return storetest.Tweet(t, b.db, "held", 0), fault
+	return b.tweet(t, "held"), fault
 }
 
 // TestStopInASend: what is being sent is finished, and nothing else is begun.
@@ -32,13 +32,14 @@ func TestStopInASend(t *testing.T) {
 	require.NoError(t, hold.WaitHeld(t.Context(), 1))
 	w.stop()
 	w.awaitText(t, stopping)
-	next := storetest.Tweet(t, b.db, "too late", 0)
+	next := b.tweet(t, "too late")
 	hold.Lift()
 	require.NoError(t, w.wait(t))
 
-	require.Equal(t, store.Posted, b.entry(t, id).Status)
+	require.Equal(t, "posted", b.show(t, id).Status)
 	require.Len(t, b.requests("held"), 1)
-	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, next))
+	require.Equal(t, "scheduled", b.show(t, next).Status)
+	require.Empty(t, b.requests("too late"))
 	alive, err := store.WorkersAlive(t.Context(), b.db)
 	require.NoError(t, err)
 	require.Zero(t, alive)
@@ -55,7 +56,7 @@ func TestSIGTERMInASend(t *testing.T) {
 	w.awaitText(t, stopping)
 	hold.Lift()
 	require.Zero(t, w.wait(t))
-	require.Equal(t, store.Posted, b.entry(t, id).Status)
+	require.Equal(t, "posted", b.show(t, id).Status)
 	require.Len(t, b.requests("held"), 1)
 }
 
@@ -92,22 +93,28 @@ func TestSecondSignal(t *testing.T) {
 	requireStaysSo(t, b, id, "held")
 }
 
-// enqueueMany enqueues tweets "tweet 00", "tweet 01" and so on, due one after the other, and returns
-// their rows.
+// enqueueMany enqueues tweets "tweet 00", "tweet 01" and so on, and returns their rows. They are due at
+// once but for the last quarter, which becomes due in a few seconds.
 func (b *bundle) enqueueMany(t *testing.T, tweets int) []int64 {
 	t.Helper()
 	ids := make([]int64, tweets)
 	for i := range ids {
-		ids[i] = storetest.Tweet(t, b.db, fmt.Sprintf("tweet %02d", i), time.Duration(i)*20*time.Millisecond)
+		var later []string
+		if i >= tweets*3/4 {
+			later = []string{"--at", time.Now().Add(3 * time.Second).Format(time.RFC3339Nano)}
+		}
+		ids[i] = b.tweet(t, fmt.Sprintf("tweet %02d", i), later...)
 	}
 	return ids
 }
 
 // requireEach checks the statuses of all rows, in their order, and that each was sent once.
-func (b *bundle) requireEach(t *testing.T, ids []int64, want func(i int) store.Status) {
+func (b *bundle) requireEach(t *testing.T, ids []int64, want func(i int) string) {
 	t.Helper()
 	for i, id := range ids {
-		require.Equal(t, want(i), b.entry(t, id).Status, "tweet %d", i)
+		row := b.show(t, id)
+		require.Equal(t, want(i), row.Status, "tweet %d", i)
+		require.Len(t, row.Requests, 1, "tweet %d", i)
 		require.Len(t, b.requests(fmt.Sprintf("tweet %02d", i)), 1, "tweet %d", i)
 	}
 	require.Len(t, b.x.Requests(), len(ids))
@@ -132,7 +139,7 @@ func TestRestart(t *testing.T) {
 		second.awaitEvent(t, id, "done")
 	}
 	second.end(t)
-	b.requireEach(t, ids, func(int) store.Status { return store.Posted })
+	b.requireEach(t, ids, func(int) string { return "posted" })
 }
 
 // scheduled returns those of the rows that are still to be sent, so many.
@@ -171,11 +178,11 @@ func TestKilled(t *testing.T) {
 	}
 	second.signal(t, syscall.SIGINT)
 	require.Zero(t, second.wait(t))
-	b.requireEach(t, ids, func(i int) store.Status {
+	b.requireEach(t, ids, func(i int) string {
 		if i < 10 || slices.Contains(left, ids[i]) {
-			return store.Posted
+			return "posted"
 		}
-		return store.Unconfirmed
+		return "unconfirmed"
 	})
 }
 
