@@ -169,6 +169,21 @@ func TestImports(t *testing.T) {
 	require.Empty(t, importFaults(packages))
 }
 
+// TestDemoIsReadByAStranger: what checks the demo's output, and all that its test links, is of this
+// module nothing but itself.
+func TestDemoIsReadByAStranger(t *testing.T) {
+	t.Parallel()
+
+	const reader = module + "/cmd/internal/demotest"
+	output, err := exec.CommandContext(t.Context(), "go", "list", "-test", "-deps", "-f={{.ImportPath}}", reader).Output()
+	require.NoError(t, err)
+	dependencies := strings.Split(strings.TrimSpace(string(output)), "\n")
+	require.Contains(t, dependencies, reader+".test")
+	for _, dependency := range dependencies {
+		require.True(t, !isOurs(dependency) || strings.HasPrefix(dependency, reader), "the demo's test depends on %s", dependency)
+	}
+}
+
 // TestImportFaults proves, on packages that do not exist, that each part of the rule can be broken.
 func TestImportFaults(t *testing.T) {
 	t.Parallel()
