@@ -2,14 +2,15 @@
 //
 // All test processes of a user share one private Postgres, in memory where there is room, which the
 // last of them stops. A database is a clone of a template that was migrated once per state of the
-// migrations; cloning takes some 20 ms. A database of a failed test is kept, and its connection
-// string is logged. Without Postgres tests fail; they are not skipped.
+// migrations; cloning takes some 20 ms. A database of a failed test is kept for a day, and its
+// connection string is logged. Without Postgres tests fail; they are not skipped.
 package storetest
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -91,7 +93,60 @@ func startServer() (*server, error) {
 	if s.template, err = s.makeTemplate(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.dropKept(ctx, time.Now().Add(-keep)); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// keep is how long a database of a failed test is kept. No test process runs as long.
+const keep = 24 * time.Hour
+
+// dropKept drops the databases of test processes that started before an instant, unless somebody is
+// looking at one. Of several processes at once, one does it, and the others find nothing left.
+func (s *server) dropKept(ctx context.Context, before time.Time) error {
+	conn, err := pgx.Connect(ctx, s.admin)
+	if err != nil {
+		return fmt.Errorf("connect to the test server: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, lockKept); err != nil {
+		return fmt.Errorf("lock the kept databases: %w", err)
+	}
+	rows, err := conn.Query(ctx, `SELECT datname FROM pg_database d WHERE datname ~ '^test_[0-9]+_[0-9a-z]+_'
+AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)`)
+	if err != nil {
+		return fmt.Errorf("list the kept databases: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list the kept databases: %w", err)
+	}
+	for _, name := range names {
+		started, err := strconv.ParseInt(strings.Split(name, "_")[2], 36, 64) // as databaseName has written it
+		if err != nil || !time.Unix(0, started).Before(before) {
+			continue
+		}
+		_, err = conn.Exec(ctx, `DROP DATABASE `+name)
+		if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == objectInUse {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("drop the kept database %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// lockKept is held, until the session ends, by who drops kept databases.
+const lockKept = `SELECT pg_advisory_lock(7275)`
+
+// objectInUse is the SQLSTATE of dropping a database that somebody is connected to.
+const objectInUse = "55006"
+
+// databaseName names a test's database, by its process, when that started, in nanoseconds, and a number.
+func databaseName(pid int, started, number int64) string {
+	return fmt.Sprintf("test_%d_%s_%d", pid, strconv.FormatInt(started, 36), number)
 }
 
 // makeTemplate makes, once for all processes, the template of this state of the migrations.
@@ -175,7 +230,7 @@ func EmptyURL(t testing.TB) string {
 
 func (s *server) create(t testing.TB, from string) string {
 	t.Helper()
-	name := "test_" + strconv.Itoa(os.Getpid()) + "_" + strconv.FormatInt(started, 36) + "_" + strconv.FormatInt(counter.Add(1), 10)
+	name := databaseName(os.Getpid(), started, counter.Add(1))
 	s.exec(t, `CREATE DATABASE `+name+` `+from)
 	url := withDatabase(s.admin, name)
 	t.Cleanup(func() {
