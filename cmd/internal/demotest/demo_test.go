@@ -1,3 +1,5 @@
+// Package demotest_test reads what `worker demo` prints, as a stranger reads it: from its output alone. It
+// imports nothing of this module, so that it cannot share a mistake with the packages that do the work.
 package demotest_test
 
 import (
@@ -14,8 +16,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"tweetqueue/cmd/internal/demotest"
 )
 
 // TestDemo runs the built worker's demo, as different people do.
@@ -32,7 +32,7 @@ func TestDemo(t *testing.T) {
 			code, stdout, stderr := demo(t, worker, false, "--exit", "--json")
 			require.Zero(t, code, "%s", stderr)
 			require.Empty(t, stderr)
-			late = min(late, demotest.RequireDone(t, demotest.Read(t, stdout)))
+			late = min(late, requireDone(t, readReport(t, stdout)))
 		}
 		require.LessOrEqual(t, late, time.Second)
 	})
@@ -51,7 +51,7 @@ func TestDemo(t *testing.T) {
 		t.Parallel()
 		code, stdout, stderr := demo(t, worker, true, "--exit", "--json", "--fault=duplicate")
 		require.Equal(t, 1, code, "%s", stderr)
-		r := demotest.Read(t, stdout)
+		r := readReport(t, stdout)
 		require.Len(t, r.Rows, 6)
 		for _, row := range r.Rows {
 			if row.ID == 2 {

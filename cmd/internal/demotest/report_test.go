@@ -1,7 +1,4 @@
-// Package demotest reads what `worker demo --json` prints, as a stranger reads it: from its output
-// alone. It is for tests, and must import nothing of this module, so that it cannot share a mistake
-// with the packages that do the work.
-package demotest
+package demotest_test
 
 import (
 	"encoding/json"
@@ -13,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Report is what `worker demo --json` prints: the rows, in the order they were enqueued, and the
+// report is what `worker demo --json` prints: the rows, in the order they were enqueued, and the
 // sandbox's own record, its tweets by age.
-type Report struct {
+type report struct {
 	Rows []struct {
 		Kind       string    `json:"kind"`
 		ID         int64     `json:"id"`
@@ -44,20 +41,20 @@ type Report struct {
 	} `json:"sandbox"`
 }
 
-// Read reads the demo's output, which holds a report and nothing else.
-func Read(t *testing.T, output string) Report {
+// readReport reads the demo's output, which holds a report and nothing else.
+func readReport(t *testing.T, output string) report {
 	t.Helper()
-	var r Report
+	var r report
 	decoder := json.NewDecoder(strings.NewReader(output))
 	require.NoError(t, decoder.Decode(&r), "%s", output)
 	require.False(t, decoder.More(), "%s", output)
 	return r
 }
 
-// RequireDone checks the sandbox's record against the rows: five tweets, one of them a reply to the
+// requireDone checks the sandbox's record against the rows: five tweets, one of them a reply to the
 // one before it, the old one gone, and nothing before it was due. It returns by how much the latest
 // request arrived after its row's due time.
-func RequireDone(t *testing.T, r Report) time.Duration {
+func requireDone(t *testing.T, r report) time.Duration {
 	t.Helper()
 	arrived := map[string]time.Time{} // by method and tweet
 	for _, request := range r.Sandbox.Requests {
