@@ -105,8 +105,9 @@ CREATE TABLE tweetqueue.tweets (
     CONSTRAINT tweets_extra_check
         CHECK (jsonb_typeof(extra) = 'object' AND octet_length(extra::text) <= 100000),
     -- Ids grow, so a row stands after the one that it names: threads have no cycles.
-    CONSTRAINT tweets_previous_id_check
-        CHECK (previous_id < id AND (previous_id IS NULL OR in_reply_to_tweet_id IS NULL)),
+    CONSTRAINT tweets_previous_id_before_check CHECK (previous_id < id),
+    CONSTRAINT tweets_reply_or_thread_check
+        CHECK (previous_id IS NULL OR in_reply_to_tweet_id IS NULL),
     CONSTRAINT tweets_post_before_check
         CHECK (post_before > post_at AND post_before < '10000-01-01 00:00+00'),
     CONSTRAINT tweets_delete_after_check

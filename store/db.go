@@ -165,7 +165,10 @@ func refusal(err error) error {
 	case "23505": // unique_violation
 		refused.words = pgErr.ConstraintName + ": " + pgErr.Detail
 	case "23514": // check_violation; its detail holds the whole row, the text included
-		refused.words = pgErr.Message + " (" + pgErr.ConstraintName + ")"
+		refused.words = pgErr.Message
+		if !strings.Contains(refused.words, pgErr.ConstraintName) {
+			refused.words += " (" + pgErr.ConstraintName + ")"
+		}
 	case "22001", "22007", "22008", "22021", "22P02", "22P05": // a value that is not of the column's type
 		refused.words = pgErr.Message
 	default:

@@ -138,7 +138,7 @@ func insertError(err error, account string) error {
 	switch refused.Constraint {
 	case "tweets_idempotency_key_key":
 		return fmt.Errorf("%w: this key was used before, so nothing was added; 'enqueue list --account %s --status all' lists what was", err, account)
-	case "tweets_previous_id_account_check", "tweets_previous_id_fkey":
+	case "tweets_previous_id_account_check", "tweets_previous_id_before_check", "tweets_previous_id_fkey":
 		return fmt.Errorf("%w: give --previous the row id of a tweet of %s, from 'enqueue list --account %s --status all'", err, account, account)
 	case "tweets_text_length_check":
 		return fmt.Errorf("%w: shorten it, or make a thread with --previous; X Premium allows more, say so with 'enqueue account add %s --text-limit 25000'", err, account)

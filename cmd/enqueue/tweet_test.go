@@ -160,7 +160,7 @@ func TestTweetRefused(t *testing.T) {
 		"NUL":             {"secret \x00", nil, setup.ExitUsage, []string{"holds a NUL"}},
 		"Past":            {"", []string{"--at", past, "a"}, setup.ExitUsage, []string{"is past (1 hour ", "ago); it is ", " now: give a later time, or leave --at out for now"}},
 		"PreviousForeign": {"", []string{"--previous", id(foreign), "a"}, setup.ExitRefused, []string{`is a tweet of account "other"`, "give --previous the row id of a tweet of acme"}},
-		"PreviousMissing": {"", []string{"--previous", "999999", "a"}, setup.ExitRefused, []string{"(999999) is not present", "enqueue list --account acme --status all"}},
+		"PreviousMissing": {"", []string{"--previous", "999999", "a"}, setup.ExitRefused, []string{"tweets_previous_id_before_check", "give --previous the row id of a tweet of acme", "enqueue list --account acme --status all"}},
 		"Priority":        {"", []string{"--priority", "5", "a"}, setup.ExitUsage, []string{"--priority must be one of", "see 'enqueue tweet --help'"}},
 		"ReplyAndThread":  {"", []string{"--previous", id(foreign), "--reply-to", "1", "a"}, setup.ExitUsage, []string{"can't be used together"}},
 		"ReplyToNoID":     {"", []string{"--reply-to", "x.com/a", "a"}, setup.ExitUsage, []string{`--reply-to: "x.com/a" is not a tweet's id`}},
