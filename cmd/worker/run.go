@@ -174,6 +174,9 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 	if cause := context.Cause(running); err == nil && errors.Is(cause, errServerGone) {
 		return cause
 	}
+	if err == nil {
+		log.Info().Msg("stopped")
+	}
 	return err
 }
 
