@@ -274,8 +274,8 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 // waits for is not over, and who ends it finds the row waiting. A row that [RowsLock] returned may
 // stand beside an account or an app as it was before the lock was had.
 func waitsConfirm(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) (func(Wait) bool, error) {
-	// The end of a hold waits for these locks, and then sees the rows. If it came first, they are
-	// not to be had; they are not waited for, because wake_held waits for rows.
+	// The end of a hold waits for these locks, and then finds the rows waiting. If it came first, they
+	// are not to be had, and need not be waited for.
 	const accounts = `-- name: AccountHoldsConfirm :many
 SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
 WHERE t.id = ANY ($1) AND a.state <> 'active'
@@ -285,7 +285,7 @@ SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.id = ANY ($1) AND p.state <> 'active'
 ORDER BY p.id FOR SHARE OF p SKIP LOCKED`
-	// Who posts the previous row has it locked, and locks this one before it commits: see RowsLockAll.
+	// Who ends the previous row has it locked, or waits for this lock and then finds this row waiting.
 	const threads = `-- name: ThreadsConfirm :many
 SELECT t.id FROM {table} t JOIN tweetqueue.tweets b ON b.id = t.previous_id
 WHERE t.id = ANY ($1) AND b.status <> 'posted'
@@ -327,7 +327,7 @@ type Closing struct {
 }
 
 // CloseRows ends scheduled rows without a request. [ErrLostRace] if one of them is not scheduled any
-// more. The rows after them in a thread wake.
+// more.
 func CloseRows(ctx context.Context, tx pgx.Tx, kind Kind, closings []Closing) error {
 	const query = `-- name: RowsClose :exec
 UPDATE {table} t
@@ -345,27 +345,6 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 	}
 	if tag.RowsAffected() != int64(n) {
 		return fmt.Errorf("close %s: %w", kind.table(), ErrLostRace)
-	}
-	// A row after them that is just being claimed is passed over: its claim may be waiting for the
-	// windows that this one has locked. All it misses is a newer reason to wait.
-	return wakeThread(ctx, tx, kind, rowIDs, "SKIP LOCKED")
-}
-
-// wakeThread wakes the rows after these in their threads. Without "SKIP LOCKED" it waits for a claim that
-// is just deciding on one of them, which then is found waiting.
-func wakeThread(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64, locked string) error {
-	const query = `-- name: ThreadWake :exec
-UPDATE tweetqueue.tweets
-SET next_attempt_at = CASE WHEN waiting_for = 'thread' THEN NULL ELSE next_attempt_at END,
-    error = CASE WHEN waiting_for = 'thread' THEN NULL ELSE error END,
-    waiting_for = CASE WHEN waiting_for = 'thread' THEN 'time' ELSE waiting_for END
-WHERE id IN (SELECT id FROM tweetqueue.tweets WHERE previous_id = ANY ($1) AND status = 'scheduled'
-    ORDER BY id FOR NO KEY UPDATE `
-	if kind != PostTweet {
-		return nil
-	}
-	if _, err := tx.Exec(ctx, query+locked+")", rowIDs); err != nil {
-		return fmt.Errorf("wake the thread: %w", err)
 	}
 	return nil
 }

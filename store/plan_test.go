@@ -78,7 +78,13 @@ func TestWorkersUseIndexes(t *testing.T) {
 		require.GreaterOrEqual(t, strings.Count(strings.Join(db.plans, "\n"), "tweetqueue_parked_idx"), 2)
 		_, err = store.TakeOver(t.Context(), db, 500, 0, []int64{})
 		require.NoError(t, err)
-		_, err = store.Sweep(t.Context(), db, 500)
+		for _, kind := range store.Kinds() {
+			_, _, err = store.Sweep(t.Context(), db, kind, store.SweepFrom{}, 500)
+			require.NoError(t, err)
+		}
+		_, err = store.CancelDeadJobs(t.Context(), db, 500)
+		require.NoError(t, err)
+		_, _, err = store.Wake(t.Context(), db, 500)
 		require.NoError(t, err)
 		_, err = store.EntryGet(t.Context(), db, 1)
 		require.NoError(t, err)

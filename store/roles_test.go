@@ -238,7 +238,13 @@ func TestWorker(t *testing.T) {
 	}
 	_, _, err = store.Promote(ctx, db, 10)
 	require.NoError(t, err)
-	_, err = store.Sweep(ctx, db, 10)
+	for _, kind := range store.Kinds() {
+		_, _, err = store.Sweep(ctx, db, kind, store.SweepFrom{}, 10)
+		require.NoError(t, err)
+	}
+	_, err = store.CancelDeadJobs(ctx, db, 10)
+	require.NoError(t, err)
+	_, _, err = store.Wake(ctx, db, 10)
 	require.NoError(t, err)
 	_, err = store.TakeOver(ctx, db, 10, 0, []int64{})
 	require.NoError(t, err)
