@@ -76,15 +76,16 @@ func (p ParsedTweet) String() string {
 	return fmt.Sprintf("weighted length %d, %d URLs, problem %q", p.WeightedLength, len(p.URLs), string(p.Problem(TextLimit)))
 }
 
-// ParseTweet measures a text as X does: twitter-text with its configuration v3, where the weights
-// are hundredths (github.com/twitter/twitter-text, config/v3.json and its conformance tests).
+// ParseTweet measures a text as X does, by the rules of twitter-text with its configuration v3
+// (github.com/twitter/twitter-text, config/v3.json and its conformance tests).
 //
-// The text is normalized, URLs and emoji are found, and what remains counts by code point. Where
+// The text is normalized, URLs and emoji are found, and the rest counts by code point. Where
 // twitter-text is dated, today's data decide: a top-level domain is one of the public suffix list,
-// and an emoji is a sequence that Unicode defines, for X says that every emoji counts 2. X has the
-// last word: at the very limit the two may differ over a new emoji or a new domain.
+// and an emoji is what Unicode makes one of, for X says that every emoji counts 2. X has the last
+// word: over a new emoji or a new domain the two may differ.
 //
-// It takes a time that grows with the length of the text, and allocates nothing for plain ones.
+// The time grows with the length of the text, whatever is in it. Without a URL, a text in form C
+// costs no allocation.
 func ParseTweet(text string) ParsedTweet {
 	if isPlain(text) {
 		return ParsedTweet{Text: text, WeightedLength: len(text)}
