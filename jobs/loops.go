@@ -13,6 +13,9 @@ const (
 	takeOverEvery = 3 * time.Second
 	sweepEvery    = 10 * time.Second
 	sweepBatch    = 5000
+	measureEvery  = 20 * time.Second
+	measureAhead  = time.Minute
+	measureBatch  = 500
 	wakeEvery     = time.Second
 	wakeBatch     = 500
 	loopBatch     = 500

@@ -265,6 +265,18 @@ END
 $$;
 -- +goose StatementEnd
 
+-- A text that was edited is measured anew.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.forget_measure() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.measured := false;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
 -- What ends a wait only says so, on its own row; the workers wake what waited, in batches, and pass
 -- over what somebody has locked. So the end of a wait takes no other row's lock and costs the same
 -- for one row that waits and for a hundred thousand.
@@ -389,6 +401,9 @@ CREATE TRIGGER a_reset_waiting BEFORE UPDATE OF status ON tweetqueue.deletions
     FOR EACH ROW WHEN (OLD.status <> NEW.status
         AND tweetqueue.may_follow_by_hand(OLD.status, NEW.status))
     EXECUTE FUNCTION tweetqueue.reset_waiting();
+CREATE TRIGGER a_forget_measure BEFORE UPDATE OF text ON tweetqueue.tweets
+    FOR EACH ROW WHEN (OLD.text <> NEW.text)
+    EXECUTE FUNCTION tweetqueue.forget_measure();
 CREATE TRIGGER a_mark_next BEFORE UPDATE OF status ON tweetqueue.tweets
     FOR EACH ROW WHEN (OLD.status <> NEW.status
         AND NEW.status IN ('posted', 'failed', 'missed', 'cancelled'))
@@ -450,6 +465,7 @@ DROP TRIGGER b_park_insert ON tweetqueue.tweets;
 DROP TRIGGER b_park_update ON tweetqueue.tweets;
 DROP TRIGGER b_park_delete ON tweetqueue.tweets;
 DROP TRIGGER a_reset_waiting ON tweetqueue.tweets;
+DROP TRIGGER a_forget_measure ON tweetqueue.tweets;
 DROP TRIGGER a_mark_next ON tweetqueue.tweets;
 DROP TRIGGER a_schedule_deletion ON tweetqueue.tweets;
 DROP TRIGGER a_refuse_edit ON tweetqueue.tweets;
@@ -470,7 +486,7 @@ DROP FUNCTION tweetqueue.park, tweetqueue.parked_state, tweetqueue.check_status,
     tweetqueue.refuse_status, tweetqueue.may_follow, tweetqueue.may_follow_by_hand,
     tweetqueue.reset_waiting, tweetqueue.check_inserted_tweets, tweetqueue.check_edited_tweet,
     tweetqueue.check_tweet, tweetqueue.text_length_at_least, tweetqueue.refuse_edit,
-    tweetqueue.mark_held, tweetqueue.mark_next,
+    tweetqueue.forget_measure, tweetqueue.mark_held, tweetqueue.mark_next,
     tweetqueue.schedule_deletion, tweetqueue.set_quotas, tweetqueue.remove_tweets,
     tweetqueue.remove_deletions;
 DELETE FROM tweetqueue.schema_versions WHERE version = 3;

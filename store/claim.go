@@ -22,6 +22,7 @@ type Row struct {
 	AccountID int64
 	Username  string
 	XUserID   string
+	TextLimit int // weighted length
 	Account   Hold
 	AppID     int64
 	AppName   string
@@ -43,7 +44,7 @@ type Row struct {
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
 	const shared = `t.id, t.status, t.waiting_for, t.wake_at, t.priority, t.retries,
-    a.id, a.username, a.x_user_id, a.state, a.state_reason, a.state_until, a.credentials,
+    a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials`
 	const tweets = `-- name: TweetsLock :many
 SELECT ` + shared + `, ` + tweetColumns + `
@@ -74,7 +75,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 		r := &Row{Kind: kind}
 		targets := []any{
 			&r.ID, &r.Status, &r.WaitingFor, &r.WakeAt, &r.Priority, &r.Retries,
-			&r.AccountID, &r.Username, &r.XUserID, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
+			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 		}
 		if kind == DeleteTweet {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -82,6 +83,8 @@ func TestWorkersUseIndexes(t *testing.T) {
 			_, _, err = store.Sweep(t.Context(), db, kind, store.SweepFrom{}, 500)
 			require.NoError(t, err)
 		}
+		_, err = store.TweetsUnmeasured(t.Context(), db, time.Minute, 500)
+		require.NoError(t, err)
 		_, err = store.CancelDeadJobs(t.Context(), db, 500)
 		require.NoError(t, err)
 		_, _, err = store.Wake(t.Context(), db, 500)

@@ -242,6 +242,11 @@ func TestWorker(t *testing.T) {
 		_, _, err = store.Sweep(ctx, db, kind, store.SweepFrom{}, 10)
 		require.NoError(t, err)
 	}
+	inTx(t, db, func(tx pgx.Tx) {
+		_, err := store.TweetsUnmeasured(ctx, tx, 0, 10)
+		require.NoError(t, err)
+		require.NoError(t, store.TweetsMeasured(ctx, tx, []int64{1}))
+	})
 	_, err = store.CancelDeadJobs(ctx, db, 10)
 	require.NoError(t, err)
 	_, _, err = store.Wake(ctx, db, 10)
