@@ -84,8 +84,8 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 		x.user, x.app, x.readOnly = *user, s.accounts.apps[x.token.appKey], x.token.readOnly
 		x.record.App, x.record.UserID, x.record.Username = x.app.Name, x.user.ID, x.user.Username
 	}
-	s.requests = append(s.requests, x.record)
-	x.record.N = len(s.requests)
+	s.requests.add(x.record)
+	x.record.N = s.requests.total()
 	x.record.RequestID = transactionID(s.cfg.Seed, x.record.N)
 	if x.fault = s.strike(x.record); x.fault != nil {
 		x.record.Fault = x.fault.Kind
