@@ -55,6 +55,9 @@ type Config struct {
 	// TimestampSkew is how far oauth_timestamp may be off the clock, either way. 0 is 5 minutes,
 	// negative is any distance (for a Now far from the client's clock).
 	TimestampSkew time.Duration
+
+	// Gzip compresses answers for clients that take it, as X does.
+	Gzip bool
 }
 
 const (
@@ -80,10 +83,12 @@ type Server struct {
 	windows  windows
 	tweets   tweets
 	requests trail
-	ended    trail // those of requests that have ended, in the order in which they did
-	faults   []*ActiveFault
-	faultSeq uint64        // faults ever set, which gives each its own random sequence
-	changed  chan struct{} // closed at the next change of the record; nil if nobody waits
+	ended    trail          // those of requests that have ended, in the order in which they did
+	faults   []*ActiveFault // in force
+	faultSeq uint64         // faults ever set, which gives each its own random sequence
+	changed  chan struct{}  // closed at the next change of the record; nil if nobody waits
+
+	faultsSet []*ActiveFault // in force or over, until they are forgotten
 }
 
 // New makes a server without apps, users and tweets. It reports every fault of the
