@@ -56,6 +56,9 @@ type Config struct {
 	// negative is any distance (for a Now far from the client's clock).
 	TimestampSkew time.Duration
 
+	// Control serves the control routes beside those of X: see ControlPath.
+	Control bool
+
 	// Gzip compresses answers for clients that take it, as X does.
 	Gzip bool
 }
@@ -131,6 +134,9 @@ func (c Config) validate() error {
 	if c.BasePath != "" && (!strings.HasPrefix(c.BasePath, "/") || strings.HasSuffix(c.BasePath, "/")) {
 		errs = append(errs, fmt.Errorf("base path %q: begin it with a slash and end it without one", c.BasePath))
 	}
+	if c.Control && (c.BasePath == ControlPath || strings.HasPrefix(c.BasePath, ControlPath+"/")) {
+		errs = append(errs, fmt.Errorf("base path %q: that is where the control routes are; use another", c.BasePath))
+	}
 	switch c.DeleteMissing {
 	case DeleteMissing404, DeleteMissingFalse, DeleteMissingTrue:
 	default:
@@ -155,6 +161,9 @@ func (s *Server) now() time.Time {
 // ServeHTTP answers one request as X would, or as a fault makes it. A fault that answers nothing
 // panics with http.ErrAbortHandler, which is how net/http is told to cut the connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.control(w, r) {
+		return
+	}
 	x, ok := s.arrive(w, r)
 	if !ok {
 		panic(http.ErrAbortHandler) // the client left before it had sent its body
