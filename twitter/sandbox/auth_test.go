@@ -390,6 +390,7 @@ func TestConfigRefused(t *testing.T) {
 		`base path "x"`:                  {BasePath: "x"},
 		`base path "/x/"`:                {BasePath: "/x/"},
 		`delete missing "no"`:            {DeleteMissing: "no"},
+		`keep requests -1`:               {KeepRequests: -1},
 		`limit 1: it names no route`:     limit(func(l *sandbox.Limit) { l.Routes = nil }),
 		`limit 1: route "GET /" is none`: limit(func(l *sandbox.Limit) { l.Routes = []sandbox.Route{"GET /"} }),
 		`limit 1: per "": use user`:      limit(func(l *sandbox.Limit) { l.Per = "" }),

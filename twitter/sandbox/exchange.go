@@ -2,49 +2,16 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
 	"math/bits"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// Route is an endpoint, as X's own tables write it.
-type Route string
-
-// The routes of the sandbox.
-const (
-	RouteCreateTweet Route = "POST /2/tweets"
-	RouteDeleteTweet Route = "DELETE /2/tweets/:id"
-	RouteGetTweet    Route = "GET /2/tweets/:id"
-	RouteMe          Route = "GET /2/users/me"
-)
-
-// Routes are all routes of the sandbox.
-func Routes() []Route {
-	return []Route{RouteCreateTweet, RouteDeleteTweet, RouteGetTweet, RouteMe}
-}
-
-// route is a Route with its code.
-type route struct {
-	name   Route
-	writes bool // refused to read-only tokens
-	// serve answers a request that got past the access stage.
-	serve func(*exchange) answer
-}
-
-func (s *Server) routeTable() []route {
-	return []route{
-		{name: RouteCreateTweet, writes: true, serve: s.createTweet},
-		{name: RouteDeleteTweet, writes: true, serve: s.deleteTweet},
-		{name: RouteGetTweet, serve: s.getTweet},
-		{name: RouteMe, serve: s.me},
-	}
-}
 
 // maxBody is what the sandbox reads of a body, in bytes. The longest tweet is a tenth of it.
 const maxBody = 1 << 20
@@ -60,8 +27,9 @@ type exchange struct {
 	fields  map[string]any // the body, if it is a JSON object
 	bodyErr string         // otherwise X's message about it
 
-	route  *route // nil if there is none
-	pathID string // the :id in the path
+	route   *route // nil if there is none
+	pathID  string // the first id in the path
+	pathID2 string // the second
 
 	signed    signedRequest
 	signedErr error // why there is nothing to verify
@@ -95,7 +63,7 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 	x.signed, x.signedErr = newSignedRequest(r, x.body)
 	path := strings.TrimPrefix(r.URL.EscapedPath(), s.cfg.BasePath)
 	if strings.HasPrefix(r.URL.EscapedPath(), s.cfg.BasePath) {
-		x.route, x.pathID = s.match(r.Method, path)
+		x.route, x.pathID, x.pathID2 = s.match(r.Method, path)
 	}
 	if x.query != "" {
 		path += "?" + x.query
@@ -103,7 +71,7 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 	text, _ := x.fields["text"].(string)
 	x.record = &Request{
 		ArrivedAt: x.arrived, Method: r.Method, Path: path, Body: string(x.body),
-		Outcome: OutcomeOpen, text: text, pathID: x.pathID,
+		Outcome: OutcomeOpen, text: text, pathID: cmp.Or(x.pathID2, x.pathID),
 	}
 	if x.route != nil {
 		x.record.Route = x.route.name
@@ -116,36 +84,13 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 		x.user, x.app, x.readOnly = *user, s.accounts.apps[x.token.appKey], x.token.readOnly
 		x.record.App, x.record.UserID, x.record.Username = x.app.Name, x.user.ID, x.user.Username
 	}
-	s.requests = append(s.requests, x.record)
-	x.record.N = len(s.requests)
+	s.requests.add(x.record)
+	x.record.N = s.requests.total()
 	x.record.RequestID = transactionID(s.cfg.Seed, x.record.N)
 	if x.fault = s.strike(x.record); x.fault != nil {
 		x.record.Fault = x.fault.Kind
 	}
 	return x, true
-}
-
-// match finds the route of a path without base path.
-func (s *Server) match(method, path string) (*route, string) {
-	for i := range s.routes {
-		routeMethod, pattern, _ := strings.Cut(string(s.routes[i].name), " ")
-		if method != routeMethod {
-			continue
-		}
-		prefix, hasID := strings.CutSuffix(pattern, ":id")
-		id, ok := strings.CutPrefix(path, prefix)
-		switch {
-		case !ok:
-		case !hasID && id == "":
-			return &s.routes[i], ""
-		case hasID && id != "" && !strings.Contains(id, "/"):
-			if plain, err := url.PathUnescape(id); err == nil {
-				id = plain
-			}
-			return &s.routes[i], id
-		}
-	}
-	return nil, ""
 }
 
 // parseBody decodes a JSON object, or gives X's message about what it is instead.

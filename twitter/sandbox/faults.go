@@ -66,7 +66,7 @@ type Match struct {
 	Route    Route  // one of the sandbox's
 	Username string // whose token the request presents, case ignored, whether or not it is valid
 	Text     string // contained in the text of the tweet to post
-	TweetID  string // the id in the path
+	TweetID  string // the id in the path, the last one if there are two
 }
 
 func (m Match) matches(r *Request) bool {

@@ -166,7 +166,7 @@ func (s *Server) getTweet(x *exchange) answer {
 	if parent := s.tweets.find(t.InReplyTo); parent != nil {
 		repliesTo = parent.AuthorID
 	}
-	a.tweetID = t.ID
+	a.tweetID, a.posts = t.ID, 1
 	a.body = encode(map[string]any{"data": t.fields(fieldsOf(x.query, "tweet.fields"), repliesTo)})
 	return a
 }

@@ -16,6 +16,7 @@ type answer struct {
 	outcome Outcome
 	tweetID string
 	reason  string // for the record alone
+	posts   int    // of a read: how many tweets it returned as data, which is what X bills
 }
 
 // These refuse requests that X would have accepted, each with a body that was captured from X. A

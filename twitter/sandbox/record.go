@@ -25,7 +25,8 @@ const (
 	OutcomeNothing Outcome = "nothing"
 )
 
-// Request is the record of one request. It never holds a secret.
+// Request is the record of one request. It holds no header, and so no secret, but for the Body of
+// a request that refreshes or revokes a token.
 type Request struct {
 	N         int       `json:"n"`                   // 1 for the first that arrived
 	ArrivedAt time.Time `json:"arrived_at"`          // when its headers were there
@@ -48,29 +49,32 @@ type Request struct {
 	pathID string // the id in the path, for Match
 }
 
-// Requests are copies of all records, in the order of arrival.
+// Requests are copies of all records that Config.KeepRequests keeps, in the order of arrival.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]Request, len(s.requests))
-	for i, r := range s.requests {
+	kept := s.requests.since(0)
+	all := make([]Request, len(kept))
+	for i, r := range kept {
 		all[i] = *r
 	}
 	return all
 }
 
 // WaitRequests waits until n requests that match have ended, and returns the first n in the order
-// in which they ended. A client that has its answer finds its request among them. For one that a
-// fault holds, see ActiveFault.WaitHeld.
+// in which they ended. A client that has its answer finds its request among them, unless
+// Config.KeepRequests has let it go before the call. For one that a fault holds, see
+// ActiveFault.WaitHeld.
 func (s *Server) WaitRequests(ctx context.Context, n int, match Match) ([]Request, error) {
 	var found []Request
 	seen := 0
 	err := s.await(ctx, func() bool {
-		for ; seen < len(s.ended) && len(found) < n; seen++ {
-			if r := s.ended[seen]; match.matches(r) {
+		for _, r := range s.ended.since(seen) {
+			if len(found) < n && match.matches(r) {
 				found = append(found, *r)
 			}
 		}
+		seen = s.ended.total()
 		return len(found) >= n
 	})
 	if err != nil {
@@ -132,6 +136,6 @@ func (s *Server) end(x *exchange, a answer) {
 	}
 	r.Outcome = a.outcome
 	r.Reason = a.reason
-	s.ended = append(s.ended, r)
+	s.ended.add(r)
 	s.signal()
 }

@@ -38,6 +38,10 @@ type Config struct {
 	// tweet was deleted meanwhile. 0 is 24 hours, negative is never refuse.
 	DuplicateWindow time.Duration
 
+	// KeepRequests bounds the record of requests: the newest so many are kept. 0 is all of them, for
+	// as long as the server lives.
+	KeepRequests int
+
 	// Limits are the windows. Nil is DefaultLimits, empty is none.
 	Limits []Limit
 
@@ -75,8 +79,8 @@ type Server struct {
 	nonces   nonces
 	windows  windows
 	tweets   tweets
-	requests []*Request
-	ended    []*Request // those of requests that have ended, in the order in which they did
+	requests trail
+	ended    trail // those of requests that have ended, in the order in which they did
 	faults   []*ActiveFault
 	faultSeq uint64        // faults ever set, which gives each its own random sequence
 	changed  chan struct{} // closed at the next change of the record; nil if nobody waits
@@ -110,6 +114,8 @@ func New(cfg Config) (*Server, error) {
 		accounts: newAccounts(),
 		windows:  newWindows(cfg.Limits),
 		tweets:   newTweets(cfg.DuplicateWindow),
+		requests: trail{keep: cfg.KeepRequests},
+		ended:    trail{keep: cfg.KeepRequests},
 	}
 	s.routes = s.routeTable()
 	return s, nil
@@ -124,6 +130,9 @@ func (c Config) validate() error {
 	case DeleteMissing404, DeleteMissingFalse, DeleteMissingTrue:
 	default:
 		errs = append(errs, fmt.Errorf("delete missing %q: use 404, false or true", c.DeleteMissing))
+	}
+	if c.KeepRequests < 0 {
+		errs = append(errs, fmt.Errorf("keep requests %d: use 0 for all, or more", c.KeepRequests))
 	}
 	for i, l := range c.Limits {
 		if err := l.validate(); err != nil {
