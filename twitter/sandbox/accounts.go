@@ -25,6 +25,9 @@ type User struct {
 	Name      string `json:"name"`       // the display name; the username if empty
 	TextLimit int    `json:"text_limit"` // weighted characters; 0 is 280, Premium has 25000
 	Suspended bool   `json:"suspended"`  // 403 user-suspended on every route
+
+	// GeoDisabled is the profile's setting: a place is then left off the user's tweets, silently.
+	GeoDisabled bool `json:"geo_disabled"`
 }
 
 // Credentials are what a client signs with for one user of one app.

@@ -83,7 +83,7 @@ func (s *Server) form(x *exchange, h http.Header, a answer) []byte {
 			return nil
 		case BodyHTML:
 			edgeHeaders(h)
-			body = page(a.status)
+			body = edgePage(a.status)
 		case BodyTruncated:
 			body = body[:len(body)/2]
 		case BodyBrokenGzip:
@@ -108,7 +108,7 @@ func edgeHeaders(h http.Header) {
 	h.Set("Server", "cloudflare")
 }
 
-func page(status int) []byte {
+func edgePage(status int) []byte {
 	name := http.StatusText(status)
 	if name == "" {
 		name = "Web server error"

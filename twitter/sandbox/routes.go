@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -43,16 +42,11 @@ func (s *Server) routeTable() []route {
 		{name: RouteDeleteTweet, writes: true, serve: s.deleteTweet},
 		{name: RouteGetTweet, serve: s.getTweet},
 		{name: RouteMe, serve: s.me},
-		{name: RouteRetweet, writes: true, serve: noHandler},
-		{name: RouteUndoRetweet, writes: true, serve: noHandler},
-		{name: RouteUserTweets, serve: noHandler},
-		{name: RouteGetTweets, serve: noHandler},
+		{name: RouteRetweet, writes: true, serve: s.retweet},
+		{name: RouteUndoRetweet, writes: true, serve: s.undoRetweet},
+		{name: RouteUserTweets, serve: s.userTweets},
+		{name: RouteGetTweets, serve: s.getTweets},
 	}
-}
-
-// noHandler answers as if the route did not exist.
-func noHandler(*exchange) answer {
-	return problem(http.StatusNotFound, "no such route in the sandbox")
 }
 
 // match finds the route of a path without base path, and the ids in the path, in their order.
