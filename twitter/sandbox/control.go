@@ -20,15 +20,16 @@ import (
 // no fault, and no record tells of them.
 //
 //	GET    /sandbox/requests?since=N   the record of requests, those after the N-th
-//	GET    /sandbox/tweets             all tweets that ever were
+//	GET    /sandbox/tweets             all tweets that ever were, without retweets
+//	GET    /sandbox/retweets           all retweets that ever were
 //	GET    /sandbox/faults             how each fault stands
 //	POST   /sandbox/faults             put one fault in force, or all of {"faults":[...]}
 //	GET    /sandbox/faults/:id         how that fault stands
 //	DELETE /sandbox/faults             lift and forget all faults
 //	DELETE /sandbox/faults/:id         lift and forget that fault
 //
-// Answers are JSON objects: {"requests":[...]}, {"tweets":[...]}, {"faults":[...]}, and for what is
-// refused {"error":"..."}. They guard nothing but against pages in a browser on the same machine: a
+// Answers are JSON objects: {"requests":[...]}, {"tweets":[...]}, {"retweets":[...]},
+// {"faults":[...]}, and for what is refused {"error":"..."}. They guard nothing but against pages in a browser on the same machine: a
 // request for another host than a loopback one, or from another origin, is refused.
 const ControlPath = "/sandbox"
 
@@ -40,6 +41,11 @@ type requestsAnswer struct {
 // tweetsAnswer is what GET /sandbox/tweets says.
 type tweetsAnswer struct {
 	Tweets []Tweet `json:"tweets"`
+}
+
+// retweetsAnswer is what GET /sandbox/retweets says.
+type retweetsAnswer struct {
+	Retweets []Retweet `json:"retweets"`
 }
 
 // faultsAnswer is what all routes of faults say.
@@ -127,6 +133,8 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) (any, erro
 		return s.controlRequests(r)
 	case "GET /tweets":
 		return tweetsAnswer{listed(s.Tweets())}, nil
+	case "GET /retweets":
+		return retweetsAnswer{listed(s.Retweets())}, nil
 	case "GET /faults":
 		return faultsAnswer{s.Faults()}, nil
 	case "POST /faults":
@@ -144,7 +152,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) (any, erro
 		return faultsAnswer{[]FaultState{a.State()}}, nil
 	}
 	return nil, refuseControl(http.StatusNotFound, "there is no %s %s: use GET /sandbox/requests?since=N, GET /sandbox/tweets, "+
-		"GET, POST or DELETE /sandbox/faults, GET or DELETE /sandbox/faults/:id", r.Method, r.URL.Path)
+		"GET /sandbox/retweets, GET, POST or DELETE /sandbox/faults, GET or DELETE /sandbox/faults/:id", r.Method, r.URL.Path)
 }
 
 func (s *Server) controlRequests(r *http.Request) (any, error) {

@@ -139,6 +139,7 @@ func TestControlRecord(t *testing.T) {
 	b := setup(t, sandbox.Config{Control: true})
 	require.JSONEq(t, `{"requests":[]}`, b.control("GET", "/sandbox/requests", "").body)
 	require.JSONEq(t, `{"tweets":[]}`, b.control("GET", "/sandbox/tweets", "").body)
+	require.JSONEq(t, `{"retweets":[]}`, b.control("GET", "/sandbox/retweets", "").body)
 	for i := range 3 {
 		b.mustPost(b.acme, fmt.Sprintf("<%d>", i))
 	}
@@ -161,6 +162,12 @@ func TestControlRecord(t *testing.T) {
 	want, err = json.Marshal(b.server.Tweets())
 	require.NoError(t, err)
 	require.JSONEq(t, `{"tweets":`+string(want)+`}`, b.control("GET", "/sandbox/tweets", "").body)
+
+	retweet := fmt.Sprintf(`{"tweet_id":%q}`, b.server.Tweets()[0].ID)
+	require.Equal(t, 200, b.do(b.acme, "POST", "/2/users/"+b.acme.ID+"/retweets", retweet).status)
+	want, err = json.Marshal(b.server.Retweets())
+	require.NoError(t, err)
+	require.JSONEq(t, `{"retweets":`+string(want)+`}`, b.control("GET", "/sandbox/retweets", "").body)
 }
 
 // TestControlIsApart: the control routes are no routes of X, and leave no trace there.
