@@ -26,6 +26,9 @@ const (
 
 // Config says which X the sandbox plays. The zero value is a faithful default.
 type Config struct {
+	// AccessTokenLifetime is how long an OAuth 2.0 access token of a user is good. 0 is 2 hours.
+	AccessTokenLifetime time.Duration
+
 	// BasePath is a prefix of all routes, such as "/x". Empty is none. A Server that another
 	// handler mounts behind http.StripPrefix needs none either: signatures cover the address
 	// that the client dialled, which is read from the request line.
@@ -38,6 +41,9 @@ type Config struct {
 	// tweet was deleted meanwhile. 0 is 24 hours, negative is never refuse.
 	DuplicateWindow time.Duration
 
+	// HiddenFamilies are limit headers that no answer has, although the limits hold.
+	HiddenFamilies []Family
+
 	// KeepRequests bounds the record of requests: the newest so many are kept. 0 is all of them, for
 	// as long as the server lives.
 	KeepRequests int
@@ -45,11 +51,18 @@ type Config struct {
 	// Limits are the windows. Nil is DefaultLimits, empty is none.
 	Limits []Limit
 
+	// MisleadingWindow makes FamilyEndpoint tell of 1,080,000 requests in 15 minutes on every route,
+	// as X does for apps whose true limit is one per day. The limits of that family hold, untold:
+	// after a 429 the only reset that helps is one of the other families, or there is none.
+	MisleadingWindow bool
+
 	// Now is the clock of ids, windows, timestamps and the Date header. Nil is time.Now. The
 	// delays of faults always run on the real clock.
 	Now func() time.Time
 
-	// Seed makes faults with a Rate repeatable.
+	// Seed makes faults with a Rate repeatable. If it is not 0, keys, secrets and tokens come from
+	// it too: the same calls give the same credentials. The tokens of OAuth 2.0 hold the time, so
+	// they are the same only if Now is. Two servers with one seed take each other's tokens.
 	Seed uint64
 
 	// TimestampSkew is how far oauth_timestamp may be off the clock, either way. 0 is 5 minutes,
@@ -58,8 +71,9 @@ type Config struct {
 }
 
 const (
-	defaultDuplicateWindow = 24 * time.Hour
-	defaultTimestampSkew   = 5 * time.Minute
+	defaultAccessTokenLifetime = 2 * time.Hour
+	defaultDuplicateWindow     = 24 * time.Hour
+	defaultTimestampSkew       = 5 * time.Minute
 )
 
 // Server is the stand-in. It is an http.Handler and may be mounted anywhere; Start serves it on a
@@ -79,6 +93,7 @@ type Server struct {
 	nonces   nonces
 	windows  windows
 	tweets   tweets
+	usage    map[usageKey]int // tweets read
 	requests trail
 	ended    trail // those of requests that have ended, in the order in which they did
 	faults   []*ActiveFault
@@ -91,6 +106,9 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.AccessTokenLifetime == 0 {
+		cfg.AccessTokenLifetime = defaultAccessTokenLifetime
 	}
 	if cfg.DeleteMissing == "" {
 		cfg.DeleteMissing = DeleteMissing404
@@ -107,13 +125,18 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("sandbox config: %w", err)
 	}
+	limits := cfg.Limits
+	if cfg.MisleadingWindow {
+		limits = misleading(limits)
+	}
 	s := &Server{
 		cfg:      cfg,
 		schema:   tweetSchema(),
 		closing:  make(chan struct{}),
-		accounts: newAccounts(),
-		windows:  newWindows(cfg.Limits),
+		accounts: newAccounts(cfg.Seed),
+		windows:  newWindows(limits, cfg.HiddenFamilies),
 		tweets:   newTweets(cfg.DuplicateWindow),
+		usage:    map[usageKey]int{},
 		requests: trail{keep: cfg.KeepRequests},
 		ended:    trail{keep: cfg.KeepRequests},
 	}
@@ -126,10 +149,18 @@ func (c Config) validate() error {
 	if c.BasePath != "" && (!strings.HasPrefix(c.BasePath, "/") || strings.HasSuffix(c.BasePath, "/")) {
 		errs = append(errs, fmt.Errorf("base path %q: begin it with a slash and end it without one", c.BasePath))
 	}
+	if c.AccessTokenLifetime < 0 {
+		errs = append(errs, fmt.Errorf("access token lifetime %s: use more than zero, or 0 for 2 hours", c.AccessTokenLifetime))
+	}
 	switch c.DeleteMissing {
 	case DeleteMissing404, DeleteMissingFalse, DeleteMissingTrue:
 	default:
 		errs = append(errs, fmt.Errorf("delete missing %q: use 404, false or true", c.DeleteMissing))
+	}
+	for _, f := range c.HiddenFamilies {
+		if err := f.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("hidden families: %w", err))
+		}
 	}
 	if c.KeepRequests < 0 {
 		errs = append(errs, fmt.Errorf("keep requests %d: use 0 for all, or more", c.KeepRequests))
@@ -177,29 +208,15 @@ func (s *Server) answer(x *exchange) answer {
 		return problem(http.StatusNotFound, "no such route in the sandbox")
 	}
 	stages := []func(*exchange) (answer, bool){s.authenticate, s.bill, s.limit, s.admit}
+	if x.route.name.issuesTokens() {
+		stages = []func(*exchange) (answer, bool){s.authenticateClient}
+	}
 	for _, stage := range stages {
 		if a, refused := stage(x); refused {
 			return a
 		}
 	}
-	return x.route.serve(x)
-}
-
-// bill refuses only by a fault: the sandbox keeps no balance.
-func (s *Server) bill(x *exchange) (answer, bool) {
-	return s.forced(x, stageBilling)
-}
-
-// admit checks what the token and the user may do at all.
-func (s *Server) admit(x *exchange) (answer, bool) {
-	if a, refused := s.forced(x, stageAccess); refused {
-		return a, true
-	}
-	if x.user.Suspended {
-		return s.refusal(KindUserSuspended, x), true
-	}
-	if x.route.writes && x.readOnly {
-		return s.refusal(KindReadOnlyApp, x), true
-	}
-	return answer{}, false
+	a := x.route.serve(x)
+	s.meter(x, a)
+	return a
 }
