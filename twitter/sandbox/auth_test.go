@@ -104,7 +104,7 @@ func TestUnauthorized(t *testing.T) {
 		user    string
 	}{
 		"NoHeader":          {header(""), "the Authorization header's scheme is not OAuth", ""},
-		"Bearer":            {header("Bearer AAAA"), "the Authorization header's scheme is not OAuth", ""},
+		"Bearer":            {header("Bearer AAAA"), "the token is unknown", ""},
 		"APISecret":         {signed(wrong(func(c *sandbox.Credentials) { c.APISecret = "x" })), "the signature does not match", "acme"},
 		"AccessTokenSecret": {signed(wrong(func(c *sandbox.Credentials) { c.AccessTokenSecret = "x" })), "the signature does not match", "acme"},
 		"UnknownToken":      {signed(wrong(func(c *sandbox.Credentials) { c.AccessToken = "x" })), "the token is unknown", ""},
@@ -318,7 +318,11 @@ func TestTwoApps(t *testing.T) {
 	b := setup(t, sandbox.Config{})
 	readOnly, err := b.server.AddApp(sandbox.App{Name: "reader", ReadOnly: true, Key: "key", Secret: "secret"})
 	require.NoError(t, err)
-	require.Equal(t, sandbox.App{Name: "reader", ReadOnly: true, Key: "key", Secret: "secret"}, readOnly)
+	require.Regexp(t, `^[0-9]{1,19}$`, readOnly.ID)
+	require.NotEmpty(t, readOnly.ClientID)
+	require.Equal(t, sandbox.App{
+		ID: readOnly.ID, Name: "reader", ReadOnly: true, Key: "key", Secret: "secret", ClientID: readOnly.ClientID,
+	}, readOnly)
 	reader := b.authorize(readOnly, b.acme.User)
 	got := b.post(reader, "x")
 	require.Equal(t, http.StatusForbidden, got.status)

@@ -24,6 +24,10 @@ const (
 	// OutcomeNothing changed nothing: it was dropped before it was worked, or deleted a tweet that
 	// was not there and was told 200.
 	OutcomeNothing Outcome = "nothing"
+	// OutcomeRefreshed used up a refresh token and gave another.
+	OutcomeRefreshed Outcome = "refreshed"
+	// OutcomeRevoked ended a token.
+	OutcomeRevoked Outcome = "revoked"
 )
 
 // Request is the record of one request. It holds no header, and so no secret, but for the Body of
