@@ -91,10 +91,14 @@ func controlX(t *testing.T, method, address, body string) string {
 // TestSandboxJSON: all that a tester needs is in the first line, and each request in one of its own.
 func TestSandboxJSON(t *testing.T) {
 	t.Parallel()
-	x := startSandbox(t, "--json", "--user=acme", "--user=umbrella", "--api-key=key", "--api-secret=secret")
+	x := startSandbox(t, "--json", "--user=acme", "--user=umbrella:token:its:secret", "--api-key=key", "--api-secret=secret",
+		"--client-id=client", "--client-secret=hidden")
 	ready := x.ready(t)
-	require.Equal(t, []sandbox.App{{Key: "key", Secret: "secret", Name: "sandbox"}}, ready.Apps)
+	require.Equal(t, []string{"key", "secret", "client", "hidden"},
+		[]string{ready.Apps[0].Key, ready.Apps[0].Secret, ready.Apps[0].ClientID, ready.Apps[0].ClientSecret})
+	require.NotEmpty(t, ready.Apps[0].BearerToken)
 	require.Equal(t, "acme", ready.Users[0].Username)
+	require.Equal(t, sandbox.Credentials{APIKey: "key", APISecret: "secret", AccessToken: "token", AccessTokenSecret: "its:secret"}, ready.Tokens[1].Credentials)
 	require.Equal(t, []string{"umbrella", "umbrella"}, []string{ready.Users[1].Username, ready.Tokens[1].Username})
 
 	for n, text := range []string{"<one>", "two"} {
@@ -173,7 +177,7 @@ func TestSandboxFlags(t *testing.T) {
 	})
 	t.Run("Limits", func(t *testing.T) {
 		t.Parallel()
-		for limits, want := range map[string]int{"guide": 200, "none": 205} {
+		for limits, want := range map[string]int{"guide": 200, "current": 100, "none": 205} {
 			client := startSandbox(t, "--json", "--limits="+limits).ready(t).client(t, 0)
 			posted := 0
 			for i := range 205 {
@@ -197,23 +201,78 @@ func TestSandboxFlags(t *testing.T) {
 		require.NoError(t, post(t, ready.client(t, 0), "two"))
 		require.NotContains(t, controlX(t, "GET", ready.BaseURL+"/sandbox/requests", ""), `"n":1,`)
 	})
+	t.Run("Seed", func(t *testing.T) {
+		t.Parallel()
+		tokens := func(args ...string) []sandboxToken {
+			tokens := startSandbox(t, append(args, "--json", "--user=a", "--user=b")...).ready(t).Tokens
+			for n := range tokens {
+				tokens[n].OAuth2 = sandbox.OAuth2Token{} // they hold the time
+			}
+			return tokens
+		}
+		require.Equal(t, tokens(), tokens("--seed=1"))
+		require.NotEqual(t, tokens("--seed=1"), tokens("--seed=2"))
+		first, second := tokens("--seed=0"), tokens("--seed=0")
+		require.NotEqual(t, first, second)
+	})
+	t.Run("SelfServe", func(t *testing.T) {
+		t.Parallel()
+		for words, ok := range map[string]bool{"newer": false, "older": false, "off": true} {
+			client := startSandbox(t, "--json", "--self-serve="+words).ready(t).client(t, 0)
+			require.Equal(t, ok, post(t, client, "$ONE $TWO") == nil, words)
+		}
+	})
+	t.Run("Reads", func(t *testing.T) {
+		t.Parallel()
+		read := func(args ...string) string {
+			x := startSandbox(t, append(args, "--json")...)
+			client := x.ready(t).client(t, 0)
+			created, err := postX(t.Context(), client, "to be read")
+			require.NoError(t, err)
+			_, _ = client.Tweet(t.Context(), created.ID)
+			return x.awaitText(t, `"n":2`)
+		}
+		require.NotContains(t, read(), `"reason"`)
+		require.Contains(t, read("--read-lag=1h"), `"status":200,"outcome":"read","reason":"no such tweet"`)
+		require.Contains(t, read("--read-lag=1h", "--read-lag-max=2h", "--missing-tweet=404"), `"status":404`)
+	})
+	t.Run("OAuth2", func(t *testing.T) {
+		t.Parallel()
+		status := func(x *runningSandbox) int {
+			ready := x.ready(t)
+			toX := loopbackOnly()
+			defer toX.CloseIdleConnections()
+			r, err := http.NewRequest(http.MethodGet, ready.BaseURL+"/2/users/me", http.NoBody)
+			require.NoError(t, err)
+			r.Header.Set("Authorization", "Bearer "+ready.Tokens[0].OAuth2.AccessToken)
+			res, err := toX.Do(r)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			return res.StatusCode
+		}
+		require.Equal(t, http.StatusOK, status(startSandbox(t, "--json")))
+		require.Equal(t, http.StatusUnauthorized, status(startSandbox(t, "--json", "--access-token-lifetime=1ns")))
+	})
 }
 
 // TestSandboxUsage: what cannot work is refused with what can, and nothing is printed.
 func TestSandboxUsage(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--listen=0.0.0.0:8083":    "--listen 0.0.0.0:8083 is no loopback address: the sandbox guards nothing",
-		"--listen=:8083":           "is no loopback address",
-		"--listen=example.com:1":   "is no loopback address",
-		"--listen=127.0.0.1":       "use an address such as 127.0.0.1:8083",
-		"--duplicate-window=-1s":   "--duplicate-window is -1s: use 0 or more",
-		"--limits=generous":        "--limits must be one of",
-		"--delete-missing=perhaps": "--delete-missing must be one of",
-		"--keep-requests=-1":       "keep requests -1: use 0 for all, or more",
-		"--user=not-a-name":        `add user "not-a-name"`,
-		"--user=a --user=A":        `add user "A": the username is taken`,
-		"--no-such-flag":           "unknown flag",
+		"--listen=0.0.0.0:8083":     "--listen 0.0.0.0:8083 is no loopback address: the sandbox guards nothing",
+		"--listen=:8083":            "is no loopback address",
+		"--listen=example.com:1":    "is no loopback address",
+		"--listen=127.0.0.1":        "use an address such as 127.0.0.1:8083",
+		"--duplicate-window=-1s":    "--duplicate-window is -1s: use 0 or more",
+		"--limits=generous":         "--limits must be one of",
+		"--delete-missing=perhaps":  "--delete-missing must be one of",
+		"--keep-requests=-1":        "keep requests -1: use 0 for all, or more",
+		"--read-lag=-1s":            "read lag -1s",
+		"--user=not-a-name":         `add user "not-a-name"`,
+		"--user=a:token":            `authorize "a": the access token and its secret must not be empty`,
+		"--user=a:t:s --user=b:t:s": `authorize "b": the access token exists already`,
+		"--user=a --user=A":         `add user "A": the username is taken`,
+		"--no-such-flag":            "unknown flag",
 	} {
 		stdout := &record{}
 		err := inProcess(t.Context(), nil, stdout, &record{}, append([]string{"sandbox"}, strings.Fields(args)...)...)

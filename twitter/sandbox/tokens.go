@@ -108,16 +108,31 @@ func (s *Server) Authorize(appKey, username string) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, fmt.Errorf("authorize %q: %w", username, err)
 	}
-	c := Credentials{
-		APIKey:            app.Key,
-		APISecret:         app.Secret,
-		AccessToken:       user.ID + "-" + s.accounts.text(),
-		AccessTokenSecret: s.accounts.text() + s.accounts.text(),
+	return s.accounts.authorize(app, user, user.ID+"-"+s.accounts.text(), s.accounts.text()+s.accounts.text()), nil
+}
+
+// AuthorizeWith is Authorize with an access token and a secret that the caller chooses.
+func (s *Server) AuthorizeWith(appKey, username, accessToken, accessTokenSecret string) (Credentials, error) {
+	if accessToken == "" || accessTokenSecret == "" {
+		return Credentials{}, fmt.Errorf("authorize %q: the access token and its secret must not be empty", username)
 	}
-	s.accounts.tokens[c.AccessToken] = token{
-		kind: tokenOAuth1, appKey: app.Key, userID: user.ID, secret: c.AccessTokenSecret, readOnly: app.ReadOnly,
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	app, user, err := s.accounts.parties(appKey, username)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("authorize %q: %w", username, err)
 	}
-	return c, nil
+	if _, taken := s.accounts.tokens[accessToken]; taken {
+		return Credentials{}, fmt.Errorf("authorize %q: the access token exists already", username)
+	}
+	return s.accounts.authorize(app, user, accessToken, accessTokenSecret), nil
+}
+
+func (a *accounts) authorize(app App, user *User, accessToken, secret string) Credentials {
+	a.tokens[accessToken] = token{
+		kind: tokenOAuth1, appKey: app.Key, userID: user.ID, secret: secret, readOnly: app.ReadOnly,
+	}
+	return Credentials{APIKey: app.Key, APISecret: app.Secret, AccessToken: accessToken, AccessTokenSecret: secret}
 }
 
 // OAuth2Token is what a client works with for one user of one app by OAuth 2.0.
