@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -311,4 +315,40 @@ func TestSandboxInterrupted(t *testing.T) {
 	require.Zero(t, p.wait(t))
 	require.Empty(t, p.String())
 	require.Error(t, <-held)
+}
+
+// TestSandboxDocument: its commands work, in order, each fault that it shows is accepted, and it leaves
+// out no kind, no body and no flag that changes X.
+func TestSandboxDocument(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(filepath.Join("..", "..", "docs", "sandbox.md"))
+	require.NoError(t, err)
+	document := string(content)
+	base := startSandbox(t, "--json").ready(t).BaseURL
+	commands := shellCommands(document)
+	require.Equal(t, "bin/worker sandbox", commands[0])
+	require.Greater(t, len(commands), 5)
+	for _, command := range commands[1:] {
+		require.NotEmpty(t, curl(t, []string{"X_API_BASE_URL=" + base}, command))
+	}
+	faults := regexp.MustCompile("`(\\{\".*?\\})`").FindAllStringSubmatch(document, -1)
+	require.Greater(t, len(faults), 10)
+	for _, fault := range faults {
+		controlX(t, "POST", base+"/sandbox/faults", fault[1])
+	}
+	for _, kind := range sandbox.Kinds() {
+		require.Contains(t, document, "`"+string(kind)+"`")
+	}
+	for _, body := range sandbox.Bodies() {
+		require.Contains(t, document, "`"+string(body)+"`")
+	}
+	for field := range reflect.TypeFor[sandboxCmd]().Fields() {
+		flag := field.Tag.Get("name")
+		if flag == "" {
+			flag = strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(field.Name, "$1-$2"))
+		}
+		if !slices.Contains([]string{"listen", "keep-requests"}, flag) {
+			require.Contains(t, document, "--"+flag)
+		}
+	}
 }
