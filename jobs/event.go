@@ -11,6 +11,8 @@ type EventType string
 
 // The types of events.
 const (
+	// EventReady says that the worker has its lease, and works what is due from now on.
+	EventReady EventType = "ready"
 	// EventDue says that a row was claimed and is being sent.
 	EventDue EventType = "due"
 	// EventDone says that X confirmed: the row is posted or deleted.

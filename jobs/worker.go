@@ -213,6 +213,7 @@ func (w *Worker) run(ctx context.Context) error {
 		_ = loops.Wait()
 		return fmt.Errorf("start River: %w", err)
 	}
+	w.tell(Event{Type: EventReady})
 	loops.Go(func() error { w.promoteLoop(ctx); return nil })
 	loops.Go(func() error { w.loop(ctx, takeOverEvery, w.takeOver); return nil })
 	loops.Go(func() error { w.loop(ctx, sweepEvery, w.sweep); return nil })

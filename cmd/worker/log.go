@@ -21,7 +21,13 @@ func newLogger(w io.Writer, format, level string) zerolog.Logger {
 	if err != nil {
 		parsed = zerolog.InfoLevel
 	}
-	return zerolog.New(w).Level(parsed).With().Timestamp().Logger()
+	return zerolog.New(w).Level(parsed).Hook(zerolog.HookFunc(timestamp))
+}
+
+// timestamp gives a line its time to the millisecond. zerolog's own has seconds, unless a variable of
+// the whole process says otherwise.
+func timestamp(line *zerolog.Event, _ zerolog.Level, _ string) {
+	line.Str(zerolog.TimestampFieldName, time.Now().Format("2006-01-02T15:04:05.000Z07:00"))
 }
 
 func isTerminal(w io.Writer) bool {
@@ -81,7 +87,7 @@ func logEvents(log zerolog.Logger) func(jobs.Event) {
 
 func eventLevel(t jobs.EventType) zerolog.Level {
 	switch t {
-	case jobs.EventDue, jobs.EventDone, jobs.EventWaiting:
+	case jobs.EventReady, jobs.EventDue, jobs.EventDone, jobs.EventWaiting:
 		return zerolog.InfoLevel
 	case jobs.EventFailed, jobs.EventMissed, jobs.EventUnconfirmed, jobs.EventHeld:
 		return zerolog.WarnLevel

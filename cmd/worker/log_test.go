@@ -42,11 +42,15 @@ func TestLogs(t *testing.T) {
 	log := w.String()
 	lines := strings.Split(strings.TrimSpace(log[:strings.LastIndex(log, "}")+1]), "\n")
 	require.Greater(t, len(lines), 15)
+	require.Contains(t, lines[0], `"starting"`)
+	require.Contains(t, lines[1], `"ready"`)
+	require.Contains(t, lines[len(lines)-1], `"stopped"`)
 	for _, line := range lines {
 		var fields struct {
 			Level, Message string
 			Time           time.Time
 		}
+		require.Regexp(t, `"time":"[^"]+:\d\d\.\d{3}(Z|[+-])`, line, "without milliseconds")
 		require.NoError(t, json.Unmarshal([]byte(line), &fields), "%s", line)
 		require.NotEmpty(t, fields.Level, "%s", line)
 		require.NotEmpty(t, fields.Message, "%s", line)

@@ -32,6 +32,9 @@ type User struct {
 	TextLimit int    `json:"text_limit"` // weighted characters; 0 is 280, Premium has 25000
 	Suspended bool   `json:"suspended"`  // 403 user-suspended on every route
 	Locked    bool   `json:"locked"`     // 403 with the v1.1 code 326 on every route, until the user logs in
+
+	// GeoDisabled is the profile's setting: a place is then left off the user's tweets, silently.
+	GeoDisabled bool `json:"geo_disabled"`
 }
 
 // Credentials are what a client signs with for one user of one app.

@@ -42,7 +42,7 @@ type exchange struct {
 	app   App
 	user  User
 
-	fault  *ActiveFault      // what strikes it, or nil
+	fault  *struck           // what strikes it, or nil
 	limits map[string]string // the limit headers, once it was counted
 	record *Request          // guarded by Server.mu
 }
@@ -133,13 +133,12 @@ func transactionID(seed uint64, n int) string {
 	return strings.Repeat("0", 16-len(digits)) + digits
 }
 
-// write closes the record and sends the answer with the headers that X sends.
+// write sends the answer with the headers that X sends.
 func (s *Server) write(w http.ResponseWriter, x *exchange, a answer) {
 	now := s.now()
 	h := w.Header()
 	h.Set("Date", now.Format(http.TimeFormat))
 	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("X-Transaction-Id", x.record.RequestID)
 	h.Set("X-Response-Time", strconv.FormatInt(now.Sub(x.arrived).Milliseconds(), 10))
 	// X tells neither its limits nor the access level with a 401 or 402.
@@ -153,7 +152,5 @@ func (s *Server) write(w http.ResponseWriter, x *exchange, a answer) {
 			h.Set(name, value)
 		}
 	}
-	s.end(x, a)
-	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // the client may have left; nobody is there to be told
+	s.deliver(w, x, a)
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -54,10 +55,13 @@ type Request struct {
 }
 
 // Requests are copies of all records that Config.KeepRequests keeps, in the order of arrival.
-func (s *Server) Requests() []Request {
+func (s *Server) Requests() []Request { return s.requestsSince(0) }
+
+// requestsSince are those of Requests that arrived after the n-th.
+func (s *Server) requestsSince(n int) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.requests.since(0)
+	kept := s.requests.since(n)
 	all := make([]Request, len(kept))
 	for i, r := range kept {
 		all[i] = *r
@@ -85,6 +89,31 @@ func (s *Server) WaitRequests(ctx context.Context, n int, match Match) ([]Reques
 		return found, fmt.Errorf("wait for %d requests, %d so far: %w", n, len(found), err)
 	}
 	return found, nil
+}
+
+// Ended yields each request that ends, those of before the call first, in the order in which they
+// end, until ctx ends. What Config.KeepRequests lets go before its turn is left out.
+func (s *Server) Ended(ctx context.Context) iter.Seq[Request] {
+	return func(yield func(Request) bool) {
+		for seen := 0; ; {
+			var found []Request
+			err := s.await(ctx, func() bool {
+				for _, r := range s.ended.since(seen) {
+					found = append(found, *r)
+				}
+				seen = s.ended.total()
+				return len(found) > 0
+			})
+			if err != nil {
+				return
+			}
+			for _, r := range found {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // await returns once done, which is called with s.mu held after each change of the record,

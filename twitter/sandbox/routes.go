@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -55,19 +54,14 @@ func (s *Server) routeTable() []route {
 		{name: RouteDeleteTweet, takes: tokensOfUsers, writes: true, serve: s.deleteTweet},
 		{name: RouteGetTweet, takes: tokensOfUsers | tokenApp, serve: s.getTweet},
 		{name: RouteMe, takes: tokensOfUsers, serve: s.me},
-		{name: RouteRetweet, takes: tokensOfUsers, writes: true, serve: noHandler},
-		{name: RouteUndoRetweet, takes: tokensOfUsers, writes: true, serve: noHandler},
-		{name: RouteUserTweets, takes: tokensOfUsers | tokenApp, serve: noHandler},
-		{name: RouteGetTweets, takes: tokensOfUsers | tokenApp, serve: noHandler},
+		{name: RouteRetweet, takes: tokensOfUsers, writes: true, serve: s.retweet},
+		{name: RouteUndoRetweet, takes: tokensOfUsers, writes: true, serve: s.undoRetweet},
+		{name: RouteUserTweets, takes: tokensOfUsers | tokenApp, serve: s.userTweets},
+		{name: RouteGetTweets, takes: tokensOfUsers | tokenApp, serve: s.getTweets},
 		{name: RouteUsage, takes: tokenApp, serve: s.usageTweets},
 		{name: RouteOAuth2Token, serve: s.oauth2Token},
 		{name: RouteOAuth2Revoke, serve: s.oauth2Revoke},
 	}
-}
-
-// noHandler answers as if the route did not exist.
-func noHandler(*exchange) answer {
-	return problem(http.StatusNotFound, "no such route in the sandbox")
 }
 
 // match finds the route of a path without base path, and the ids in the path, in their order.

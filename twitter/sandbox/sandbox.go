@@ -1,27 +1,13 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
-)
-
-// DeleteMissing says how the deletion of a tweet that is not there is answered. No capture of X's
-// own answer exists, so a client must stand all three.
-type DeleteMissing string
-
-const (
-	// DeleteMissing404 answers 404 with a resource-not-found problem, and 403 if the tweet is
-	// another user's. It is the default, and what X's own playground does.
-	DeleteMissing404 DeleteMissing = "404"
-	// DeleteMissingFalse answers 200 {"data":{"deleted":false}}, also for another user's tweet.
-	DeleteMissingFalse DeleteMissing = "false"
-	// DeleteMissingTrue answers 200 {"data":{"deleted":true}}, and 403 if the tweet is another
-	// user's.
-	DeleteMissingTrue DeleteMissing = "true"
 )
 
 // Config says which X the sandbox plays. The zero value is a faithful default.
@@ -68,6 +54,31 @@ type Config struct {
 	// TimestampSkew is how far oauth_timestamp may be off the clock, either way. 0 is 5 minutes,
 	// negative is any distance (for a Now far from the client's clock).
 	TimestampSkew time.Duration
+
+	// Control serves the control routes beside those of X: see ControlPath.
+	Control bool
+
+	// Gzip compresses answers for clients that take it, as X does.
+	Gzip bool
+
+	// EmptyEditHistory answers a creation with "edit_history_tweet_ids":[""], as X was seen to do
+	// in September 2026, instead of with the tweet's id.
+	EmptyEditHistory bool
+
+	// MissingTweet is the answer to GET /2/tweets/:id for a tweet that is not there. Empty is
+	// MissingTweet200.
+	MissingTweet MissingTweet
+
+	// ProblemHost is the host in the types of problems, such as
+	// https://api.x.com/2/problems/invalid-request: api.twitter.com or api.x.com. Empty is, for
+	// each problem, the one with which it was captured.
+	ProblemHost string
+
+	// ReadLag is how long reads do not show yet what was created or deleted. Zero is not at all.
+	ReadLag ReadLag
+
+	// SelfServe says which rules for replies, quotes and cashtags hold. Empty is SelfServeNewer.
+	SelfServe SelfServe
 }
 
 const (
@@ -84,6 +95,8 @@ type Server struct {
 	routes []route
 	schema *schema // of the body of POST /2/tweets; never changes
 
+	retweetSchema *schema // of the body of POST /2/users/:id/retweets; never changes
+
 	closing   chan struct{} // closed by Close: requests that a fault holds end
 	closeOnce sync.Once
 	serving   serving // the listener; has its own lock
@@ -93,12 +106,15 @@ type Server struct {
 	nonces   nonces
 	windows  windows
 	tweets   tweets
+	readLag  ReadLag
 	usage    map[usageKey]int // tweets read
 	requests trail
-	ended    trail // those of requests that have ended, in the order in which they did
-	faults   []*ActiveFault
-	faultSeq uint64        // faults ever set, which gives each its own random sequence
-	changed  chan struct{} // closed at the next change of the record; nil if nobody waits
+	ended    trail          // those of requests that have ended, in the order in which they did
+	faults   []*ActiveFault // in force
+	faultSeq uint64         // faults ever set, which gives each its own random sequence
+	changed  chan struct{}  // closed at the next change of the record; nil if nobody waits
+
+	faultsSet []*ActiveFault // in force or over, until they are forgotten
 }
 
 // New makes a server without apps, users and tweets. It reports every fault of the
@@ -122,6 +138,12 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Limits == nil {
 		cfg.Limits = DefaultLimits()
 	}
+	if cfg.MissingTweet == "" {
+		cfg.MissingTweet = MissingTweet200
+	}
+	if cfg.SelfServe == "" {
+		cfg.SelfServe = SelfServeNewer
+	}
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("sandbox config: %w", err)
 	}
@@ -130,12 +152,16 @@ func New(cfg Config) (*Server, error) {
 		limits = misleading(limits)
 	}
 	s := &Server{
-		cfg:      cfg,
-		schema:   tweetSchema(),
+		cfg:    cfg,
+		schema: tweetSchema(),
+
+		retweetSchema: retweetSchema(),
+
 		closing:  make(chan struct{}),
 		accounts: newAccounts(cfg.Seed),
 		windows:  newWindows(limits, cfg.HiddenFamilies),
 		tweets:   newTweets(cfg.DuplicateWindow),
+		readLag:  cfg.ReadLag,
 		usage:    map[usageKey]int{},
 		requests: trail{keep: cfg.KeepRequests},
 		ended:    trail{keep: cfg.KeepRequests},
@@ -148,6 +174,9 @@ func (c Config) validate() error {
 	var errs []error
 	if c.BasePath != "" && (!strings.HasPrefix(c.BasePath, "/") || strings.HasSuffix(c.BasePath, "/")) {
 		errs = append(errs, fmt.Errorf("base path %q: begin it with a slash and end it without one", c.BasePath))
+	}
+	if c.Control && (c.BasePath == ControlPath || strings.HasPrefix(c.BasePath, ControlPath+"/")) {
+		errs = append(errs, fmt.Errorf("base path %q: that is where the control routes are; use another", c.BasePath))
 	}
 	if c.AccessTokenLifetime < 0 {
 		errs = append(errs, fmt.Errorf("access token lifetime %s: use more than zero, or 0 for 2 hours", c.AccessTokenLifetime))
@@ -165,6 +194,22 @@ func (c Config) validate() error {
 	if c.KeepRequests < 0 {
 		errs = append(errs, fmt.Errorf("keep requests %d: use 0 for all, or more", c.KeepRequests))
 	}
+	switch c.MissingTweet {
+	case MissingTweet200, MissingTweet404:
+	default:
+		errs = append(errs, fmt.Errorf("missing tweet %q: use 200 or 404", c.MissingTweet))
+	}
+	switch c.ProblemHost {
+	case "", "api.twitter.com", "api.x.com":
+	default:
+		errs = append(errs, fmt.Errorf("problem host %q: use api.twitter.com or api.x.com", c.ProblemHost))
+	}
+	switch c.SelfServe {
+	case SelfServeNewer, SelfServeOlder, SelfServeOff:
+	default:
+		errs = append(errs, fmt.Errorf("self serve %q: use newer, older or off", c.SelfServe))
+	}
+	errs = append(errs, c.ReadLag.validate())
 	for i, l := range c.Limits {
 		if err := l.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("limit %d: %w", i, err))
@@ -181,6 +226,9 @@ func (s *Server) now() time.Time {
 // ServeHTTP answers one request as X would, or as a fault makes it. A fault that answers nothing
 // panics with http.ErrAbortHandler, which is how net/http is told to cut the connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.control(w, r) {
+		return
+	}
 	x, ok := s.arrive(w, r)
 	if !ok {
 		panic(http.ErrAbortHandler) // the client left before it had sent its body
@@ -189,7 +237,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.end(x, answer{outcome: OutcomeNothing})
 		panic(http.ErrAbortHandler)
 	}
-	a := s.answer(x)
+	a := s.withProblemHost(s.answer(x))
 	s.effect(x, a)
 	a, ok = s.strikeAfter(x, a)
 	if !ok {
@@ -218,5 +266,17 @@ func (s *Server) answer(x *exchange) answer {
 	}
 	a := x.route.serve(x)
 	s.meter(x, a)
+	return a
+}
+
+// withProblemHost puts the configured host into the types of problems.
+func (s *Server) withProblemHost(a answer) answer {
+	const before, after = `"type":"https://`, `/2/problems/`
+	if s.cfg.ProblemHost == "" {
+		return a
+	}
+	for _, host := range []string{"api.twitter.com", "api.x.com"} {
+		a.body = bytes.ReplaceAll(a.body, []byte(before+host+after), []byte(before+s.cfg.ProblemHost+after))
+	}
 	return a
 }

@@ -1,10 +1,8 @@
 package sandbox
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -32,12 +30,14 @@ func (s *Server) meter(x *exchange, a answer) {
 // usageTweets is GET /2/usage/tweets: how many tweets the app has read. Each app is a project of
 // its own, whose month is that of the calendar.
 func (s *Server) usageTweets(x *exchange) answer {
-	days, rest, bad := daysOf(x.query)
-	if bad == nil {
-		bad = checkQuery(rest, map[string][]string{"usage.fields": usageFields()})
-	}
-	if len(bad) > 0 {
+	accepted := map[string]parameter{"days": between(1, 90), "usage.fields": oneOf(usageFields())}
+	if bad := checkQuery(x.query, accepted); len(bad) > 0 {
 		return invalid(bad...)
+	}
+	values, _ := url.ParseQuery(x.query)
+	days, err := strconv.Atoi(values.Get("days"))
+	if err != nil {
+		days = 7 // there is none
 	}
 	now := s.now()
 	nextMonth := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
@@ -64,24 +64,8 @@ func (s *Server) usageTweets(x *exchange) answer {
 		}},
 	}
 	always := []string{"cap_reset_day", "project_cap", "project_id", "project_usage"}
-	data := pick(all, always, fieldsOf(rest, "usage.fields"))
+	data := pick(all, always, fieldsOf(values, "usage.fields"))
 	return answer{status: http.StatusOK, body: encode(map[string]any{"data": data}), outcome: OutcomeRead}
-}
-
-// daysOf takes the parameter days, 1 to 90, out of a query. Without one it is 7.
-func daysOf(query string) (days int, rest string, bad []violation) {
-	values, err := url.ParseQuery(query)
-	if err != nil || !values.Has("days") {
-		return 7, query, nil
-	}
-	list := values["days"]
-	days, err = strconv.Atoi(list[0])
-	if err != nil || len(list) > 1 || days < 1 || days > 90 {
-		message := fmt.Sprintf("The `days` query parameter value [%s] is not between 1 and 90", list[len(list)-1])
-		return 0, "", []violation{{map[string][]string{"days": slices.Clone(list)}, message}}
-	}
-	values.Del("days")
-	return days, values.Encode(), nil
 }
 
 func usageFields() []string {

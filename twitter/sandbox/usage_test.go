@@ -76,7 +76,7 @@ func TestUsageRefused(t *testing.T) {
 		"days=91":                "The `days` query parameter value [91] is not between 1 and 90",
 		"days=x":                 "The `days` query parameter value [x] is not between 1 and 90",
 		"usage.fields=x&days=90": "The `usage.fields` query parameter value [x] is not one of [cap_reset_day,daily_client_app_usage,daily_project_usage,project_cap,project_id,project_usage]",
-		"month=1":                "The query parameter [month] is not one of [usage.fields]",
+		"month=1":                "The query parameter [month] is not one of [days,usage.fields]",
 	} {
 		require.Equal(t, []string{message}, b.bearer(app, "GET", "/2/usage/tweets?"+query, "").messages(t), query)
 	}
