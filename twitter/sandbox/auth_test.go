@@ -404,6 +404,7 @@ func TestConfigRefused(t *testing.T) {
 		`oauth2/token" is not limited`:   limit(func(l *sandbox.Limit) { l.Routes = []sandbox.Route{sandbox.RouteOAuth2Token} }),
 		`hidden families: family ""`:     {HiddenFamilies: []sandbox.Family{sandbox.FamilyNone}},
 		`access token lifetime -1s`:      {AccessTokenLifetime: -time.Second},
+		`access token lifetime 1.5s`:     {AccessTokenLifetime: 1500 * time.Millisecond},
 	}
 	for want, cfg := range maps.All(cases) {
 		_, err := sandbox.New(cfg)

@@ -41,7 +41,8 @@
 //   - A nonce is refused if the same token used it before, whatever the timestamp. RFC 5849 would
 //     allow it again with another timestamp; a client that does so is wrong all the same.
 //   - The tolerated clock skew (5 minutes) and the 400 for an empty text are guesses.
-//   - A refresh leaves the old access token good until it expires. Revoking a refresh token ends all
+//   - A refresh leaves the old access token good until it expires, and a second use of a refresh token
+//     ends nothing else. Revoking a refresh token ends all
 //     access tokens of its grant, revoking an access token ends it alone, and revoking what is
 //     unknown is told {"revoked":true}. X documents none of it.
 //   - The texts for an unknown client id, an unsupported grant type and a repeated parameter, and the
