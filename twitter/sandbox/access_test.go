@@ -118,9 +118,12 @@ func TestSeededCredentials(t *testing.T) {
 		require.NoError(t, err)
 		return c
 	}
-	require.Equal(t, credentials(7), credentials(7))
-	require.NotEqual(t, credentials(7).app, credentials(8).app)
-	require.NotEqual(t, credentials(7).signed, credentials(8).signed)
-	require.NotEqual(t, credentials(0).app, credentials(0).app)
-	require.NotEqual(t, credentials(0).token.RefreshToken, credentials(0).token.RefreshToken)
+	first, again, other := credentials(7), credentials(7), credentials(8)
+	require.Equal(t, first, again)
+	require.NotEqual(t, first.app, other.app)
+	require.NotEqual(t, first.signed, other.signed)
+	first, again = credentials(0), credentials(0)
+	require.NotEqual(t, first.app, again.app)
+	require.NotEqual(t, first.token.RefreshToken, again.token.RefreshToken)
+	require.NotEqual(t, first.own, again.own)
 }

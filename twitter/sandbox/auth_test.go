@@ -401,6 +401,10 @@ func TestConfigRefused(t *testing.T) {
 		`limit 1: max 0`:                 limit(func(l *sandbox.Limit) { l.Max = 0 }),
 		`limit 1: window 0s`:             limit(func(l *sandbox.Limit) { l.Window = 0 }),
 		`limit 1: family "x"`:            limit(func(l *sandbox.Limit) { l.Family = "x" }),
+		`oauth2/token" is not limited`:   limit(func(l *sandbox.Limit) { l.Routes = []sandbox.Route{sandbox.RouteOAuth2Token} }),
+		`hidden families: family ""`:     {HiddenFamilies: []sandbox.Family{sandbox.FamilyNone}},
+		`access token lifetime -1s`:      {AccessTokenLifetime: -time.Second},
+		`access token lifetime 1.5s`:     {AccessTokenLifetime: 1500 * time.Millisecond},
 	}
 	for want, cfg := range maps.All(cases) {
 		_, err := sandbox.New(cfg)

@@ -55,6 +55,8 @@ type Limit struct {
 	Window  time.Duration `json:"window"` // nanoseconds in JSON
 	Family  Family        `json:"family"`
 	Rolling bool          `json:"rolling"`
+
+	meaningless bool // one of Config.MisleadingWindow, which counts what is refused too
 }
 
 const (
@@ -117,7 +119,9 @@ func misleading(limits []Limit) []Limit {
 	}
 	for _, r := range Routes() {
 		if !r.issuesTokens() {
-			limits = append(limits, limit(PerUser, 1_080_000, quarter, FamilyEndpoint, r))
+			window := limit(PerUser, 1_080_000, quarter, FamilyEndpoint, r)
+			window.meaningless = true
+			limits = append(limits, window)
 		}
 	}
 	return limits

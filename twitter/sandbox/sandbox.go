@@ -12,7 +12,8 @@ import (
 
 // Config says which X the sandbox plays. The zero value is a faithful default.
 type Config struct {
-	// AccessTokenLifetime is how long an OAuth 2.0 access token of a user is good. 0 is 2 hours.
+	// AccessTokenLifetime is how long an OAuth 2.0 access token of a user is good, in full seconds. 0
+	// is 2 hours.
 	AccessTokenLifetime time.Duration
 
 	// BasePath is a prefix of all routes, such as "/x". Empty is none. A Server that another
@@ -178,8 +179,8 @@ func (c Config) validate() error {
 	if c.Control && (c.BasePath == ControlPath || strings.HasPrefix(c.BasePath, ControlPath+"/")) {
 		errs = append(errs, fmt.Errorf("base path %q: that is where the control routes are; use another", c.BasePath))
 	}
-	if c.AccessTokenLifetime < 0 {
-		errs = append(errs, fmt.Errorf("access token lifetime %s: use more than zero, or 0 for 2 hours", c.AccessTokenLifetime))
+	if c.AccessTokenLifetime < 0 || c.AccessTokenLifetime%time.Second != 0 { // expires_in tells full seconds
+		errs = append(errs, fmt.Errorf("access token lifetime %s: use full seconds, or 0 for 2 hours", c.AccessTokenLifetime))
 	}
 	switch c.DeleteMissing {
 	case DeleteMissing404, DeleteMissingFalse, DeleteMissingTrue:

@@ -72,30 +72,36 @@ func (w *windows) key(limit int, x *exchange) (windowKey, bool) {
 	return windowKey{}, false
 }
 
-// take counts the request in all windows, or in none if one is exhausted.
+// take counts the request in all windows, or only in those that mean nothing if one is exhausted.
 func take(of []*window, now time.Time) bool {
+	granted := true
 	for _, w := range of {
 		if w.at(now).exhausted() {
-			return false
+			granted = false
 		}
 	}
 	for _, w := range of {
-		w.count(now)
+		if granted || w.limit.meaningless {
+			w.count(now)
+		}
 	}
-	return true
+	return granted
 }
 
-// exhaust uses up the first of the windows, until its reset or, if wait is not zero, until that is
-// over.
+// exhaust uses up the first of the windows that mean something, until its reset or, if wait is not
+// zero, until that is over.
 func exhaust(of []*window, now time.Time, wait time.Duration) {
-	if len(of) == 0 {
+	for _, w := range of {
+		if w.limit.meaningless {
+			continue
+		}
+		until := w.at(now).resets
+		if wait > 0 {
+			until = now.Add(wait)
+		}
+		w.exhaust(until)
 		return
 	}
-	until := of[0].at(now).resets
-	if wait > 0 {
-		until = now.Add(wait)
-	}
-	of[0].exhaust(until)
 }
 
 // headers are what the families of the windows tell at the moment.
