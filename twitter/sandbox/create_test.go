@@ -218,7 +218,7 @@ func TestCreateEchoes(t *testing.T) {
 
 func TestCreateAccepts(t *testing.T) {
 	t.Parallel()
-	b := setup(t, sandbox.Config{Limits: []sandbox.Limit{}})
+	b := setup(t, sandbox.Config{Limits: []sandbox.Limit{}, SelfServe: sandbox.SelfServeOff})
 	other := b.mustPost(b.user("other"), "another's")
 	for i, more := range []string{
 		``,
@@ -271,7 +271,7 @@ func TestTextLimit(t *testing.T) {
 		"LinkIs23":       {b.acme, strings.Repeat("a", 256) + " " + link, true},
 		"LinkIs23Over":   {b.acme, strings.Repeat("a", 257) + " " + link, false},
 		"250AndLink":     {b.acme, strings.Repeat("a", 250) + " https://example.com/" + strings.Repeat("a", 100), true},
-		"ShortLinkIs23":  {b.acme, strings.Repeat("a", 257) + "\nhttp://a.b", false},
+		"ShortLinkIs23":  {b.acme, strings.Repeat("a", 257) + "\nhttp://a.co", false},
 		"LinkInWord":     {b.acme, strings.Repeat("a", 240) + link, false},
 		"280Lines":       {b.acme, strings.Repeat("a\n", 139) + "aa", true},
 		"281Lines":       {b.acme, strings.Repeat("a\n", 140) + "a", false},

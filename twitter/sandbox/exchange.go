@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,39 +13,6 @@ import (
 	"strings"
 	"time"
 )
-
-// Route is an endpoint, as X's own tables write it.
-type Route string
-
-// The routes of the sandbox.
-const (
-	RouteCreateTweet Route = "POST /2/tweets"
-	RouteDeleteTweet Route = "DELETE /2/tweets/:id"
-	RouteGetTweet    Route = "GET /2/tweets/:id"
-	RouteMe          Route = "GET /2/users/me"
-)
-
-// Routes are all routes of the sandbox.
-func Routes() []Route {
-	return []Route{RouteCreateTweet, RouteDeleteTweet, RouteGetTweet, RouteMe}
-}
-
-// route is a Route with its code.
-type route struct {
-	name   Route
-	writes bool // refused to read-only tokens
-	// serve answers a request that got past the access stage.
-	serve func(*exchange) answer
-}
-
-func (s *Server) routeTable() []route {
-	return []route{
-		{name: RouteCreateTweet, writes: true, serve: s.createTweet},
-		{name: RouteDeleteTweet, writes: true, serve: s.deleteTweet},
-		{name: RouteGetTweet, serve: s.getTweet},
-		{name: RouteMe, serve: s.me},
-	}
-}
 
 // maxBody is what the sandbox reads of a body, in bytes. The longest tweet is a tenth of it.
 const maxBody = 1 << 20
@@ -59,19 +27,22 @@ type exchange struct {
 	tooLong bool           // the body was cut at maxBody
 	fields  map[string]any // the body, if it is a JSON object
 	bodyErr string         // otherwise X's message about it
+	form    url.Values     // the body of a request for tokens, if it is a form
 
-	route  *route // nil if there is none
-	pathID string // the :id in the path
+	route   *route // nil if there is none
+	pathID  string // the first id in the path
+	pathID2 string // the second
 
 	signed    signedRequest
-	signedErr error // why there is nothing to verify
-	// Of the token that was presented, before it is verified. Zero if it is unknown.
-	token    token
-	app      App
-	user     User
-	readOnly bool
+	signedErr error  // why there is nothing to verify
+	bearer    string // the token of OAuth 2.0, if one is presented instead
+	// Of the token that was presented, before it is verified. Zero if it is unknown. An app's own
+	// token has no user. A request for tokens has an app once that has authenticated itself.
+	token token
+	app   App
+	user  User
 
-	fault  *ActiveFault      // what strikes it, or nil
+	fault  *struck           // what strikes it, or nil
 	limits map[string]string // the limit headers, once it was counted
 	record *Request          // guarded by Server.mu
 }
@@ -92,10 +63,12 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 		}
 	}
 	x.fields, x.bodyErr = parseBody(x.body)
-	x.signed, x.signedErr = newSignedRequest(r, x.body)
+	if x.bearer = bearerToken(r.Header); x.bearer == "" {
+		x.signed, x.signedErr = newSignedRequest(r, x.body)
+	}
 	path := strings.TrimPrefix(r.URL.EscapedPath(), s.cfg.BasePath)
 	if strings.HasPrefix(r.URL.EscapedPath(), s.cfg.BasePath) {
-		x.route, x.pathID = s.match(r.Method, path)
+		x.route, x.pathID, x.pathID2 = s.match(r.Method, path)
 	}
 	if x.query != "" {
 		path += "?" + x.query
@@ -103,49 +76,34 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 	text, _ := x.fields["text"].(string)
 	x.record = &Request{
 		ArrivedAt: x.arrived, Method: r.Method, Path: path, Body: string(x.body),
-		Outcome: OutcomeOpen, text: text, pathID: x.pathID,
+		Outcome: OutcomeOpen, text: text, pathID: cmp.Or(x.pathID2, x.pathID),
 	}
 	if x.route != nil {
 		x.record.Route = x.route.name
+		if x.route.name.issuesTokens() {
+			x.form = formOf(r.Header, x.body)
+		}
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x.token = s.accounts.tokens[x.signed.oauth["oauth_token"]]
+	x.token = s.accounts.presented(x)
+	x.app = s.accounts.apps[x.token.appKey]
+	x.record.App = x.app.Name
 	if user := s.accounts.users[x.token.userID]; user != nil {
-		x.user, x.app, x.readOnly = *user, s.accounts.apps[x.token.appKey], x.token.readOnly
-		x.record.App, x.record.UserID, x.record.Username = x.app.Name, x.user.ID, x.user.Username
+		x.user = *user
+		x.record.UserID, x.record.Username = x.user.ID, x.user.Username
 	}
-	s.requests = append(s.requests, x.record)
-	x.record.N = len(s.requests)
+	if x.form != nil {
+		s.nameGrant(x)
+	}
+	s.requests.add(x.record)
+	x.record.N = s.requests.total()
 	x.record.RequestID = transactionID(s.cfg.Seed, x.record.N)
 	if x.fault = s.strike(x.record); x.fault != nil {
 		x.record.Fault = x.fault.Kind
 	}
 	return x, true
-}
-
-// match finds the route of a path without base path.
-func (s *Server) match(method, path string) (*route, string) {
-	for i := range s.routes {
-		routeMethod, pattern, _ := strings.Cut(string(s.routes[i].name), " ")
-		if method != routeMethod {
-			continue
-		}
-		prefix, hasID := strings.CutSuffix(pattern, ":id")
-		id, ok := strings.CutPrefix(path, prefix)
-		switch {
-		case !ok:
-		case !hasID && id == "":
-			return &s.routes[i], ""
-		case hasID && id != "" && !strings.Contains(id, "/"):
-			if plain, err := url.PathUnescape(id); err == nil {
-				id = plain
-			}
-			return &s.routes[i], id
-		}
-	}
-	return nil, ""
 }
 
 // parseBody decodes a JSON object, or gives X's message about what it is instead.
@@ -175,34 +133,24 @@ func transactionID(seed uint64, n int) string {
 	return strings.Repeat("0", 16-len(digits)) + digits
 }
 
-// write closes the record and sends the answer with the headers that X sends.
+// write sends the answer with the headers that X sends.
 func (s *Server) write(w http.ResponseWriter, x *exchange, a answer) {
 	now := s.now()
 	h := w.Header()
 	h.Set("Date", now.Format(http.TimeFormat))
 	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("X-Transaction-Id", x.record.RequestID)
 	h.Set("X-Response-Time", strconv.FormatInt(now.Sub(x.arrived).Milliseconds(), 10))
 	// X tells neither its limits nor the access level with a 401 or 402.
 	if a.status != http.StatusUnauthorized && a.status != http.StatusPaymentRequired {
 		h.Set("Api-Version", "2.167")
 		h.Set("Cache-Control", "no-cache, no-store, max-age=0")
-		if x.user.ID != "" {
-			h.Set("X-Access-Level", x.accessLevel())
+		if level := x.accessLevel(); level != "" {
+			h.Set("X-Access-Level", level)
 		}
 		for name, value := range s.limitHeaders(x) {
 			h.Set(name, value)
 		}
 	}
-	s.end(x, a)
-	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // the client may have left; nobody is there to be told
-}
-
-func (x *exchange) accessLevel() string {
-	if x.readOnly {
-		return "read"
-	}
-	return "read-write"
+	s.deliver(w, x, a)
 }

@@ -88,7 +88,7 @@ func TestIDPattern(t *testing.T) {
 func TestGetTweet(t *testing.T) {
 	t.Parallel()
 	clock := newTestClock()
-	b := setup(t, sandbox.Config{Now: clock.Now})
+	b := setup(t, sandbox.Config{Now: clock.Now, SelfServe: sandbox.SelfServeOff})
 	other := b.user("other")
 	quoted := b.mustPost(other, "theirs")
 	got := b.do(b.acme, "POST", "/2/tweets", `{"text":"mine","quote_tweet_id":"`+quoted+`","reply_settings":"verified"}`)
@@ -113,9 +113,12 @@ func TestQueryRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sandbox.Config{})
 	id := b.mustPost(b.acme, "x")
-	tweetFields := "author_id,conversation_id,created_at,edit_history_tweet_ids,id,in_reply_to_user_id,referenced_tweets,reply_settings,text"
+	tweetFields := "attachments,author_id,card_uri,community_id,conversation_id,created_at,display_text_range,edit_controls," +
+		"edit_history_tweet_ids,entities,geo,id,in_reply_to_user_id,lang,made_with_ai,note_tweet,paid_partnership," +
+		"possibly_sensitive,public_metrics,referenced_tweets,reply_settings,source,text,withheld"
+	viewing := "expansions,place.fields,poll.fields,post.fields,tweet.fields,user.fields"
 	for target, want := range map[string]string{
-		"/2/tweets/" + id + "?dummy=value":        "The query parameter [dummy] is not one of [tweet.fields]",
+		"/2/tweets/" + id + "?dummy=value":        "The query parameter [dummy] is not one of [" + viewing + "]",
 		"/2/tweets/" + id + "?tweet.fields=bogus": "The `tweet.fields` query parameter value [bogus] is not one of [" + tweetFields + "]",
 		"/2/tweets/" + id + "?tweet.fields=id,":   "The `tweet.fields` query parameter value [] is not one of [" + tweetFields + "]",
 		"/2/users/me?tweet.fields=id":             "The query parameter [tweet.fields] is not one of [user.fields]",
@@ -149,7 +152,7 @@ func TestUnknownRoutes(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sandbox.Config{})
 	for _, call := range []string{
-		"GET /", "GET /2/tweets", "PUT /2/tweets", "POST /2/tweets/", "POST /2/tweets/1", "DELETE /2/tweets/",
+		"GET /", "PUT /2/tweets", "POST /2/tweets/", "POST /2/tweets/1", "DELETE /2/tweets/",
 		"DELETE /2/tweets/1/likes", "GET /2/users/me/", "POST /2/users/me", "POST /1.1/statuses/update.json", "GET /2/users/me2",
 	} {
 		var method, path string

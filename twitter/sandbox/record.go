@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -23,9 +24,14 @@ const (
 	// OutcomeNothing changed nothing: it was dropped before it was worked, or deleted a tweet that
 	// was not there and was told 200.
 	OutcomeNothing Outcome = "nothing"
+	// OutcomeRefreshed used up a refresh token and gave another.
+	OutcomeRefreshed Outcome = "refreshed"
+	// OutcomeRevoked ended a token.
+	OutcomeRevoked Outcome = "revoked"
 )
 
-// Request is the record of one request. It never holds a secret.
+// Request is the record of one request. It holds no header, and so no secret, but for the Body of
+// a request that refreshes or revokes a token.
 type Request struct {
 	N         int       `json:"n"`                   // 1 for the first that arrived
 	ArrivedAt time.Time `json:"arrived_at"`          // when its headers were there
@@ -48,35 +54,66 @@ type Request struct {
 	pathID string // the id in the path, for Match
 }
 
-// Requests are copies of all records, in the order of arrival.
-func (s *Server) Requests() []Request {
+// Requests are copies of all records that Config.KeepRequests keeps, in the order of arrival.
+func (s *Server) Requests() []Request { return s.requestsSince(0) }
+
+// requestsSince are those of Requests that arrived after the n-th.
+func (s *Server) requestsSince(n int) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]Request, len(s.requests))
-	for i, r := range s.requests {
+	kept := s.requests.since(n)
+	all := make([]Request, len(kept))
+	for i, r := range kept {
 		all[i] = *r
 	}
 	return all
 }
 
 // WaitRequests waits until n requests that match have ended, and returns the first n in the order
-// in which they ended. A client that has its answer finds its request among them. For one that a
-// fault holds, see ActiveFault.WaitHeld.
+// in which they ended. A client that has its answer finds its request among them, unless
+// Config.KeepRequests has let it go before the call. For one that a fault holds, see
+// ActiveFault.WaitHeld.
 func (s *Server) WaitRequests(ctx context.Context, n int, match Match) ([]Request, error) {
 	var found []Request
 	seen := 0
 	err := s.await(ctx, func() bool {
-		for ; seen < len(s.ended) && len(found) < n; seen++ {
-			if r := s.ended[seen]; match.matches(r) {
+		for _, r := range s.ended.since(seen) {
+			if len(found) < n && match.matches(r) {
 				found = append(found, *r)
 			}
 		}
+		seen = s.ended.total()
 		return len(found) >= n
 	})
 	if err != nil {
 		return found, fmt.Errorf("wait for %d requests, %d so far: %w", n, len(found), err)
 	}
 	return found, nil
+}
+
+// Ended yields each request that ends, those of before the call first, in the order in which they
+// end, until ctx ends. What Config.KeepRequests lets go before its turn is left out.
+func (s *Server) Ended(ctx context.Context) iter.Seq[Request] {
+	return func(yield func(Request) bool) {
+		for seen := 0; ; {
+			var found []Request
+			err := s.await(ctx, func() bool {
+				for _, r := range s.ended.since(seen) {
+					found = append(found, *r)
+				}
+				seen = s.ended.total()
+				return len(found) > 0
+			})
+			if err != nil {
+				return
+			}
+			for _, r := range found {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // await returns once done, which is called with s.mu held after each change of the record,
@@ -132,6 +169,6 @@ func (s *Server) end(x *exchange, a answer) {
 	}
 	r.Outcome = a.outcome
 	r.Reason = a.reason
-	s.ended = append(s.ended, r)
+	s.ended.add(r)
 	s.signal()
 }

@@ -79,6 +79,14 @@ func tweetSchema() *schema {
 	})
 }
 
+// retweetSchema is the body of POST /2/users/:id/retweets.
+func retweetSchema() *schema {
+	return &schema{
+		kind: "object", required: []string{"tweet_id"},
+		fields: map[string]*schema{"tweet_id": {kind: "string", isID: true}},
+	}
+}
+
 // check lists what is wrong with v, whose place is path ("$" is the body).
 func (c *schema) check(path string, v any) []violation {
 	if got := kindOf(v); got != c.kind {

@@ -28,24 +28,58 @@ type storedTweet struct {
 
 	number       uint64 // the id
 	conversation string // the id of the tweet that the thread began with
-	replySetting string
+
+	// Of the request.
+	cardURI         string
+	communityID     string
+	placeID         string // empty also if X dropped it
+	replySetting    string
+	madeWithAI      bool
+	nullcast        bool // on no timeline
+	paidPartnership bool
+	poll            *poll
+
+	retweeted *storedTweet            // what this tweet retweets, or nil
+	retweets  map[string]*storedTweet // of this tweet, those that stand, by the user's id
+}
+
+type poll struct {
+	id       string
+	options  []string
+	duration time.Duration
 }
 
 func (t *storedTweet) deleted() bool { return !t.DeletedAt.IsZero() }
 
-// tweets is all that was ever posted. Guarded by Server.mu.
-type tweets struct {
-	byID   map[uint64]*storedTweet
-	lastID uint64
-	posted map[saying]time.Time // when last, for the duplicate rule
-	window time.Duration        // of the duplicate rule; negative is none
+// remove deletes the tweet, and its retweets with it.
+func (t *storedTweet) remove(now time.Time) {
+	t.DeletedAt = now
+	if t.retweeted != nil {
+		delete(t.retweeted.retweets, t.AuthorID)
+	}
+	for _, r := range t.retweets {
+		r.DeletedAt = now
+	}
+	t.retweets = nil
 }
 
-// saying is one user's text without the white space around it.
+// tweets is all that was ever posted. Guarded by Server.mu.
+type tweets struct {
+	byID     map[uint64]*storedTweet
+	byAuthor map[string][]*storedTweet // by user id, in the order of the tweets' ids
+	lastID   uint64
+	posted   map[saying]time.Time // when last, for the duplicate rule
+	window   time.Duration        // of the duplicate rule; negative is none
+}
+
+// saying is one user's text in the form of sameText.
 type saying struct{ userID, text string }
 
 func newTweets(window time.Duration) tweets {
-	return tweets{byID: map[uint64]*storedTweet{}, posted: map[saying]time.Time{}, window: window}
+	return tweets{
+		byID: map[uint64]*storedTweet{}, byAuthor: map[string][]*storedTweet{},
+		posted: map[saying]time.Time{}, window: window,
+	}
 }
 
 // snowflakeEpoch is the zero of tweet ids, in Unix milliseconds: an id is the milliseconds since,
@@ -66,20 +100,35 @@ func snowflakeTime(id uint64) time.Time {
 	return time.UnixMilli(int64(id>>22) + snowflakeEpoch).UTC()
 }
 
-// find returns a tweet that stands.
-func (w *tweets) find(id string) *storedTweet {
+// lookUp returns a tweet, also one that was deleted.
+func (w *tweets) lookUp(id string) *storedTweet {
 	number, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
 		return nil
 	}
-	if t := w.byID[number]; t != nil && !t.deleted() {
+	return w.byID[number]
+}
+
+// find returns a tweet that stands.
+func (w *tweets) find(id string) *storedTweet {
+	if t := w.lookUp(id); t != nil && !t.deleted() {
 		return t
 	}
 	return nil
 }
 
-// add stores a tweet under the id, and gives it the id's time.
-func (w *tweets) add(id uint64, t *storedTweet) {
+// source returns a tweet that stands, or, if that is a retweet, the one that it retweets.
+func (w *tweets) source(id string) *storedTweet {
+	t := w.find(id)
+	if t != nil && t.retweeted != nil {
+		return t.retweeted
+	}
+	return t
+}
+
+// add stores a tweet under the id, and gives it the id's time. A text, if there is one, may not be
+// posted again; it is in the form of sameText.
+func (w *tweets) add(id uint64, t *storedTweet, same string) {
 	t.number = id
 	t.ID = strconv.FormatUint(id, 10)
 	t.CreatedAt = snowflakeTime(id)
@@ -89,8 +138,14 @@ func (w *tweets) add(id uint64, t *storedTweet) {
 	}
 	w.byID[id] = t
 	w.lastID = max(w.lastID, id)
-	key := saying{t.AuthorID, strings.TrimSpace(t.Text)}
-	if w.window > 0 && t.CreatedAt.After(w.posted[key]) {
+	of := w.byAuthor[t.AuthorID]
+	place := len(of)
+	for place > 0 && of[place-1].number > id {
+		place--
+	}
+	w.byAuthor[t.AuthorID] = slices.Insert(of, place, t)
+	key := saying{t.AuthorID, same}
+	if w.window > 0 && same != "" && t.CreatedAt.After(w.posted[key]) {
 		w.posted[key] = t.CreatedAt
 	}
 }
@@ -100,9 +155,9 @@ func (w *tweets) nextID(now time.Time) uint64 {
 	return max(snowflake(now), w.lastID+1)
 }
 
-// duplicate tells whether the user posted the text within the window.
-func (w *tweets) duplicate(userID, text string, now time.Time) bool {
-	at, ok := w.posted[saying{userID, strings.TrimSpace(text)}]
+// duplicate tells whether the user posted the text, in the form of sameText, within the window.
+func (w *tweets) duplicate(userID, same string, now time.Time) bool {
+	at, ok := w.posted[saying{userID, same}]
 	return ok && now.Sub(at) < w.window
 }
 
@@ -135,17 +190,19 @@ func (s *Server) AddTweet(t Tweet) (Tweet, error) {
 	stored := &storedTweet{Tweet: Tweet{
 		AuthorID: user.ID, Username: user.Username, Text: t.Text, InReplyTo: t.InReplyTo, Quoted: t.Quoted,
 	}}
-	s.tweets.add(id, stored)
+	s.tweets.add(id, stored, sameText(t.Text))
 	return stored.Tweet, nil
 }
 
-// Tweets are copies of all tweets, deleted ones too, in the order of their ids, which is that of
+// Tweets are copies of all tweets but retweets, deleted ones too, in the order of their ids, which is that of
 // their times.
 func (s *Server) Tweets() []Tweet {
 	s.mu.Lock()
 	stored := make([]storedTweet, 0, len(s.tweets.byID))
 	for _, t := range s.tweets.byID {
-		stored = append(stored, *t)
+		if t.retweeted == nil {
+			stored = append(stored, *t)
+		}
 	}
 	s.mu.Unlock()
 	slices.SortFunc(stored, func(a, b storedTweet) int { return cmp.Compare(a.number, b.number) })
