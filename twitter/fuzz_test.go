@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -21,8 +20,16 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Add(201, []byte(`{"data":{"id":"1","text":"Hi"}}`), "create", false)
 	f.Add(200, []byte(`{"data":{"deleted":false}}`), "delete", true)
+	f.Add(200, []byte(wholePage), "timeline", false)
+	f.Add(200, []byte(wholePage), "lookup", true)
+	f.Add(200, []byte(postPage), "timeline", false)
+	f.Add(200, []byte(`{"meta":{"result_count":0}}`), "timeline", false)
+	f.Add(200, []byte(`{"data":{"rest_id":"1","retweeted":true}}`), "retweet", false)
+	f.Add(200, []byte(`{"data":{"retweeted":false}}`), "undo", false)
+	f.Add(200, []byte(grantedAnswer), "refresh", false)
+	f.Add(200, []byte(`{"token_type":"x","expires_in":-99999999999,"access_token":"a\nb","refresh_token":7}`), "refresh", true)
 	f.Fuzz(func(t *testing.T, status int, body []byte, op string, zip bool) {
-		if !slices.Contains([]string{"create", "delete", "get", "me"}, op) {
+		if operations()[op] == "" {
 			op = "create"
 		}
 		status = 200 + (status%400+400)%400
@@ -39,9 +46,7 @@ func FuzzAnswer(f *testing.F) {
 		transport := roundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(bytes.NewReader(sent))}, nil
 		})
-		client, err := NewClient(Config{HTTPClient: &http.Client{Transport: transport}}, testAuth())
-		require.NoError(t, err)
-		err = golden{Op: op}.call(t.Context(), client)
+		err := golden{Op: op}.call(t.Context(), t, Config{HTTPClient: &http.Client{Transport: transport}})
 		if err == nil {
 			require.Equal(t, 2, status/100, "only a 2xx is a result")
 			return
@@ -50,11 +55,18 @@ func FuzzAnswer(f *testing.F) {
 		require.ErrorAs(t, err, &e)
 		require.Contains(t, Kinds(), e.Kind)
 		require.NotContains(t, []Kind{KindNeverSent, KindMaybeSent}, e.Kind, "there was an answer")
-		require.LessOrEqual(t, len(e.Answer.RawBody), MaxBody)
+		require.LessOrEqual(t, len(e.Answer.RawBody), MaxListBody)
 		require.LessOrEqual(t, len(e.Messages), maxMessages+1)
 		require.Less(t, len([]rune(err.Error())), (maxMessages+4)*maxText)
 		require.False(t, strings.ContainsFunc(err.Error(), unicode.IsControl), "%q", err)
-		if status/100 == 2 && op == "create" {
+		if op == "refresh" {
+			require.Empty(t, e.Answer.RawBody)
+			if status >= 500 || status/100 == 2 {
+				require.Contains(t, []Kind{KindRefreshUnknown, KindLoginNeeded, KindClientRefused}, e.Kind)
+			}
+			return
+		}
+		if status/100 == 2 && (op == "create" || op == "retweet") {
 			require.Equal(t, KindUnreadable, e.Kind, "a 2xx never proves that nothing was created")
 		}
 		if status >= 500 {
