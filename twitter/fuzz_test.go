@@ -3,6 +3,8 @@ package twitter
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -71,6 +73,79 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if status >= 500 {
 			require.Equal(t, KindServerError, e.Kind)
+		}
+	})
+}
+
+// FuzzRefresh feeds any answer of the token endpoint to a tweet that needs a new token. It leaves
+// only with a token that was saved before, and is told never to have left otherwise.
+func FuzzRefresh(f *testing.F) {
+	for _, g := range goldens(f) {
+		if g.Op == "refresh" {
+			f.Add(g.Status, g.body())
+		}
+	}
+	f.Add(200, []byte(grantedAnswer))
+	f.Add(200, []byte(`{"access_token":"a\nb","expires_in":-99999999999,"refresh_token":"x"}`))
+	f.Add(200, []byte(`{"access_token":"a","expires_in":"99999999999999999999","scope":7}`))
+	f.Add(200, []byte(`{"access_token":"a","error":"invalid_grant"}`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		status = 200 + (status%400+400)%400
+		var bearers, saved []string
+		transport := roundTripper(func(req *http.Request) (*http.Response, error) {
+			answer := &http.Response{StatusCode: status, Header: http.Header{"Location": {"/elsewhere"}}, Body: io.NopCloser(bytes.NewReader(body))}
+			if req.URL.Path != "/2/oauth2/token" {
+				bearers = append(bearers, req.Header.Get("Authorization"))
+				answer = &http.Response{StatusCode: http.StatusCreated, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"data":{"id":"1"}}`))}
+			}
+			return answer, nil
+		})
+		config := expired(testOAuth2())
+		config.Save = func(_ context.Context, fresh OAuth2Token) error {
+			require.Empty(t, bearers)
+			saved = append(saved, "Bearer "+fresh.AccessToken)
+			return nil
+		}
+		client, _ := oauth2Client(t, Config{HTTPClient: &http.Client{Transport: transport}}, config)
+		_, err := client.CreateTweet(t.Context(), []byte(helloBody))
+		require.Equal(t, saved, bearers)
+		if err != nil {
+			require.Empty(t, bearers)
+			e, ok := errors.AsType[*Error](err)
+			require.True(t, ok)
+			require.Contains(t, []Kind{KindNeverSent, KindLoginNeeded, KindClientRefused, KindRefreshUnknown}, e.Kind)
+			require.Zero(t, e.Answer)
+			require.False(t, strings.ContainsFunc(err.Error(), unicode.IsControl), "%q", err)
+			return
+		}
+		require.Len(t, bearers, 1)
+		require.Equal(t, 2, status/100)
+		require.NotContains(t, bearers[0], "\n")
+	})
+}
+
+// FuzzPage feeds any body to a timeline: a page is whole or none.
+func FuzzPage(f *testing.F) {
+	f.Add([]byte(wholePage))
+	f.Add([]byte(postPage))
+	for _, g := range goldens(f) {
+		if g.Op == "timeline" {
+			f.Add(g.body())
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var page TweetPage
+		if page.decode(call{op: "get tweets", method: http.MethodGet}, Answer{StatusCode: http.StatusOK, RawBody: body}) != nil {
+			require.Zero(t, page)
+			return
+		}
+		for _, tweet := range page.Tweets {
+			require.NoError(t, checkID(tweet.ID))
+			require.NotContains(t, tweet.EditHistoryTweetIDs, "")
+		}
+		for _, e := range page.Errors {
+			require.Contains(t, []Kind{KindNotFound, KindForbidden, KindOther}, e.Kind)
+			require.LessOrEqual(t, len([]rune(e.Detail)), maxText+1)
 		}
 	})
 }
