@@ -303,3 +303,26 @@ func TestClockOffset(t *testing.T) {
 		})
 	})
 }
+
+// BenchmarkCreateTweet measures what the client itself costs: signing, watching, decoding.
+func BenchmarkCreateTweet(b *testing.B) {
+	transport := roundTripper(func(*http.Request) (*http.Response, error) {
+		body := io.NopCloser(strings.NewReader(`{"data":{"id":"1","text":"Hi"}}`))
+		return &http.Response{StatusCode: http.StatusCreated, Header: http.Header{}, Body: body}, nil
+	})
+	cfg := Config{HTTPClient: &http.Client{Transport: transport}}
+	oauth2, err := NewOAuth2(cfg, testOAuth2())
+	require.NoError(b, err)
+	for name, auth := range map[string]Auth{"OAuth1": testAuth(), "OAuth2": oauth2} {
+		b.Run(name, func(b *testing.B) {
+			client, err := NewClient(cfg, auth)
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := client.CreateTweet(b.Context(), []byte(helloBody)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
