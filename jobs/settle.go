@@ -54,7 +54,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		if v.Block {
 			settlement.Block = v.Wait
 		}
-	case OutcomeRetry:
+	case OutcomeRetry, OutcomeRefresh:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForRetry, v.Wait
 		settlement.Retries = result.row.Retries + 1
 		settlement.GiveBack = result.x.StatusCode == 0
@@ -99,7 +99,7 @@ func (w *Worker) decide(result answer) Verdict {
 		}
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured, Error: credentials.Error()}
 	}
-	return Decide(result.row.Kind, result.err, result.row.Retries, time.Now())
+	return Decide(Attempt{Kind: result.row.Kind, Retries: result.row.Retries}, result.err, time.Now())
 }
 
 // write tries one settlement until the database has it, or has refused it.
@@ -173,7 +173,7 @@ func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict)
 		return store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
 	case OutcomePauseApp:
 		return store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
-	case OutcomeDone, OutcomeWait, OutcomeRetry, OutcomeUnconfirmed, OutcomeFail:
+	case OutcomeDone, OutcomeWait, OutcomeRetry, OutcomeRefresh, OutcomeUnconfirmed, OutcomeFail:
 	}
 	return nil
 }
