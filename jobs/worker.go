@@ -23,7 +23,8 @@ import (
 
 // Config is what a Worker needs. Fields without a default are required.
 type Config struct {
-	// App are the keys of the default app, which are kept in the database. Nil: those that are there.
+	// App are the keys of the default app: kept in the database if it has none, else they must be those
+	// that it has. Nil: those that it has.
 	App *store.AppCredentials
 	// Keyring opens the credentials in the database.
 	Keyring *store.Keyring
@@ -157,7 +158,7 @@ func insertOpts(kind store.Kind) river.InsertOpts {
 
 // Run works until ctx ends, then finishes what is being sent and returns nil. It can be called once. It returns an error if
 // it could not start: [migrations.ErrTooOld], [migrations.ErrTooNew], [store.ErrOtherX],
-// [store.ErrSealed], or one of the database.
+// [store.ErrSealed], [store.ErrOtherKeys], or one of the database.
 func (w *Worker) Run(ctx context.Context) error {
 	err := w.begin(ctx)
 	if err == nil {
@@ -171,7 +172,7 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // begin writes the worker's lease, and makes sure that it may work this database: its schema, the X
-// that its rows are meant for, and its key. Only then are the app's keys replaced.
+// that its rows are meant for, its key, and the app's keys, which it writes if the database has none.
 func (w *Worker) begin(ctx context.Context) error {
 	if err := migrations.Check(ctx, w.pool); err != nil {
 		return err
@@ -189,12 +190,7 @@ func (w *Worker) begin(ctx context.Context) error {
 		if w.app == nil {
 			return nil
 		}
-		sealed, err := w.app.Seal(w.keyring, store.DefaultApp)
-		if err != nil {
-			return err
-		}
-		_, err = store.AppPut(ctx, tx, store.DefaultApp, sealed)
-		return err
+		return store.AppFill(ctx, tx, w.keyring, store.DefaultApp, *w.app)
 	})
 }
 

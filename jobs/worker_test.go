@@ -299,25 +299,34 @@ func TestDoubtsAreNotSentAgain(t *testing.T) {
 	}
 }
 
-// The keys that a worker is given replace those in the database, but not before it may work there.
-func TestRunReplacesTheAppsKeys(t *testing.T) {
+// The keys that a worker is given are kept if the database has none, and replace none: nobody has asked X
+// about them.
+func TestRunFillsTheAppsKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Config{})
 	keys := &store.AppCredentials{APIKey: store.Secret(w.app.Key), APISecret: store.Secret(w.app.Secret)}
-	wrong := &store.AppCredentials{APIKey: "wrong", APISecret: "wrong"}
-	first := w.start(opts{config: Config{App: wrong}})
-	id := w.tweet("Not by these")
-	require.Equal(t, store.ForAccount, first.wait(EventWaiting, id).WaitingFor)
-	first.stop()
-
+	kept := func() store.AppCredentials {
+		app, err := store.OpenApp(w.ring, store.DefaultApp, one[[]byte](w, `SELECT credentials FROM tweetqueue.apps`))
+		require.NoError(t, err)
+		return app
+	}
+	for _, wrong := range []store.AppCredentials{{APIKey: "wrong", APISecret: "wrong"}, {APIKey: keys.APIKey, APISecret: "wrong"}} {
+		err := w.newWorker(opts{config: Config{App: &wrong}}).Run(t.Context())
+		require.ErrorIs(t, err, store.ErrOtherKeys)
+		require.NotContains(t, err.Error(), w.app.Key)
+		require.Equal(t, *keys, kept())
+	}
+	w.exec(`DELETE FROM tweetqueue.quotas; DELETE FROM tweetqueue.accounts; DELETE FROM tweetqueue.apps`)
 	elsewhere := w.newWorker(opts{config: Config{App: keys, X: twitter.Config{BaseURL: "http://127.0.0.1:9"}}})
+	w.exec(`UPDATE tweetqueue.installation SET x_base_url = 'https://api.x.com'`)
+	w.exec(`INSERT INTO tweetqueue.workers (name) VALUES ('another')`)
 	require.ErrorIs(t, elsewhere.Run(t.Context()), store.ErrOtherX)
-	kept, err := store.OpenApp(w.ring, store.DefaultApp, one[[]byte](w, `SELECT credentials FROM tweetqueue.apps`))
-	require.NoError(t, err)
-	require.Equal(t, *wrong, kept, "a worker that is refused changes nothing")
+	require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.apps`), "a worker that is refused changes nothing")
+	w.exec(`DELETE FROM tweetqueue.workers WHERE name = 'another'`)
 
-	w.exec(`UPDATE tweetqueue.accounts SET state = 'active'`)
-	w.start(opts{config: Config{App: keys}}).wait(EventDone, id)
+	r := w.start(opts{config: Config{App: keys}})
+	r.waitFor(func(e Event) bool { return e.Type == EventReady })
+	require.Equal(t, *keys, kept())
 }
 
 // What stops a job before its row is settled is told: it is tried again, but nobody else would say so.

@@ -74,6 +74,32 @@ RETURNING id`
 	return id, nil
 }
 
+// AppFill gives the app of that name its keys, if it is not there yet. It replaces none, for it cannot
+// know whether X accepts the new ones: [ErrOtherKeys] if they differ from those that are there.
+func AppFill(ctx context.Context, tx pgx.Tx, ring *Keyring, name string, keys AppCredentials) error {
+	const query = `-- name: AppFill :exec
+INSERT INTO tweetqueue.apps (name, credentials) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`
+	fresh, err := keys.Seal(ring, name)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, query, name, fresh); err != nil {
+		return fmt.Errorf("save app %q: %w", name, err)
+	}
+	kept, err := AppSealed(ctx, tx, name)
+	if err != nil {
+		return err
+	}
+	known, err := OpenApp(ring, name, kept)
+	if err != nil {
+		return err
+	}
+	if known != keys {
+		return fmt.Errorf("%w: leave out X_API_KEY and X_API_SECRET, or let 'enqueue account add' try the new ones and keep them", ErrOtherKeys)
+	}
+	return nil
+}
+
 // AppSealed returns the encrypted credentials of the app of that name, as [OpenApp] takes them.
 // [ErrNotFound] if there is none.
 func AppSealed(ctx context.Context, db DBTX, name string) ([]byte, error) {

@@ -35,6 +35,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrRefused says that a rule of the database refused a row. Its text says which and why.
 	ErrRefused = errors.New("refused")
+	// ErrOtherKeys says that the database's app has other keys than those given.
+	ErrOtherKeys = errors.New("the database's app has other keys")
 	// ErrOtherX says that the database's rows are meant for another X than the worker's.
 	ErrOtherX = errors.New("the database belongs to another X")
 )

@@ -102,22 +102,20 @@ func TestSecretsInFiles(t *testing.T) {
 	w.awaitEvent(t, storetest.Tweet(t, b.db, "by files", 0), "done")
 }
 
-// TestKeysOfTheApp: the keys in the environment outrank those that the database has, and stay in it.
+// TestKeysOfTheApp: the keys in the environment are those that the database has, or the worker does not
+// start: it cannot know which are right, and the wrong ones would hold every account.
 func TestKeysOfTheApp(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	ring, err := store.ParseKeyring(store.Secret(b.settings["TWEETQUEUE_KEY"]))
-	require.NoError(t, err)
-	wrong, err := store.AppCredentials{APIKey: "wrong", APISecret: "wrong"}.Seal(ring, store.DefaultApp)
-	require.NoError(t, err)
-	_, err = store.AppPut(t.Context(), b.db, store.DefaultApp, wrong)
-	require.NoError(t, err)
+	w := start(t, b.settings.with("X_API_KEY", "hunter2-key", "X_API_SECRET", "hunter2-secret"))
+	err := w.wait(t)
+	require.ErrorIs(t, err, store.ErrOtherKeys)
+	require.ErrorContains(t, err, "enqueue account add")
+	require.Equal(t, setup.ExitRefused, setup.ExitCode(err))
+	requireNone(t, w.String()+err.Error(), hunter2)
 
-	w := start(t, b.settings.with("X_API_KEY", b.tokens.APIKey, "X_API_SECRET", b.tokens.APISecret))
+	w = start(t, b.settings.with("X_API_KEY", b.tokens.APIKey, "X_API_SECRET", b.tokens.APISecret))
 	w.awaitEvent(t, storetest.Tweet(t, b.db, "with keys", 0), "done")
-	w.end(t)
-	w = start(t, b.settings)
-	w.awaitEvent(t, storetest.Tweet(t, b.db, "without keys", 0), "done")
 }
 
 // TestSecretsNeverPrint formats the configuration in every way there is.

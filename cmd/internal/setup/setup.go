@@ -39,7 +39,7 @@ func ExitCode(err error) int {
 		return ExitDone
 	case errors.Is(err, ErrUsage):
 		return ExitUsage
-	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrOtherX), errors.Is(err, store.ErrSealed), errors.Is(err, store.ErrLostRace),
+	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrOtherX), errors.Is(err, store.ErrOtherKeys), errors.Is(err, store.ErrSealed), errors.Is(err, store.ErrLostRace),
 		errors.Is(err, store.ErrNotFound), errors.Is(err, migrations.ErrTooNew), errors.Is(err, migrations.ErrTooOld),
 		errors.Is(err, migrations.ErrRows):
 		return ExitRefused
