@@ -31,6 +31,12 @@
 // A request says why it was refused only as far as X does, which is little: every 401 has the same
 // body. The reason is in the record, [Request.Reason].
 //
+// # What a tester does to it
+//
+// A [Fault] makes requests fail as X's do, or worse: before they are worked, after, or within the
+// answer; each that matches, at a rate, or by a script. [Server.Requests], [Server.Tweets] and
+// [Server.Retweets] tell what really happened. [Config.Control] offers all of that over HTTP.
+//
 // # Where it is a guess, or simpler than X
 //
 //   - The length of a text is the sum of its code points, weighted as twitter-text v3 does, and 23
