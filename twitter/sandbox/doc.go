@@ -4,7 +4,7 @@
 //
 // # What it does as X does
 //
-// Four routes: POST /2/tweets, DELETE /2/tweets/:id, GET /2/users/me, GET /2/tweets/:id. Each
+// It posts, deletes, retweets and reads tweets: its routes are those of [Routes]. Each
 // request passes these stages, and the first that objects answers:
 //
 //	edge      5xx                (only by a [Fault])
@@ -14,7 +14,8 @@
 //	access    403                app without project, wrong kind of token, suspended or locked
 //	                             user, read-only app, missing scope
 //	request   400                content type, JSON, fields, ids, query
-//	business  403, 404           reply to a missing tweet, length, duplicate, deletion
+//	business  403, 404           reply to a missing tweet, length, self-serve rules, duplicate,
+//	                             deletion; 400 for a second retweet
 //	done      200, 201
 //
 // X does not document its order; this one is the order that its captured answers allow. Every
@@ -31,20 +32,26 @@
 // A request says why it was refused only as far as X does, which is little: every 401 has the same
 // body. The reason is in the record, [Request.Reason].
 //
+// # What a tester does to it
+//
+// A [Fault] makes requests fail as X's do, or worse: before they are worked, after, or within the
+// answer; each that matches, at a rate, or by a script. [Server.Requests], [Server.Tweets] and
+// [Server.Retweets] tell what really happened. [Config.Control] offers all of that over HTTP.
+//
 // # Where it is a guess, or simpler than X
 //
-//   - The length of a text is the sum of its code points, weighted as twitter-text v3 does, and 23
-//     for each word that begins with http:// or https://. Neither links without a scheme nor emoji
-//     sequences are recognised, and nothing is normalised.
-//   - Duplicates are equal texts of one user, white space around them aside, within
-//     [Config.DuplicateWindow]. X is fuzzier, and says not how.
+//   - Duplicates are equal texts of one user, in Unicode's normal form C and white space around
+//     them aside, within [Config.DuplicateWindow]. X is fuzzier, and says not how.
+//   - Any sequence of the form of an emoji counts 2; X has a list. Top-level domains are those of
+//     the public suffix list. A text with one of the three code points that twitter-text accepts in
+//     no tweet is refused like one that is too long.
 //   - A nonce is refused if the same token used it before, whatever the timestamp. RFC 5849 would
 //     allow it again with another timestamp; a client that does so is wrong all the same.
 //   - The tolerated clock skew (5 minutes) and the 400 for an empty text are guesses.
 //   - A refresh leaves the old access token good until it expires, and a second use of a refresh token
-//     ends nothing else. Revoking a refresh token ends all
-//     access tokens of its grant, revoking an access token ends it alone, and revoking what is
-//     unknown is told {"revoked":true}. X documents none of it.
+//     ends nothing else. Revoking a refresh token ends all access tokens of its grant, revoking an
+//     access token ends it alone, and revoking what is unknown is told {"revoked":true}. X documents
+//     none of it.
 //   - The texts for an unknown client id, an unsupported grant type and a repeated parameter, and the
 //     status 401 of unauthorized_client. Of grants there is only refresh_token.
 //   - A locked user is told so in the shape of v1.1, since no answer of v2 was ever captured. The
@@ -52,8 +59,18 @@
 //   - An app with a limit of its own for app-only tokens counts those alone under it; where X's table
 //     gives an app less than one of its users, nothing else makes sense.
 //   - Usage counts each tweet returned each time, at once; X counts it once a day, and minutes later.
-//   - There is no media, so every media id is unknown. Edits are refused as for an account without
-//     Premium. community_id, card_uri, direct_message_deep_link and geo are checked for their form
-//     and then ignored. Query parameters that the sandbox could not honour are refused with 400.
-//   - The text of an answer is HTML-escaped, but its links are not replaced by t.co.
+//   - There is no media, so every media id is unknown, and nobody is tagged. Edits are refused as
+//     for an account without Premium, and edit_controls say so. community_id and card_uri are
+//     stored and read back unchecked. Fields of tweets that the sandbox has no value for, such as
+//     source, are accepted and absent; counts other than retweet_count are 0. Query parameters that
+//     it could not honour are refused with 400.
+//   - entities count the code points of the text as it stands in the answer, escaped. Of entities
+//     there are urls alone. A t.co link depends on nothing but the URL.
+//   - Text over 280 is cut to 280, with an ellipsis and a link to the tweet; that of a retweet to
+//     140. note_tweet is whole.
+//   - The 400 for a second retweet was seen by many, its body by none; the 404 for the retweet of a
+//     missing tweet, and the 200 for undoing what was not retweeted, are guesses.
+//   - The timeline looks at the latest 3,200 tweets, or 800 without replies, before it leaves out
+//     any. since_id and start_time, or until_id and end_time, hold together where both are given.
+//   - The names of the post vocabulary beyond those that were published follow the same pattern.
 package sandbox

@@ -24,28 +24,44 @@ const (
 // and query that follow. Without a scheme, a host is ASCII and stands apart from what is before it.
 func findLinks(text string) []link {
 	var found []link
+	end := 0 // of the run of host characters that at is in
 	for at := 0; ; {
 		dot := strings.IndexByte(text[at:], '.')
 		if dot < 0 {
 			return found
 		}
-		start, end := hostRun(text, at, at+dot)
+		dot += at
+		start := hostStart(text, at, dot)
+		if dot >= end {
+			end = hostEnd(text, dot)
+		}
 		l, ok := schemeLink(text, start, end)
 		if !ok {
 			l, ok = bareLink(text, start, end)
 		}
 		at = end
 		if ok {
-			found = append(found, l)
 			at = l.end
+		}
+		if ok && !tooLong(text[l.start:l.end]) {
+			found = append(found, l)
 		}
 	}
 }
 
-// hostRun is the longest part of the text around the byte at dot, not before least, that has only
-// characters of hosts.
-func hostRun(text string, least, dot int) (int, int) {
-	start, end := dot, dot+1
+// tooLong counts a scheme also where there is none.
+func tooLong(url string) bool {
+	n := utf8.RuneCountInString(url)
+	if !hasScheme(url) {
+		n += len("https://")
+	}
+	return n > maxLink
+}
+
+// hostStart and hostEnd are where the run of host characters around the byte at dot begins, but
+// not before least, and ends.
+func hostStart(text string, least, dot int) int {
+	start := dot
 	for start > least {
 		r, size := utf8.DecodeLastRuneInString(text[least:start])
 		if !isHostRune(r) {
@@ -53,6 +69,11 @@ func hostRun(text string, least, dot int) (int, int) {
 		}
 		start -= size
 	}
+	return start
+}
+
+func hostEnd(text string, dot int) int {
+	end := dot + 1
 	for end < len(text) {
 		r, size := utf8.DecodeRuneInString(text[end:])
 		if !isHostRune(r) {
@@ -60,7 +81,7 @@ func hostRun(text string, least, dot int) (int, int) {
 		}
 		end += size
 	}
-	return start, end
+	return end
 }
 
 // schemeLink is the link whose host is at the beginning of text[start:end], after a scheme.
@@ -94,7 +115,7 @@ func schemeLink(text string, start, end int) (link, bool) {
 			l.end = queryEnd(text, tag)
 		}
 	}
-	return l, utf8.RuneCountInString(text[l.start:l.end]) <= maxLink
+	return l, true
 }
 
 // bareLink is the first link without a scheme in text[start:end]. Other letters than those of ASCII
@@ -140,8 +161,7 @@ func plainLink(text string, start, from, to int) (link, bool) {
 	}
 	host := from + size
 	from += 1 + strings.LastIndexByte(text[from:host], '_') // an underscore is of no bare host
-	l := link{from, linkEnd(text, host)}
-	return l, utf8.RuneCountInString(text[l.start:l.end])+len("https://") <= maxLink
+	return link{from, linkEnd(text, host)}, true
 }
 
 // mayPrecede tells whether a link may begin after r, which is utf8.RuneError at the beginning of a
@@ -153,14 +173,14 @@ func mayPrecede(r rune) bool {
 	return !strings.ContainsRune("@＠$#＃"+invalidCodePoints, r)
 }
 
-// hostLength is the size in bytes of the longest host that run begins with, or 0. What follows run
-// in the text is rest.
+// hostLength is the size in bytes of the host that run begins with, up to its last top-level domain,
+// or 0. What follows run in the text is rest.
 func hostLength(run, rest string) int {
 	best := 0
 	for at := 0; at < len(run); {
 		label, _, dotted := strings.Cut(run[at:], ".")
 		if at > 0 {
-			if size := topLevel(label, run[at:], rest); size > 0 && isHost(run[:at+size]) {
+			if size := topLevel(label, run[at:], rest); size > 0 && !strings.Contains(registered(run[:at-1]), "_") {
 				best = at + size
 			}
 		}
@@ -169,8 +189,14 @@ func hostLength(run, rest string) int {
 		}
 		at += len(label) + 1
 	}
+	if best > 0 && !fits(run[:best]) {
+		return 0
+	}
 	return best
 }
+
+// registered is the last label.
+func registered(host string) string { return host[strings.LastIndexByte(host, '.')+1:] }
 
 // topLevel is the size of the top-level domain that a label begins with, or 0. It must end there:
 // not go on as a word, an address or a name with a hyphen.
@@ -198,38 +224,38 @@ func topLevel(label, run, rest string) int {
 // isTopLevel asks the public suffix list, in the name of some host under the domain: it has rules
 // for all top-level domains, of which some are for the names under them alone.
 func isTopLevel(domain string) bool {
-	ascii := strings.ToLower(domain)
-	if !isASCII(ascii) {
-		var err error
-		if ascii, err = idna.ToASCII(ascii); err != nil {
-			return false
-		}
+	ascii, ok := asciiHost(strings.ToLower(domain))
+	if !ok || len(ascii) > maxLabel {
+		return false
 	}
 	_, icann := publicsuffix.PublicSuffix("a.a." + ascii)
 	return icann
 }
 
-// isHost checks lengths, and that the label before the last is one that can be registered.
-func isHost(host string) bool {
-	above := host[:strings.LastIndexByte(host, '.')]
-	if registered := above[strings.LastIndexByte(above, '.')+1:]; strings.Contains(registered, "_") {
+// fits checks the length of a host and of its labels.
+func fits(host string) bool {
+	ascii, ok := asciiHost(host)
+	if !ok || len(ascii) > maxHost {
 		return false
 	}
-	if !isASCII(host) {
-		var err error
-		if host, err = idna.ToASCII(host); err != nil {
-			return false
-		}
-	}
-	if len(host) > maxHost {
-		return false
-	}
-	for label := range strings.SplitSeq(host, ".") {
+	for label := range strings.SplitSeq(ascii, ".") {
 		if len(label) > maxLabel {
 			return false
 		}
 	}
 	return true
+}
+
+// asciiHost is the ASCII form of a host, if it has one.
+func asciiHost(host string) (string, bool) {
+	if isASCII(host) {
+		return host, true
+	}
+	if len(host) > utf8.UTFMax*maxHost {
+		return "", false // too long in any form, and the conversion is slow
+	}
+	ascii, err := idna.ToASCII(host)
+	return ascii, err == nil
 }
 
 // isLabel checks the ends of a label.

@@ -133,6 +133,7 @@ func TestFindLinks(t *testing.T) {
 		"[https://" + label63 + ".com]", "https://" + label63 + "a.com",
 		"[https://" + strings.Repeat(label63+".", 3) + strings.Repeat("a", 57) + ".com]",
 		"https://" + strings.Repeat(label63+".", 3) + strings.Repeat("a", 58) + ".com",
+		"a.com." + label63 + "a.com", strings.Repeat("com.", 100) + "com", strings.Repeat("[a.com]の", 100),
 		"[https://example.com/" + strings.Repeat("a", 4076) + "]", "https://example.com/" + strings.Repeat("a", 4077),
 		"[https://bücher.example.com]", "[bücher.de]", "にほ.[example.com]", "にほ[sub.example.com]",
 		"ftp://example.com", "mailto:me@example.com", "a@b.example.com", "＠example.com", "＃example.com",
@@ -222,6 +223,18 @@ func TestPageTokens(t *testing.T) {
 	for _, token := range []string{"", "x", "1", "00000000000000", "zzzzzzzzzzzzz", pageToken(5) + "0"} {
 		_, ok := pageOf(token)
 		require.False(t, ok, token)
+	}
+}
+
+// TestLongTextsAreLinear: texts as long as a body, of what takes searching, are measured at once.
+// That it ends is the test: what is quadratic takes minutes.
+func TestLongTextsAreLinear(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"com.", "a.com/(", "x.comの", "ü.", "ü", "http://", "http://ü.com", ".", "a.com?!", "🏴\U000e0067", "👩\u200d", "@a", "$A ", "a.com:1"} {
+		text := strings.Repeat(part, maxBody/len(part))
+		require.Positive(t, weightedLength(text), part)
+		require.NotEmpty(t, cut(text, 280), part)
+		_, _ = mentions(text, "acme"), cashtags(text)
 	}
 }
 
