@@ -130,11 +130,7 @@ func (d *demo) startX(fault string) error {
 	if fault != "" {
 		_, err := d.x.Fault(sandbox.Fault{Kind: sandbox.Kind(fault), Match: sandbox.Match{Text: demoTexts()[1]}, Times: 1})
 		if err != nil {
-			kinds := make([]string, 0, len(sandbox.Kinds()))
-			for _, kind := range sandbox.Kinds() {
-				kinds = append(kinds, string(kind))
-			}
-			return setup.Usage("--fault: %w: use one of %s", err, strings.Join(kinds, ", "))
+			return setup.Usage("--fault: %w", err)
 		}
 	}
 	return d.x.Start("127.0.0.1:0")

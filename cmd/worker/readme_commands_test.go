@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,40 +21,110 @@ import (
 // shellBlock is a block of commands to type in. Other blocks hold what only the reader can fill in.
 var shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```")
 
+// shellCommands are the lines of the blocks to type in.
+func shellCommands(markdown string) []string {
+	var commands []string
+	for _, block := range shellBlock.FindAllStringSubmatch(markdown, -1) {
+		for line := range strings.Lines(block[1]) {
+			commands = append(commands, strings.TrimSpace(line))
+		}
+	}
+	return commands
+}
+
 // TestReadmeCommands types in every command of the README, in order, as a new user with an account
 // on the sandbox would. `make test` is what runs this test, and .ci/run.
 func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	require.NoError(t, err)
-	var commands []string
-	for _, block := range shellBlock.FindAllStringSubmatch(string(readme), -1) {
-		for line := range strings.Lines(block[1]) {
-			commands = append(commands, strings.TrimSpace(line))
-		}
-	}
-	require.Contains(t, commands, "make demo")
-	require.Contains(t, commands, "make test")
+	all := shellCommands(string(readme))
+	require.Contains(t, all, "make demo")
+	require.Contains(t, all, "make test")
+	require.Contains(t, all, "bin/worker sandbox")
 	ci, err := os.ReadFile(filepath.Join("..", "..", ".ci", "run"))
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)\bmake test\b`, string(ci))
 
-	env := append(os.Environ(), readmeAccount(t)...)
-	for _, command := range commands {
-		switch command {
-		case "make test": // it is what runs this
-		case "bin/worker":
-			startReadmeWorker(t, env)
-		default:
-			// A directory up: the tests run where their package is. The binaries are those that the
-			// README's own `make build` has made.
-			cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command)
-			cmd.Dir, cmd.Env = filepath.Join("..", ".."), env
-			out, err := cmd.CombinedOutput()
-			require.NoErrorf(t, err, "%s\n%s", command, out)
-			t.Logf("%s\n%s", command, out)
+	account := append(os.Environ(), readmeAccount(t)...)
+	for section := range strings.SplitSeq(string(readme), "\n## ") {
+		env := account
+		for _, command := range shellCommands(section) {
+			switch {
+			case command == "make test": // it is what runs this
+			case command == "bin/worker":
+				startReadmeWorker(t, env)
+			case command == "bin/worker sandbox":
+				env = append(os.Environ(), startReadmeSandbox(t)...)
+			case strings.HasPrefix(command, "curl "):
+				t.Logf("%s\n%s", command, curl(t, env, command))
+			default:
+				// A directory up: the tests run where their package is. The binaries are those that the
+				// README's own `make build` has made.
+				cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command)
+				cmd.Dir, cmd.Env = filepath.Join("..", ".."), env
+				out, err := cmd.CombinedOutput()
+				require.NoErrorf(t, err, "%s\n%s", command, out)
+				t.Logf("%s\n%s", command, out)
+			}
+		}
+		if strings.Contains(section, "Did this one arrive?") {
+			requireBothArrived(t, env)
 		}
 	}
+}
+
+// requireBothArrived waits until the stand-in has what the README tweets there, also the tweet of
+// which it told nobody, once each.
+func requireBothArrived(t *testing.T, env []string) {
+	t.Helper()
+	var tweets string
+	require.Eventually(t, func() bool {
+		tweets = curl(t, env, `curl -s "$X_API_BASE_URL/sandbox/tweets"`)
+		return strings.Contains(tweets, "Did this one arrive?")
+	}, patience, 10*time.Millisecond)
+	require.Equal(t, 2, strings.Count(tweets, `"text":`))
+	require.Contains(t, tweets, "Hello, stand-in")
+	require.Regexp(t, `Did this one arrive\?[^,]*,"fault":"drop_after"`, curl(t, env, `curl -s "$X_API_BASE_URL/sandbox/requests"`))
+}
+
+// curlCommand is what the documents do with curl.
+var curlCommand = regexp.MustCompile(`^curl -s(?: -X (\w+))?(?: -d '([^']*)')? "\$X_API_BASE_URL([^"]*)"$`)
+
+// curl does what the command does, so that the tests need no such program, and returns the answer.
+func curl(t *testing.T, env []string, command string) string {
+	t.Helper()
+	parts := curlCommand.FindStringSubmatch(command)
+	require.NotNil(t, parts, command)
+	method := parts[1]
+	if method == "" {
+		method = http.MethodGet
+		if parts[2] != "" {
+			method = http.MethodPost
+		}
+	}
+	base := ""
+	for _, setting := range env {
+		if value, ok := strings.CutPrefix(setting, "X_API_BASE_URL="); ok {
+			base = value
+		}
+	}
+	return controlX(t, method, base+parts[3], parts[2])
+}
+
+// startReadmeSandbox runs bin/worker sandbox beside the test, as in another terminal, on a port that
+// is free, and returns the environment of those who paste its lines.
+func startReadmeSandbox(t *testing.T) []string {
+	t.Helper()
+	env := []string{"TWEETQUEUE_STATE_DIR=" + stateDir(t), "DATABASE_URL=", "TWEETQUEUE_KEY="}
+	x := startCommand(t, exec.Command(filepath.Join("..", "..", "bin", "worker"), "sandbox", "--listen=127.0.0.1:0"), nil)
+	x.stdout.awaitText(t, "Requests follow.")
+	for line := range strings.Lines(x.stdout.String()) {
+		if exported, ok := strings.CutPrefix(line, "export "); ok {
+			env = append(env, strings.Fields(exported)...)
+		}
+	}
+	return env
 }
 
 // readmeAccount starts a sandbox with the README's account and returns the environment that its

@@ -39,6 +39,7 @@ type cli struct {
 	Demo    demoCmd          `cmd:"" help:"Show everything in ten seconds, on a database and an X of its own."`
 	Migrate migrateCmd       `cmd:"" help:"Bring a database's schema up, down, or tell where it stands."`
 	DSN     dsnCmd           `cmd:"" name:"dsn" help:"Print the connection string of the private database, for other applications."`
+	Sandbox sandboxCmd       `cmd:"" help:"Serve a stand-in for X alone, for any client, until told to stop."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 

@@ -1,8 +1,9 @@
 package sandbox
 
 import (
-	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,10 +13,15 @@ import (
 // App is a developer App: what X's console calls a project's keys. The credentials of a sandbox
 // guard nothing, so they are plain strings.
 type App struct {
-	Key      string `json:"key"`       // the API key; generated if empty
-	Secret   string `json:"secret"`    // the API key secret; generated if empty
-	Name     string `json:"name"`      // for the record; "app" if empty
-	ReadOnly bool   `json:"read_only"` // its tokens may not write: 403 oauth1-permissions
+	ID           string `json:"id"`            // decimal; generated if empty
+	Key          string `json:"key"`           // the API key; generated if empty
+	Secret       string `json:"secret"`        // the API key secret; generated if empty
+	ClientID     string `json:"client_id"`     // of OAuth 2.0; generated if empty
+	ClientSecret string `json:"client_secret"` // of a confidential client; generated if empty
+	Name         string `json:"name"`          // for the record; "app" if empty
+	Confidential bool   `json:"confidential"`  // it can keep a secret: a web app or a bot, not a native app
+	ReadOnly     bool   `json:"read_only"`     // its OAuth 1.0a tokens may not write: 403 oauth1-permissions
+	NotEnrolled  bool   `json:"not_enrolled"`  // it belongs to no project: 403 client-not-enrolled on every route
 }
 
 // User is an account of X.
@@ -25,6 +31,7 @@ type User struct {
 	Name      string `json:"name"`       // the display name; the username if empty
 	TextLimit int    `json:"text_limit"` // weighted characters; 0 is 280, Premium has 25000
 	Suspended bool   `json:"suspended"`  // 403 user-suspended on every route
+	Locked    bool   `json:"locked"`     // 403 with the v1.1 code 326 on every route, until the user logs in
 
 	// GeoDisabled is the profile's setting: a place is then left off the user's tweets, silently.
 	GeoDisabled bool `json:"geo_disabled"`
@@ -51,51 +58,101 @@ var (
 // accounts are the apps, users and tokens, guarded by Server.mu.
 type accounts struct {
 	apps      map[string]App    // by key
+	clients   map[string]string // by client id: the app's key
 	users     map[string]*User  // by id
 	usernames map[string]*User  // by username in lower case
 	created   map[string]string // by user id: when the account was made, as X writes it
-	tokens    map[string]token  // by access token
+	tokens    map[string]token  // by access token, of all kinds; what is over stays
+	grants    map[string]*grant // by refresh token, those that were used up too
 	lastID    uint64
+	lastAppID uint64
+	random    io.Reader // of credentials
 }
 
-// token binds an access token to what it stands for. It keeps the access that the app had when the
-// user authorized it: at X too, a later change of the app does not reach old tokens.
-type token struct {
-	secret   string
-	appKey   string
-	userID   string
-	readOnly bool
-}
-
-func newAccounts() accounts {
+func newAccounts(seed uint64) accounts {
 	return accounts{
 		apps:      map[string]App{},
+		clients:   map[string]string{},
 		users:     map[string]*User{},
 		usernames: map[string]*User{},
 		created:   map[string]string{},
 		tokens:    map[string]token{},
+		grants:    map[string]*grant{},
 		lastID:    2244994944, // so that ids look like ids
+		lastAppID: 29821349,
+		random:    randomness(seed),
 	}
 }
 
 // AddApp adds an app and returns it with what was generated.
 func (s *Server) AddApp(app App) (App, error) {
+	if app.ID != "" && !idPattern.MatchString(app.ID) {
+		return App{}, fmt.Errorf("add app %q: the id %q does not match %s", app.Name, app.ID, idPattern)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if app.ID == "" {
+		s.accounts.lastAppID++
+		app.ID = strconv.FormatUint(s.accounts.lastAppID, 10)
+	}
 	if app.Key == "" {
-		app.Key = rand.Text()
+		app.Key = s.accounts.text()
 	}
 	if app.Secret == "" {
-		app.Secret = rand.Text() + rand.Text()
+		app.Secret = s.accounts.text() + s.accounts.text()
+	}
+	if app.ClientID == "" {
+		app.ClientID = s.accounts.text()
+	}
+	if app.ClientSecret == "" && app.Confidential {
+		app.ClientSecret = s.accounts.text() + s.accounts.text()
 	}
 	if app.Name == "" {
 		app.Name = "app"
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if _, ok := s.accounts.apps[app.Key]; ok {
 		return App{}, fmt.Errorf("add app %q: an app with this key exists", app.Name)
 	}
-	s.accounts.apps[app.Key] = app
+	if err := s.accounts.setApp(app); err != nil {
+		return App{}, fmt.Errorf("add app %q: %w", app.Name, err)
+	}
 	return app, nil
+}
+
+// SetApp replaces the app with the same key while requests come in: to change its secrets, to
+// unenroll it, or to let it only read, which does not reach the tokens that it has.
+func (s *Server) SetApp(app App) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.accounts.apps[app.Key]
+	if !ok {
+		return fmt.Errorf("set app %q: no app has this key", app.Name)
+	}
+	if err := s.accounts.setApp(app); err != nil {
+		return fmt.Errorf("set app %q: %w", app.Name, err)
+	}
+	if old.ClientID != app.ClientID {
+		delete(s.accounts.clients, old.ClientID)
+	}
+	return nil
+}
+
+// setApp stores an app, new or changed.
+func (a *accounts) setApp(app App) error {
+	if other, taken := a.clients[app.ClientID]; taken && other != app.Key {
+		return errors.New("the client id is another app's")
+	}
+	switch {
+	case app.ID == "" || app.Secret == "" || app.ClientID == "" || app.Name == "":
+		return errors.New("an app has an id, a secret, a client id and a name: change what AddApp returned")
+	case app.Confidential && app.ClientSecret == "":
+		return errors.New("a confidential client has a client secret")
+	case !app.Confidential && app.ClientSecret != "":
+		return errors.New("only a confidential client has a client secret")
+	}
+	a.apps[app.Key] = app
+	a.clients[app.ClientID] = app.Key
+	return nil
 }
 
 // AddUser adds a user and returns it with what was generated.
@@ -159,31 +216,6 @@ func (u *User) complete() error {
 		return fmt.Errorf("the text limit %d is negative", u.TextLimit)
 	}
 	return nil
-}
-
-// Authorize gives the app a token of the user, as when the user presses "Authorize app" at X.
-// Each call gives another token; all stay valid.
-func (s *Server) Authorize(appKey, username string) (Credentials, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	app, ok := s.accounts.apps[appKey]
-	if !ok {
-		return Credentials{}, fmt.Errorf("authorize %q: no app has this key", username)
-	}
-	user := s.accounts.usernames[strings.ToLower(username)]
-	if user == nil {
-		return Credentials{}, fmt.Errorf("authorize %q: no such user", username)
-	}
-	c := Credentials{
-		APIKey:            app.Key,
-		APISecret:         app.Secret,
-		AccessToken:       user.ID + "-" + rand.Text(),
-		AccessTokenSecret: rand.Text() + rand.Text(),
-	}
-	s.accounts.tokens[c.AccessToken] = token{
-		secret: c.AccessTokenSecret, appKey: app.Key, userID: user.ID, readOnly: app.ReadOnly,
-	}
-	return c, nil
 }
 
 // formatTime writes a time as X's JSON does: UTC, milliseconds.

@@ -104,7 +104,7 @@ func TestUnauthorized(t *testing.T) {
 		user    string
 	}{
 		"NoHeader":          {header(""), "the Authorization header's scheme is not OAuth", ""},
-		"Bearer":            {header("Bearer AAAA"), "the Authorization header's scheme is not OAuth", ""},
+		"Bearer":            {header("Bearer AAAA"), "the token is unknown", ""},
 		"APISecret":         {signed(wrong(func(c *sandbox.Credentials) { c.APISecret = "x" })), "the signature does not match", "acme"},
 		"AccessTokenSecret": {signed(wrong(func(c *sandbox.Credentials) { c.AccessTokenSecret = "x" })), "the signature does not match", "acme"},
 		"UnknownToken":      {signed(wrong(func(c *sandbox.Credentials) { c.AccessToken = "x" })), "the token is unknown", ""},
@@ -318,7 +318,11 @@ func TestTwoApps(t *testing.T) {
 	b := setup(t, sandbox.Config{})
 	readOnly, err := b.server.AddApp(sandbox.App{Name: "reader", ReadOnly: true, Key: "key", Secret: "secret"})
 	require.NoError(t, err)
-	require.Equal(t, sandbox.App{Name: "reader", ReadOnly: true, Key: "key", Secret: "secret"}, readOnly)
+	require.Regexp(t, `^[0-9]{1,19}$`, readOnly.ID)
+	require.NotEmpty(t, readOnly.ClientID)
+	require.Equal(t, sandbox.App{
+		ID: readOnly.ID, Name: "reader", ReadOnly: true, Key: "key", Secret: "secret", ClientID: readOnly.ClientID,
+	}, readOnly)
 	reader := b.authorize(readOnly, b.acme.User)
 	got := b.post(reader, "x")
 	require.Equal(t, http.StatusForbidden, got.status)
@@ -397,6 +401,10 @@ func TestConfigRefused(t *testing.T) {
 		`limit 1: max 0`:                 limit(func(l *sandbox.Limit) { l.Max = 0 }),
 		`limit 1: window 0s`:             limit(func(l *sandbox.Limit) { l.Window = 0 }),
 		`limit 1: family "x"`:            limit(func(l *sandbox.Limit) { l.Family = "x" }),
+		`oauth2/token" is not limited`:   limit(func(l *sandbox.Limit) { l.Routes = []sandbox.Route{sandbox.RouteOAuth2Token} }),
+		`hidden families: family ""`:     {HiddenFamilies: []sandbox.Family{sandbox.FamilyNone}},
+		`access token lifetime -1s`:      {AccessTokenLifetime: -time.Second},
+		`access token lifetime 1.5s`:     {AccessTokenLifetime: 1500 * time.Millisecond},
 	}
 	for want, cfg := range maps.All(cases) {
 		_, err := sandbox.New(cfg)

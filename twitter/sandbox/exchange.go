@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/bits"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -26,20 +27,22 @@ type exchange struct {
 	tooLong bool           // the body was cut at maxBody
 	fields  map[string]any // the body, if it is a JSON object
 	bodyErr string         // otherwise X's message about it
+	form    url.Values     // the body of a request for tokens, if it is a form
 
 	route   *route // nil if there is none
 	pathID  string // the first id in the path
 	pathID2 string // the second
 
 	signed    signedRequest
-	signedErr error // why there is nothing to verify
-	// Of the token that was presented, before it is verified. Zero if it is unknown.
-	token    token
-	app      App
-	user     User
-	readOnly bool
+	signedErr error  // why there is nothing to verify
+	bearer    string // the token of OAuth 2.0, if one is presented instead
+	// Of the token that was presented, before it is verified. Zero if it is unknown. An app's own
+	// token has no user. A request for tokens has an app once that has authenticated itself.
+	token token
+	app   App
+	user  User
 
-	fault  *ActiveFault      // what strikes it, or nil
+	fault  *struck           // what strikes it, or nil
 	limits map[string]string // the limit headers, once it was counted
 	record *Request          // guarded by Server.mu
 }
@@ -60,7 +63,9 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 		}
 	}
 	x.fields, x.bodyErr = parseBody(x.body)
-	x.signed, x.signedErr = newSignedRequest(r, x.body)
+	if x.bearer = bearerToken(r.Header); x.bearer == "" {
+		x.signed, x.signedErr = newSignedRequest(r, x.body)
+	}
 	path := strings.TrimPrefix(r.URL.EscapedPath(), s.cfg.BasePath)
 	if strings.HasPrefix(r.URL.EscapedPath(), s.cfg.BasePath) {
 		x.route, x.pathID, x.pathID2 = s.match(r.Method, path)
@@ -75,14 +80,22 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 	}
 	if x.route != nil {
 		x.record.Route = x.route.name
+		if x.route.name.issuesTokens() {
+			x.form = formOf(r.Header, x.body)
+		}
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x.token = s.accounts.tokens[x.signed.oauth["oauth_token"]]
+	x.token = s.accounts.presented(x)
+	x.app = s.accounts.apps[x.token.appKey]
+	x.record.App = x.app.Name
 	if user := s.accounts.users[x.token.userID]; user != nil {
-		x.user, x.app, x.readOnly = *user, s.accounts.apps[x.token.appKey], x.token.readOnly
-		x.record.App, x.record.UserID, x.record.Username = x.app.Name, x.user.ID, x.user.Username
+		x.user = *user
+		x.record.UserID, x.record.Username = x.user.ID, x.user.Username
+	}
+	if x.form != nil {
+		s.nameGrant(x)
 	}
 	s.requests.add(x.record)
 	x.record.N = s.requests.total()
@@ -120,34 +133,24 @@ func transactionID(seed uint64, n int) string {
 	return strings.Repeat("0", 16-len(digits)) + digits
 }
 
-// write closes the record and sends the answer with the headers that X sends.
+// write sends the answer with the headers that X sends.
 func (s *Server) write(w http.ResponseWriter, x *exchange, a answer) {
 	now := s.now()
 	h := w.Header()
 	h.Set("Date", now.Format(http.TimeFormat))
 	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("X-Transaction-Id", x.record.RequestID)
 	h.Set("X-Response-Time", strconv.FormatInt(now.Sub(x.arrived).Milliseconds(), 10))
 	// X tells neither its limits nor the access level with a 401 or 402.
 	if a.status != http.StatusUnauthorized && a.status != http.StatusPaymentRequired {
 		h.Set("Api-Version", "2.167")
 		h.Set("Cache-Control", "no-cache, no-store, max-age=0")
-		if x.user.ID != "" {
-			h.Set("X-Access-Level", x.accessLevel())
+		if level := x.accessLevel(); level != "" {
+			h.Set("X-Access-Level", level)
 		}
 		for name, value := range s.limitHeaders(x) {
 			h.Set(name, value)
 		}
 	}
-	s.end(x, a)
-	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // the client may have left; nobody is there to be told
-}
-
-func (x *exchange) accessLevel() string {
-	if x.readOnly {
-		return "read"
-	}
-	return "read-write"
+	s.deliver(w, x, a)
 }

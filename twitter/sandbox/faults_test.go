@@ -54,7 +54,7 @@ func TestDropAfterDelete(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{0, 500, 502, 503, 504, 520, 408, 404} {
+	for _, status := range []int{0, 500, 502, 503, 504, 528, 408, 404} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%dAfter%t", status, after), func(t *testing.T) {
 				t.Parallel()
@@ -269,8 +269,10 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	acting := []sandbox.Kind{
-		sandbox.KindHoldBefore, sandbox.KindHoldAfter, sandbox.KindHangBefore, sandbox.KindHangAfter,
-		sandbox.KindDropBefore, sandbox.KindDropAfter, sandbox.KindStatusBefore, sandbox.KindStatusAfter,
+		sandbox.KindHoldBefore, sandbox.KindHoldAfter, sandbox.KindHoldBody,
+		sandbox.KindHangBefore, sandbox.KindHangAfter, sandbox.KindHangBody,
+		sandbox.KindDropBefore, sandbox.KindDropAfter, sandbox.KindDropFirstByte, sandbox.KindDropHeaders, sandbox.KindDropBody,
+		sandbox.KindStatusBefore, sandbox.KindStatusAfter, sandbox.KindAnswer, sandbox.KindNone,
 	}
 	for _, kind := range sandbox.Kinds() {
 		if _, refuses := tests[kind]; !refuses {
@@ -424,22 +426,4 @@ func TestRate(t *testing.T) {
 	require.Equal(t, first, run(7))
 	require.NotEqual(t, first, run(8))
 	require.InDelta(t, 120, strings.Count(first, "!"), 45) // five standard deviations
-}
-
-func TestFaultRefused(t *testing.T) {
-	t.Parallel()
-	b := setup(t, sandbox.Config{})
-	for want, f := range map[string]sandbox.Fault{
-		"there is no such kind": {Kind: "explode"},
-		`route "GET /" is none`: {Kind: sandbox.KindDropBefore, Match: sandbox.Match{Route: "GET /"}},
-		"rate 1.5":              {Kind: sandbox.KindDropBefore, Rate: 1.5},
-		"rate -1":               {Kind: sandbox.KindDropBefore, Rate: -1},
-		"not negative":          {Kind: sandbox.KindDropBefore, Delay: -1},
-		"status 200":            {Kind: sandbox.KindStatusBefore, Status: 200},
-		"status 600":            {Kind: sandbox.KindStatusBefore, Status: 600},
-	} {
-		_, err := b.server.Fault(f)
-		require.ErrorContains(t, err, want)
-	}
-	b.mustPost(b.acme, "no fault is in force")
 }

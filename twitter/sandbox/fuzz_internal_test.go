@@ -48,3 +48,34 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	})
 }
+
+// FuzzTokenRequest: no header and no body gets or ends a token without the client's secret.
+func FuzzTokenRequest(f *testing.F) {
+	const form = "application/x-www-form-urlencoded"
+	f.Add("/2/oauth2/token", "Basic Y2xpZW50OnNlY3JldA==", form, "grant_type=refresh_token&refresh_token=x")
+	f.Add("/2/oauth2/token", "", form, "grant_type=refresh_token&refresh_token=x&client_id=client&client_secret=x")
+	f.Add("/2/oauth2/token", "Basic %%%", form+"; charset=utf-8", "grant_type=%zz&a=b;c=d")
+	f.Add("/2/oauth2/token", "Basic OmE=", "application/json", `{"grant_type":"refresh_token"}`)
+	f.Add("/2/oauth2/revoke", "Bearer x", form, "token=x&token=y&client_id=client")
+	f.Add("/2/oauth2/revoke", "basic "+strings.Repeat("QUFB", 20), "", "\x00")
+	f.Fuzz(func(t *testing.T, path, authorization, contentType, body string) {
+		s, err := New(Config{})
+		require.NoError(t, err)
+		app, err := s.AddApp(App{Confidential: true, ClientID: "client"})
+		require.NoError(t, err)
+		_, err = s.AddUser(User{Username: "acme"})
+		require.NoError(t, err)
+		token, err := s.AuthorizeOAuth2(app.Key, "acme")
+		require.NoError(t, err)
+		body = strings.ReplaceAll(body, "=x", "="+token.RefreshToken)
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.URL.Path = path
+		r.Header.Set("Authorization", authorization)
+		r.Header.Set("Content-Type", contentType)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		require.GreaterOrEqual(t, w.Code, 400)
+		require.True(t, json.Valid(w.Body.Bytes()))
+		require.Equal(t, token.RefreshToken, s.accounts.grants[token.RefreshToken].refresh)
+	})
+}

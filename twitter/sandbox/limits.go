@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -15,8 +14,14 @@ type Scope string
 const (
 	// PerUser counts the requests of one user, through whichever app.
 	PerUser Scope = "user"
-	// PerApp counts the requests of all users of one app.
+	// PerUserApp counts the requests of one user through one app. X's documents say this in one
+	// place and PerUser in another.
+	PerUserApp Scope = "user_app"
+	// PerApp counts the requests of all users of one app, and those with its own token.
 	PerApp Scope = "app"
+	// PerAppOnly counts the requests with an app's own token. This is what X's table means by
+	// "per app" where the number is lower than a single user's.
+	PerAppOnly Scope = "app_only"
 )
 
 // Family is the headers that tell of a limit: its name followed by -limit, -remaining and -reset
@@ -34,32 +39,92 @@ const (
 	FamilyNone Family = ""
 )
 
-// Limit is one window. It is anchored, as X's are: it begins with the first request that it
-// counts and ends Window later, whatever came in between.
+// Limit is a maximum of requests in a window. The window is anchored, as those of X's endpoints
+// are: it begins with the first request that it counts and ends Window later, whatever came in
+// between. Or it rolls: it is the last Window before each request, and its reset is when the
+// oldest request in it leaves it.
 //
 // Where several limits of a route share a family, its headers tell of one: the exhausted one that
 // ends last, or, if none is exhausted, the one that stands first in Config.Limits. So a user sees
 // 200 per 15 minutes, until the 300 per 3 hours are what stops it. A reset is rounded up to a full
 // second: a client that waits for it is not early.
 type Limit struct {
-	Routes []Route       `json:"routes"` // counted together
-	Per    Scope         `json:"per"`
-	Max    int           `json:"max"`    // requests per window
-	Window time.Duration `json:"window"` // nanoseconds in JSON
-	Family Family        `json:"family"`
+	Routes  []Route       `json:"routes"` // counted together
+	Per     Scope         `json:"per"`
+	Max     int           `json:"max"`    // requests per window
+	Window  time.Duration `json:"window"` // nanoseconds in JSON
+	Family  Family        `json:"family"`
+	Rolling bool          `json:"rolling"`
+
+	meaningless bool // one of Config.MisleadingWindow, which counts what is refused too
 }
 
-// DefaultLimits are the limits of the guide that the project implements, and for the two reads
-// those measured at X: per user 200 posts and 50 deletions in 15 minutes, 300 posts in 3 hours.
+const (
+	quarter = 15 * time.Minute
+	day     = 24 * time.Hour
+)
+
+// DefaultLimits are the limits of the guide that the project implements: per user 200 posts and 50
+// deletions in 15 minutes, and 300 posts and retweets together in 3 hours. Retweets, undoing them
+// and reads, of which it says nothing, have those of CurrentLimits.
 func DefaultLimits() []Limit {
-	const quarter = 15 * time.Minute
+	return append([]Limit{
+		limit(PerUser, 200, quarter, FamilyEndpoint, RouteCreateTweet),
+		limit(PerUser, 50, quarter, FamilyEndpoint, RouteDeleteTweet),
+		limit(PerUser, 50, quarter, FamilyEndpoint, RouteRetweet),
+		limit(PerUser, 50, quarter, FamilyEndpoint, RouteUndoRetweet),
+		limit(PerUser, 300, 3*time.Hour, FamilyEndpoint, RouteCreateTweet, RouteRetweet),
+	}, readLimits()...)
+}
+
+// CurrentLimits are those of X's pay-per-use plan of 2026 (rate-limits.mdx in X's documents): per
+// user 100 posts, 50 deletions, 50 retweets and 50 undone ones in 15 minutes, and 10,000 posts in
+// 24 hours per app.
+func CurrentLimits() []Limit {
+	return append([]Limit{
+		limit(PerUser, 100, quarter, FamilyEndpoint, RouteCreateTweet),
+		limit(PerApp, 10_000, day, FamilyAppDay, RouteCreateTweet),
+		limit(PerUser, 50, quarter, FamilyEndpoint, RouteDeleteTweet),
+		limit(PerUser, 50, quarter, FamilyEndpoint, RouteRetweet),
+		limit(PerUser, 50, quarter, FamilyEndpoint, RouteUndoRetweet),
+	}, readLimits()...)
+}
+
+func readLimits() []Limit {
 	return []Limit{
-		{[]Route{RouteCreateTweet}, PerUser, 200, quarter, FamilyEndpoint},
-		{[]Route{RouteDeleteTweet}, PerUser, 50, quarter, FamilyEndpoint},
-		{[]Route{RouteCreateTweet}, PerUser, 300, 3 * time.Hour, FamilyEndpoint},
-		{[]Route{RouteMe}, PerUser, 75, quarter, FamilyEndpoint},
-		{[]Route{RouteGetTweet}, PerUser, 900, quarter, FamilyEndpoint},
+		limit(PerUser, 75, quarter, FamilyEndpoint, RouteMe),
+		limit(PerUser, 900, quarter, FamilyEndpoint, RouteGetTweet),
+		limit(PerAppOnly, 450, quarter, FamilyEndpoint, RouteGetTweet),
+		limit(PerUser, 5_000, quarter, FamilyEndpoint, RouteGetTweets),
+		limit(PerAppOnly, 3_500, quarter, FamilyEndpoint, RouteGetTweets),
+		limit(PerUser, 900, quarter, FamilyEndpoint, RouteUserTweets),
+		limit(PerAppOnly, 10_000, quarter, FamilyEndpoint, RouteUserTweets),
+		limit(PerAppOnly, 50, quarter, FamilyEndpoint, RouteUsage),
 	}
+}
+
+// limit is an anchored one.
+func limit(per Scope, most int, window time.Duration, family Family, routes ...Route) Limit {
+	return Limit{Routes: routes, Per: per, Max: most, Window: window, Family: family}
+}
+
+// misleading hides the limits of the endpoint's family behind a window that means nothing, as X
+// shows it to apps whose true limit is one per day.
+func misleading(limits []Limit) []Limit {
+	limits = slices.Clone(limits)
+	for i := range limits {
+		if limits[i].Family == FamilyEndpoint {
+			limits[i].Family = FamilyNone
+		}
+	}
+	for _, r := range Routes() {
+		if !r.issuesTokens() {
+			window := limit(PerUser, 1_080_000, quarter, FamilyEndpoint, r)
+			window.meaningless = true
+			limits = append(limits, window)
+		}
+	}
+	return limits
 }
 
 func (l Limit) validate() error {
@@ -68,12 +133,17 @@ func (l Limit) validate() error {
 		errs = append(errs, errors.New("it names no route"))
 	}
 	for _, r := range l.Routes {
-		if !slices.Contains(Routes(), r) {
+		switch {
+		case !slices.Contains(Routes(), r):
 			errs = append(errs, fmt.Errorf("route %q is none of the sandbox", r))
+		case r.issuesTokens():
+			errs = append(errs, fmt.Errorf("route %q is not limited: its requests are nobody's yet", r))
 		}
 	}
-	if l.Per != PerUser && l.Per != PerApp {
-		errs = append(errs, fmt.Errorf("per %q: use user or app", l.Per))
+	switch l.Per {
+	case PerUser, PerUserApp, PerApp, PerAppOnly:
+	default:
+		errs = append(errs, fmt.Errorf("per %q: use user, user_app, app or app_only", l.Per))
 	}
 	if l.Max <= 0 {
 		errs = append(errs, fmt.Errorf("max %d: use 1 or more", l.Max))
@@ -81,117 +151,19 @@ func (l Limit) validate() error {
 	if l.Window <= 0 {
 		errs = append(errs, fmt.Errorf("window %s: use more than zero", l.Window))
 	}
-	switch l.Family {
-	case FamilyEndpoint, FamilyUserDay, FamilyAppDay, FamilyNone:
-	default:
-		errs = append(errs, fmt.Errorf("family %q: use x-rate-limit, x-user-limit-24hour, x-app-limit-24hour or none", l.Family))
+	if l.Family != FamilyNone {
+		errs = append(errs, l.Family.validate())
 	}
 	return errors.Join(errs...)
 }
 
-// windows counts requests. Guarded by Server.mu.
-type windows struct {
-	limits  []Limit
-	ofRoute map[Route][]int // indexes of limits
-	open    map[windowKey]window
-}
-
-type windowKey struct {
-	limit int
-	owner string // a user id or an app key
-}
-
-// window is one that has begun. One that has ended is as good as none.
-type window struct {
-	used int
-	ends time.Time
-}
-
-func newWindows(limits []Limit) windows {
-	w := windows{
-		limits:  slices.Clone(limits),
-		ofRoute: map[Route][]int{},
-		open:    map[windowKey]window{},
+func (f Family) validate() error {
+	switch f {
+	case FamilyEndpoint, FamilyUserDay, FamilyAppDay:
+		return nil
+	case FamilyNone:
 	}
-	for i, l := range w.limits {
-		for _, r := range l.Routes {
-			w.ofRoute[r] = append(w.ofRoute[r], i)
-		}
-	}
-	return w
-}
-
-// at returns the window of a limit as it stands, one that has not begun as if it began now.
-func (w *windows) at(limit int, x *exchange, now time.Time) (windowKey, window) {
-	key := windowKey{limit: limit, owner: x.user.ID}
-	if w.limits[limit].Per == PerApp {
-		key.owner = x.app.Key
-	}
-	open, ok := w.open[key]
-	if !ok || !now.Before(open.ends) {
-		open = window{ends: now.Add(w.limits[limit].Window)}
-	}
-	return key, open
-}
-
-// take counts the request in all windows of its route, or in none if one is exhausted.
-func (w *windows) take(x *exchange, now time.Time) bool {
-	of := w.ofRoute[x.route.name]
-	for _, i := range of {
-		if _, open := w.at(i, x, now); open.used >= w.limits[i].Max {
-			return false
-		}
-	}
-	for _, i := range of {
-		key, open := w.at(i, x, now)
-		open.used++
-		w.open[key] = open
-	}
-	return true
-}
-
-// exhaust uses up the first window of the route, and ends it after wait if that is not zero.
-func (w *windows) exhaust(x *exchange, now time.Time, wait time.Duration) {
-	of := w.ofRoute[x.route.name]
-	if len(of) == 0 {
-		return
-	}
-	key, open := w.at(of[0], x, now)
-	open.used = w.limits[of[0]].Max
-	if wait > 0 {
-		open.ends = now.Add(wait)
-	}
-	w.open[key] = open
-}
-
-// headers are what the route's families tell at the moment.
-func (w *windows) headers(x *exchange, now time.Time) map[string]string {
-	type told struct {
-		limit Limit
-		window
-	}
-	best := map[Family]told{}
-	for _, i := range w.ofRoute[x.route.name] {
-		l := w.limits[i]
-		if l.Family == FamilyNone {
-			continue
-		}
-		_, open := w.at(i, x, now)
-		old, ok := best[l.Family]
-		exhausted := open.used >= l.Max
-		oldExhausted := ok && old.used >= old.limit.Max
-		if !ok || exhausted && (!oldExhausted || open.ends.After(old.ends)) {
-			best[l.Family] = told{l, open}
-		}
-	}
-	h := make(map[string]string, 3*len(best))
-	for family, t := range best {
-		roundUp := t.ends.Add(time.Second - time.Nanosecond)
-		h[string(family)+"-limit"] = strconv.Itoa(t.limit.Max)
-		h[string(family)+"-remaining"] = strconv.Itoa(max(0, t.limit.Max-t.used))
-		h[string(family)+"-reset"] = strconv.FormatInt(roundUp.Unix(), 10)
-	}
-	return h
+	return fmt.Errorf("family %q: use x-rate-limit, x-user-limit-24hour, x-app-limit-24hour or none", f)
 }
 
 // limit is the limits stage.
@@ -200,11 +172,12 @@ func (s *Server) limit(x *exchange) (answer, bool) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	of := s.windows.of(x)
 	if force {
-		s.windows.exhaust(x, now, x.fault.Wait)
+		exhaust(of, now, x.fault.Wait)
 	}
-	granted := s.windows.take(x, now)
-	x.limits = s.windows.headers(x, now)
+	granted := take(of, now)
+	x.limits = s.windows.headers(of, now)
 	switch {
 	case force:
 		return forced, true
@@ -217,11 +190,11 @@ func (s *Server) limit(x *exchange) (answer, bool) {
 // limitHeaders are those noted when the request was counted, or, if it was not, those of now. A
 // request of nobody has none.
 func (s *Server) limitHeaders(x *exchange) map[string]string {
-	if x.limits != nil || x.route == nil || x.user.ID == "" {
+	if x.limits != nil || x.route == nil || x.token.kind == tokenNone {
 		return x.limits
 	}
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.windows.headers(x, now)
+	return s.windows.headers(s.windows.of(x), now)
 }

@@ -18,6 +18,7 @@ type serving struct {
 	ended bool           // Close was called
 	done  chan error     // the result of Serve, sent once
 	conns sync.WaitGroup // open connections; grows only while Serve runs
+	cuts  sync.WaitGroup // connections that a fault has taken over, to cut them
 }
 
 // Start serves on addr, such as "127.0.0.1:8083", until Close. Empty is a free port of the
@@ -89,6 +90,7 @@ func (v *serving) close() error {
 	// A connection that was accepted while the first call ran is not among those it closed.
 	err = errors.Join(err, v.http.Close())
 	v.conns.Wait()
+	v.cuts.Wait()
 	if err != nil {
 		return fmt.Errorf("close sandbox: %w", err)
 	}

@@ -212,10 +212,15 @@ func (s *Server) authenticate(x *exchange) (answer, bool) {
 }
 
 func (s *Server) checkAuth(x *exchange) error {
+	if x.bearer != "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.accounts.checkToken(x, s.now())
+	}
 	switch {
 	case x.signedErr != nil:
 		return x.signedErr
-	case x.token.appKey == "":
+	case x.token.kind == tokenNone:
 		return errors.New("the token is unknown")
 	case x.token.appKey != x.signed.oauth["oauth_consumer_key"]:
 		return errors.New("the token is another app's")
@@ -238,7 +243,7 @@ func (s *Server) checkAuth(x *exchange) error {
 	if !s.nonces.add(x.signed.oauth["oauth_token"], x.signed.oauth["oauth_nonce"], now, s.nonceLife()) {
 		return errors.New("oauth_nonce was used before")
 	}
-	return nil
+	return s.accounts.checkToken(x, now)
 }
 
 // nonceLife is how long a nonce must be remembered: a timestamp may be one skew ahead when it is

@@ -19,57 +19,6 @@ type answer struct {
 	posts   int    // of a read: how many tweets it returned as data, which is what X bills
 }
 
-// These refuse requests that X would have accepted, each with a body that was captured from X. A
-// request that X refuses earlier is refused as usual; it counts as struck nevertheless.
-const (
-	// KindUnauthorized is 401, whatever is wrong.
-	KindUnauthorized Kind = "unauthorized"
-	// KindCreditsDepleted is 402: the balance is empty.
-	KindCreditsDepleted Kind = "credits_depleted"
-	// KindSpendCapReached is 403 with the reset_date of the next billing cycle.
-	KindSpendCapReached Kind = "spend_cap_reached"
-	// KindUsageCapExceeded is 429, and yet no window: the monthly cap.
-	KindUsageCapExceeded Kind = "usage_cap_exceeded"
-	// KindRateLimited is 429: it uses up the first of the route's limits, so that the requests
-	// after it are refused too, until the reset that the headers tell.
-	KindRateLimited Kind = "rate_limited"
-	// KindReadOnlyApp is 403 oauth1-permissions.
-	KindReadOnlyApp Kind = "read_only_app"
-	// KindUserSuspended is 403 user-suspended.
-	KindUserSuspended Kind = "user_suspended"
-	// KindNotEnrolled is 403 client-forbidden: the app belongs to no project.
-	KindNotEnrolled Kind = "not_enrolled"
-	// KindFeatureNotPermitted is 403 after a subscription was lost.
-	KindFeatureNotPermitted Kind = "feature_not_permitted"
-	// KindForbidden is a bare 403, such as for a missing scope.
-	KindForbidden Kind = "forbidden"
-	// KindDuplicate is 403: this user said that before.
-	KindDuplicate Kind = "duplicate"
-	// KindNotPermitted is 403 without a reason; X gives it for a text that is too long, too.
-	KindNotPermitted Kind = "not_permitted"
-	// KindReplyTargetGone is 403: the tweet to reply to is gone.
-	KindReplyTargetGone Kind = "reply_target_gone"
-	// KindReplyNotAllowed is 403 by the self-serve rule for replies, in its first wording.
-	KindReplyNotAllowed Kind = "reply_not_allowed"
-	// KindNotAuthorizedForResource is 403 by the same rule in its newer wording, with a problem
-	// type that looks like a failed login and is none.
-	KindNotAuthorizedForResource Kind = "not_authorized_for_resource"
-	// KindQuoteNotAllowed is 403 by the self-serve rule for quotes.
-	KindQuoteNotAllowed Kind = "quote_not_allowed"
-	// KindTooManyCashtags is 403: more than one.
-	KindTooManyCashtags Kind = "too_many_cashtags"
-)
-
-func refusalKinds() []Kind {
-	return []Kind{
-		KindUnauthorized, KindCreditsDepleted, KindSpendCapReached, KindUsageCapExceeded,
-		KindRateLimited, KindReadOnlyApp, KindUserSuspended, KindNotEnrolled,
-		KindFeatureNotPermitted, KindForbidden, KindDuplicate, KindNotPermitted,
-		KindReplyTargetGone, KindReplyNotAllowed, KindNotAuthorizedForResource,
-		KindQuoteNotAllowed, KindTooManyCashtags,
-	}
-}
-
 // stage is where in the order of the package comment a refusal comes.
 type stage int
 
@@ -82,23 +31,27 @@ const (
 	stageBusiness
 )
 
+// stage is stageNone for kinds that refuse nothing.
 func (k Kind) stage() stage {
-	switch k {
-	case KindUnauthorized:
-		return stageAuth
-	case KindCreditsDepleted, KindSpendCapReached, KindUsageCapExceeded:
-		return stageBilling
-	case KindRateLimited:
-		return stageLimits
-	case KindReadOnlyApp, KindUserSuspended, KindNotEnrolled, KindFeatureNotPermitted, KindForbidden:
-		return stageAccess
-	case KindDuplicate, KindNotPermitted, KindReplyTargetGone, KindReplyNotAllowed,
-		KindNotAuthorizedForResource, KindQuoteNotAllowed, KindTooManyCashtags:
-		return stageBusiness
-	case KindHoldBefore, KindHoldAfter, KindHangBefore, KindHangAfter,
-		KindDropBefore, KindDropAfter, KindStatusBefore, KindStatusAfter:
-	}
-	return stageNone
+	return map[Kind]stage{
+		KindUnauthorized:             stageAuth,
+		KindCreditsDepleted:          stageBilling,
+		KindSpendCapReached:          stageBilling,
+		KindUsageCapExceeded:         stageBilling,
+		KindRateLimited:              stageLimits,
+		KindReadOnlyApp:              stageAccess,
+		KindUserSuspended:            stageAccess,
+		KindNotEnrolled:              stageAccess,
+		KindFeatureNotPermitted:      stageAccess,
+		KindForbidden:                stageAccess,
+		KindDuplicate:                stageBusiness,
+		KindNotPermitted:             stageBusiness,
+		KindReplyTargetGone:          stageBusiness,
+		KindReplyNotAllowed:          stageBusiness,
+		KindNotAuthorizedForResource: stageBusiness,
+		KindQuoteNotAllowed:          stageBusiness,
+		KindTooManyCashtags:          stageBusiness,
+	}[k]
 }
 
 // forced refuses the request if its fault does so at this stage.
@@ -161,8 +114,9 @@ func (s *Server) refusal(k Kind, x *exchange) answer {
 		return forbidden("Quoting this post is not allowed because you have not been mentioned or are not part of the conversation thread of the post you are quoting.")
 	case KindTooManyCashtags:
 		return forbidden("Posts are limited to a maximum of one cashtag")
-	case KindHoldBefore, KindHoldAfter, KindHangBefore, KindHangAfter,
-		KindDropBefore, KindDropAfter, KindStatusBefore, KindStatusAfter:
+	case KindHoldBefore, KindHoldAfter, KindHoldBody, KindHangBefore, KindHangAfter, KindHangBody,
+		KindDropBefore, KindDropAfter, KindDropFirstByte, KindDropHeaders, KindDropBody,
+		KindStatusBefore, KindStatusAfter, KindAnswer, KindNone:
 	}
 	panic("sandbox: no refusal for kind " + string(k))
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -23,6 +24,10 @@ const (
 	// OutcomeNothing changed nothing: it was dropped before it was worked, or deleted a tweet that
 	// was not there and was told 200.
 	OutcomeNothing Outcome = "nothing"
+	// OutcomeRefreshed used up a refresh token and gave another.
+	OutcomeRefreshed Outcome = "refreshed"
+	// OutcomeRevoked ended a token.
+	OutcomeRevoked Outcome = "revoked"
 )
 
 // Request is the record of one request. It holds no header, and so no secret, but for the Body of
@@ -50,10 +55,13 @@ type Request struct {
 }
 
 // Requests are copies of all records that Config.KeepRequests keeps, in the order of arrival.
-func (s *Server) Requests() []Request {
+func (s *Server) Requests() []Request { return s.requestsSince(0) }
+
+// requestsSince are those of Requests that arrived after the n-th.
+func (s *Server) requestsSince(n int) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.requests.since(0)
+	kept := s.requests.since(n)
 	all := make([]Request, len(kept))
 	for i, r := range kept {
 		all[i] = *r
@@ -81,6 +89,31 @@ func (s *Server) WaitRequests(ctx context.Context, n int, match Match) ([]Reques
 		return found, fmt.Errorf("wait for %d requests, %d so far: %w", n, len(found), err)
 	}
 	return found, nil
+}
+
+// Ended yields each request that ends, those of before the call first, in the order in which they
+// end, until ctx ends. What Config.KeepRequests lets go before its turn is left out.
+func (s *Server) Ended(ctx context.Context) iter.Seq[Request] {
+	return func(yield func(Request) bool) {
+		for seen := 0; ; {
+			var found []Request
+			err := s.await(ctx, func() bool {
+				for _, r := range s.ended.since(seen) {
+					found = append(found, *r)
+				}
+				seen = s.ended.total()
+				return len(found) > 0
+			})
+			if err != nil {
+				return
+			}
+			for _, r := range found {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // await returns once done, which is called with s.mu held after each change of the record,

@@ -18,6 +18,10 @@ const (
 	RouteUndoRetweet Route = "DELETE /2/users/:id/retweets/:source_tweet_id"
 	RouteUserTweets  Route = "GET /2/users/:id/tweets"
 	RouteGetTweets   Route = "GET /2/tweets"
+	RouteUsage       Route = "GET /2/usage/tweets"
+
+	RouteOAuth2Token  Route = "POST /2/oauth2/token" //nolint:gosec // An address, no credential.
+	RouteOAuth2Revoke Route = "POST /2/oauth2/revoke"
 )
 
 // Routes are all routes of the sandbox.
@@ -25,27 +29,38 @@ func Routes() []Route {
 	return []Route{
 		RouteCreateTweet, RouteDeleteTweet, RouteGetTweet, RouteMe,
 		RouteRetweet, RouteUndoRetweet, RouteUserTweets, RouteGetTweets,
+		RouteUsage, RouteOAuth2Token, RouteOAuth2Revoke,
 	}
+}
+
+// issuesTokens tells the routes that authenticate an app by its client id, not by a token. Their
+// requests cost nothing and are not limited.
+func (r Route) issuesTokens() bool {
+	return r == RouteOAuth2Token || r == RouteOAuth2Revoke
 }
 
 // route is a Route with its code.
 type route struct {
 	name   Route
-	writes bool // refused to tokens that may only read
+	writes bool      // refused to tokens that may only read
+	takes  tokenKind // the kinds of tokens it takes
 	// serve answers a request that got past the access stage.
 	serve func(*exchange) answer
 }
 
 func (s *Server) routeTable() []route {
 	return []route{
-		{name: RouteCreateTweet, writes: true, serve: s.createTweet},
-		{name: RouteDeleteTweet, writes: true, serve: s.deleteTweet},
-		{name: RouteGetTweet, serve: s.getTweet},
-		{name: RouteMe, serve: s.me},
-		{name: RouteRetweet, writes: true, serve: s.retweet},
-		{name: RouteUndoRetweet, writes: true, serve: s.undoRetweet},
-		{name: RouteUserTweets, serve: s.userTweets},
-		{name: RouteGetTweets, serve: s.getTweets},
+		{name: RouteCreateTweet, takes: tokensOfUsers, writes: true, serve: s.createTweet},
+		{name: RouteDeleteTweet, takes: tokensOfUsers, writes: true, serve: s.deleteTweet},
+		{name: RouteGetTweet, takes: tokensOfUsers | tokenApp, serve: s.getTweet},
+		{name: RouteMe, takes: tokensOfUsers, serve: s.me},
+		{name: RouteRetweet, takes: tokensOfUsers, writes: true, serve: s.retweet},
+		{name: RouteUndoRetweet, takes: tokensOfUsers, writes: true, serve: s.undoRetweet},
+		{name: RouteUserTweets, takes: tokensOfUsers | tokenApp, serve: s.userTweets},
+		{name: RouteGetTweets, takes: tokensOfUsers | tokenApp, serve: s.getTweets},
+		{name: RouteUsage, takes: tokenApp, serve: s.usageTweets},
+		{name: RouteOAuth2Token, serve: s.oauth2Token},
+		{name: RouteOAuth2Revoke, serve: s.oauth2Revoke},
 	}
 }
 

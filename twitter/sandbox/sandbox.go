@@ -12,6 +12,10 @@ import (
 
 // Config says which X the sandbox plays. The zero value is a faithful default.
 type Config struct {
+	// AccessTokenLifetime is how long an OAuth 2.0 access token of a user is good, in full seconds. 0
+	// is 2 hours.
+	AccessTokenLifetime time.Duration
+
 	// BasePath is a prefix of all routes, such as "/x". Empty is none. A Server that another
 	// handler mounts behind http.StripPrefix needs none either: signatures cover the address
 	// that the client dialled, which is read from the request line.
@@ -24,6 +28,9 @@ type Config struct {
 	// tweet was deleted meanwhile. 0 is 24 hours, negative is never refuse.
 	DuplicateWindow time.Duration
 
+	// HiddenFamilies are limit headers that no answer has, although the limits hold.
+	HiddenFamilies []Family
+
 	// KeepRequests bounds the record of requests: the newest so many are kept. 0 is all of them, for
 	// as long as the server lives.
 	KeepRequests int
@@ -31,16 +38,29 @@ type Config struct {
 	// Limits are the windows. Nil is DefaultLimits, empty is none.
 	Limits []Limit
 
+	// MisleadingWindow makes FamilyEndpoint tell of 1,080,000 requests in 15 minutes on every route,
+	// as X does for apps whose true limit is one per day. The limits of that family hold, untold:
+	// after a 429 the only reset that helps is one of the other families, or there is none.
+	MisleadingWindow bool
+
 	// Now is the clock of ids, windows, timestamps and the Date header. Nil is time.Now. The
 	// delays of faults always run on the real clock.
 	Now func() time.Time
 
-	// Seed makes faults with a Rate repeatable.
+	// Seed makes faults with a Rate repeatable. If it is not 0, keys, secrets and tokens come from
+	// it too: the same calls give the same credentials. The tokens of OAuth 2.0 hold the time, so
+	// they are the same only if Now is. Two servers with one seed take each other's tokens.
 	Seed uint64
 
 	// TimestampSkew is how far oauth_timestamp may be off the clock, either way. 0 is 5 minutes,
 	// negative is any distance (for a Now far from the client's clock).
 	TimestampSkew time.Duration
+
+	// Control serves the control routes beside those of X: see ControlPath.
+	Control bool
+
+	// Gzip compresses answers for clients that take it, as X does.
+	Gzip bool
 
 	// EmptyEditHistory answers a creation with "edit_history_tweet_ids":[""], as X was seen to do
 	// in September 2026, instead of with the tweet's id.
@@ -63,8 +83,9 @@ type Config struct {
 }
 
 const (
-	defaultDuplicateWindow = 24 * time.Hour
-	defaultTimestampSkew   = 5 * time.Minute
+	defaultAccessTokenLifetime = 2 * time.Hour
+	defaultDuplicateWindow     = 24 * time.Hour
+	defaultTimestampSkew       = 5 * time.Minute
 )
 
 // Server is the stand-in. It is an http.Handler and may be mounted anywhere; Start serves it on a
@@ -87,11 +108,14 @@ type Server struct {
 	windows  windows
 	tweets   tweets
 	readLag  ReadLag
+	usage    map[usageKey]int // tweets read
 	requests trail
-	ended    trail // those of requests that have ended, in the order in which they did
-	faults   []*ActiveFault
-	faultSeq uint64        // faults ever set, which gives each its own random sequence
-	changed  chan struct{} // closed at the next change of the record; nil if nobody waits
+	ended    trail          // those of requests that have ended, in the order in which they did
+	faults   []*ActiveFault // in force
+	faultSeq uint64         // faults ever set, which gives each its own random sequence
+	changed  chan struct{}  // closed at the next change of the record; nil if nobody waits
+
+	faultsSet []*ActiveFault // in force or over, until they are forgotten
 }
 
 // New makes a server without apps, users and tweets. It reports every fault of the
@@ -99,6 +123,9 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.AccessTokenLifetime == 0 {
+		cfg.AccessTokenLifetime = defaultAccessTokenLifetime
 	}
 	if cfg.DeleteMissing == "" {
 		cfg.DeleteMissing = DeleteMissing404
@@ -121,6 +148,10 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("sandbox config: %w", err)
 	}
+	limits := cfg.Limits
+	if cfg.MisleadingWindow {
+		limits = misleading(limits)
+	}
 	s := &Server{
 		cfg:    cfg,
 		schema: tweetSchema(),
@@ -128,10 +159,11 @@ func New(cfg Config) (*Server, error) {
 		retweetSchema: retweetSchema(),
 
 		closing:  make(chan struct{}),
-		accounts: newAccounts(),
-		windows:  newWindows(cfg.Limits),
+		accounts: newAccounts(cfg.Seed),
+		windows:  newWindows(limits, cfg.HiddenFamilies),
 		tweets:   newTweets(cfg.DuplicateWindow),
 		readLag:  cfg.ReadLag,
+		usage:    map[usageKey]int{},
 		requests: trail{keep: cfg.KeepRequests},
 		ended:    trail{keep: cfg.KeepRequests},
 	}
@@ -144,10 +176,21 @@ func (c Config) validate() error {
 	if c.BasePath != "" && (!strings.HasPrefix(c.BasePath, "/") || strings.HasSuffix(c.BasePath, "/")) {
 		errs = append(errs, fmt.Errorf("base path %q: begin it with a slash and end it without one", c.BasePath))
 	}
+	if c.Control && (c.BasePath == ControlPath || strings.HasPrefix(c.BasePath, ControlPath+"/")) {
+		errs = append(errs, fmt.Errorf("base path %q: that is where the control routes are; use another", c.BasePath))
+	}
+	if c.AccessTokenLifetime < 0 || c.AccessTokenLifetime%time.Second != 0 { // expires_in tells full seconds
+		errs = append(errs, fmt.Errorf("access token lifetime %s: use full seconds, or 0 for 2 hours", c.AccessTokenLifetime))
+	}
 	switch c.DeleteMissing {
 	case DeleteMissing404, DeleteMissingFalse, DeleteMissingTrue:
 	default:
 		errs = append(errs, fmt.Errorf("delete missing %q: use 404, false or true", c.DeleteMissing))
+	}
+	for _, f := range c.HiddenFamilies {
+		if err := f.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("hidden families: %w", err))
+		}
 	}
 	if c.KeepRequests < 0 {
 		errs = append(errs, fmt.Errorf("keep requests %d: use 0 for all, or more", c.KeepRequests))
@@ -184,6 +227,9 @@ func (s *Server) now() time.Time {
 // ServeHTTP answers one request as X would, or as a fault makes it. A fault that answers nothing
 // panics with http.ErrAbortHandler, which is how net/http is told to cut the connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.control(w, r) {
+		return
+	}
 	x, ok := s.arrive(w, r)
 	if !ok {
 		panic(http.ErrAbortHandler) // the client left before it had sent its body
@@ -211,12 +257,17 @@ func (s *Server) answer(x *exchange) answer {
 		return problem(http.StatusNotFound, "no such route in the sandbox")
 	}
 	stages := []func(*exchange) (answer, bool){s.authenticate, s.bill, s.limit, s.admit}
+	if x.route.name.issuesTokens() {
+		stages = []func(*exchange) (answer, bool){s.authenticateClient}
+	}
 	for _, stage := range stages {
 		if a, refused := stage(x); refused {
 			return a
 		}
 	}
-	return x.route.serve(x)
+	a := x.route.serve(x)
+	s.meter(x, a)
+	return a
 }
 
 // withProblemHost puts the configured host into the types of problems.
@@ -229,23 +280,4 @@ func (s *Server) withProblemHost(a answer) answer {
 		a.body = bytes.ReplaceAll(a.body, []byte(before+host+after), []byte(before+s.cfg.ProblemHost+after))
 	}
 	return a
-}
-
-// bill refuses only by a fault: the sandbox keeps no balance.
-func (s *Server) bill(x *exchange) (answer, bool) {
-	return s.forced(x, stageBilling)
-}
-
-// admit checks what the token and the user may do at all.
-func (s *Server) admit(x *exchange) (answer, bool) {
-	if a, refused := s.forced(x, stageAccess); refused {
-		return a, true
-	}
-	if x.user.Suspended {
-		return s.refusal(KindUserSuspended, x), true
-	}
-	if x.route.writes && x.readOnly {
-		return s.refusal(KindReadOnlyApp, x), true
-	}
-	return answer{}, false
 }
