@@ -57,6 +57,10 @@ func TestPostBodyIsGolden(t *testing.T) {
 			tweet: store.Tweet{Text: "Hi", Extra: json.RawMessage(`{"nullcast": true, "card_uri": "a<b", "zeta": {"n": 1.10}}`)},
 			want:  `{"card_uri":"a<b","nullcast":true,"text":"Hi","zeta":{"n":1.10}}`,
 		},
+		"ExtraInReply": {
+			tweet: store.Tweet{InReplyToTweetID: new("1"), Extra: json.RawMessage(`{"reply":{"auto_populate_reply_metadata":true}}`)},
+			want:  `{"reply":{"auto_populate_reply_metadata":true,"in_reply_to_tweet_id":"1"}}`,
+		},
 		"ExtraAlone": {tweet: store.Tweet{Extra: json.RawMessage(`{"card_uri":"x"}`)}, want: `{"card_uri":"x"}`},
 		"OursStaysHere": {
 			tweet: store.Tweet{Text: "Hi", IfUnconfirmed: "hold", IdempotencyKey: new("k"), Metadata: json.RawMessage(`{"a":1}`)},
@@ -84,7 +88,7 @@ func TestPostBodyRefuses(t *testing.T) {
 		want  string
 	}{
 		"ExtraSetsText":   {store.Tweet{Text: "Hi", Extra: json.RawMessage(`{"text":"other"}`)}, `extra has "text"`},
-		"ExtraSetsReply":  {store.Tweet{Text: "Hi", InReplyToTweetID: new("1"), Extra: json.RawMessage(`{"reply":{}}`)}, `extra has "reply"`},
+		"ExtraSetsReply":  {store.Tweet{Text: "Hi", InReplyToTweetID: new("1"), Extra: json.RawMessage(`{"reply":{"in_reply_to_tweet_id":"2"}}`)}, `extra has "reply.in_reply_to_tweet_id"`},
 		"ExtraIsAnArray":  {store.Tweet{Text: "Hi", Extra: json.RawMessage(`[1]`)}, "decode extra"},
 		"TextIsNotUTF8":   {store.Tweet{Text: "\xff"}, "not valid UTF-8"},
 		"OptionIsNotUTF8": {store.Tweet{Text: "Hi", PollOptions: []string{"a", "\xff"}, PollDurationMinutes: new(5)}, "poll option 2"},

@@ -290,6 +290,9 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota) decision {
 	if row.Kind == store.DeleteTweet {
 		return decision{send: true}
 	}
+	if reason := textProblem(row.Tweet.Text, row.TextLimit); reason != "" {
+		return decision{close: store.Failed, reason: reason}
+	}
 	body, err := postBody(row)
 	if err != nil {
 		return decision{close: store.Failed, reason: err.Error()}

@@ -22,7 +22,7 @@ func TestClaimWhoseCommitIsCut(t *testing.T) {
 			p := newProxy(t, w.url)
 			// A COMMIT that comes late is passed on while it is being undone, or right after that.
 			made := p.cut(how, "RequestsStart", func(sql string, ran []string) bool {
-				return slices.Contains(ran, "TweetsLockAll") || (sql == "commit" && slices.Contains(ran, "RequestExists"))
+				return slices.Contains(ran, "RowsLockAll") || (sql == "commit" && slices.Contains(ran, "RequestExists"))
 			})
 			id := w.tweet("Only once")
 			r := w.start(opts{database: p.url})

@@ -126,7 +126,7 @@ func TestDeathDuringSend(t *testing.T) {
 			require.Equal(t, "sending", w.status(id))
 			if test.settles {
 				lock := w.application()
-				_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, id)
+				_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.requests WHERE row_id = $1 FOR UPDATE`, id)
 				require.NoError(t, err)
 				fault.Lift()
 				w.lockWaits(doomed.name, 1)

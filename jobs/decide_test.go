@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func TestDecideOnARow(t *testing.T) {
 	day := 24 * time.Hour
 	due := func(change func(*store.Row)) *store.Row {
 		row := &store.Row{
-			Kind: store.PostTweet, ID: 7, Status: store.Scheduled, WakeAt: now, Username: "acme", AppName: "default",
+			Kind: store.PostTweet, ID: 7, Status: store.Scheduled, WakeAt: now, Username: "acme", AppName: "default", TextLimit: 280,
 			Account: store.Hold{State: store.Active}, App: store.Hold{State: store.Active},
 			Tweet: store.Tweet{Text: "Hi"},
 		}
@@ -52,6 +53,14 @@ func TestDecideOnARow(t *testing.T) {
 		quotas []*store.Quota
 		want   decision
 	}{
+		"TooLong": {
+			row:  due(func(r *store.Row) { r.Tweet.Text = strings.Repeat("の", 141) }),
+			want: decision{close: store.Failed, reason: "the text is too long: its weighted length is 282, the account's limit is 280"},
+		},
+		"NotTooLong": {
+			row:  due(func(r *store.Row) { r.TextLimit, r.Tweet.Text = 25000, strings.Repeat("a", 281) }),
+			want: decision{send: true, body: []byte(`{"text":"` + strings.Repeat("a", 281) + `"}`)},
+		},
 		"Due":                {row: due(unchanged), want: sent},
 		"LongDue":            {row: due(func(r *store.Row) { r.WakeAt = now.Add(-day) }), want: sent},
 		"NotDue":             {row: due(func(r *store.Row) { r.WakeAt = now.Add(time.Microsecond) })},

@@ -16,8 +16,9 @@
 // A row that must wait is parked in the database by the statement that says so, never snoozed or
 // retried by River: both would use the worker's clock, and River's attempts.
 //
-// Beside River's client a [Worker] runs three loops: its lease (lease.go), the promoter, which
-// moves parked jobs that are due to where River fetches them, and the maintenance, which takes over
-// the rows of dead workers and gives a job to due rows that lost theirs (loops.go). The package logs
+// Beside River's client a [Worker] runs loops: its lease (lease.go), the promoter, which
+// moves parked jobs that are due to where River fetches them, and the maintenance (loops.go), which takes over
+// the rows of dead workers, wakes what waited for something that is over, gives a job to due rows that lost
+// theirs, and measures texts that came by SQL (measure.go). The package logs
 // nothing; it tells an observer (event.go).
 package jobs

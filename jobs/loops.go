@@ -12,6 +12,12 @@ const (
 	promoteBatch  = 1000
 	takeOverEvery = 3 * time.Second
 	sweepEvery    = 10 * time.Second
+	sweepBatch    = 5000
+	measureEvery  = 20 * time.Second
+	measureAhead  = time.Minute
+	measureBatch  = 500
+	wakeEvery     = time.Second
+	wakeBatch     = 500
 	loopBatch     = 500
 )
 
@@ -66,11 +72,52 @@ func (w *Worker) takeOver(ctx context.Context) error {
 	return err
 }
 
-// sweep gives jobs to due rows that lost theirs.
+// sweep gives jobs to due rows that lost theirs, and ends jobs that have nothing left to do. Where many
+// rows are due it looks at a batch of them, and goes on from there the next time.
 func (w *Worker) sweep(ctx context.Context) error {
-	swept, err := store.Sweep(ctx, w.pool, loopBatch)
+	swept := 0
+	for _, kind := range store.Kinds() {
+		n, next, err := store.Sweep(ctx, w.pool, kind, w.sweepFrom[kind], sweepBatch)
+		if err != nil {
+			return err
+		}
+		swept += n
+		w.sweepFrom[kind] = next
+	}
 	if swept > 0 {
 		w.tell(Event{Type: EventError, Err: fmt.Errorf("%d due rows had lost their jobs and have new ones", swept)})
 	}
+	_, err := store.CancelDeadJobs(ctx, w.pool, loopBatch)
 	return err
+}
+
+// wakeLoop wakes what waited for something that is over: at once when this worker has ended a wait, and
+// every wakeEvery what others have ended, and what was locked.
+func (w *Worker) wakeLoop(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		_, more, err := store.Wake(ctx, w.pool, wakeBatch)
+		if err != nil && !failing && ctx.Err() == nil {
+			w.tell(Event{Type: EventError, Err: err})
+		}
+		failing = err != nil
+		if more {
+			continue
+		}
+		timer := time.NewTimer(wakeEvery)
+		select {
+		case <-w.wakes:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// wake makes the wakeLoop look at once.
+func (w *Worker) wake() {
+	select {
+	case w.wakes <- struct{}{}:
+	default: // it is about to look
+	}
 }

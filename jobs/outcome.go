@@ -19,6 +19,9 @@ const (
 	OutcomeWait Outcome = "wait"
 	// OutcomeRetry means that X certainly created nothing, and may accept the same request later.
 	OutcomeRetry Outcome = "retry"
+	// OutcomeRefresh means that X did not accept an OAuth 2.0 access token, and created nothing. It may
+	// accept the same request once the token is refreshed.
+	OutcomeRefresh Outcome = "refresh"
 	// OutcomeUnconfirmed means that the request may have taken effect. It is not sent again.
 	OutcomeUnconfirmed Outcome = "unconfirmed"
 	// OutcomeFail means that X refused this tweet for good. It says nothing of the next one.
@@ -34,8 +37,8 @@ type Verdict struct {
 	Outcome Outcome
 	// State is what a paused account becomes.
 	State store.State
-	// Wait is how long to wait: the limit's for OutcomeWait, the backoff for OutcomeRetry; for a
-	// pause, until one request is tried again, or 0: until a person says so.
+	// Wait is how long to wait: the limit's for OutcomeWait, the backoff for OutcomeRetry, 0 for
+	// OutcomeRefresh; for a pause, until one request is tried again, or 0: until a person says so.
 	Wait time.Duration
 	// Block says that the wait holds for every row of the account and action: X's limit.
 	Block bool
@@ -55,22 +58,30 @@ const (
 	patience = 5
 )
 
-// Decide is the answer table: what the error of a request means for its row, after retries
-// earlier ones in a row. Its lines are those of x-api.md 6.5. now is used only where X did not
-// date its answer.
-func Decide(kind store.Kind, err error, retries int, now time.Time) Verdict {
+// Attempt is a request for a row, with what its error does not tell.
+type Attempt struct {
+	Kind    store.Kind
+	Retries int // earlier ones in a row
+	// OAuth2 says that it was signed with an OAuth 2.0 token, and Refreshed that this token was made
+	// anew because X did not accept the one before.
+	OAuth2, Refreshed bool
+}
+
+// Decide is the answer table: what the error of a request means for its row. Now is used only where
+// X did not date its answer.
+func Decide(attempt Attempt, err error, now time.Time) Verdict {
 	if err == nil {
 		return Verdict{Outcome: OutcomeDone}
 	}
 	failure := new(twitter.Error)
 	if !errors.As(err, &failure) {
 		// Nothing is known of it, so it may have been sent.
-		return Verdict{Outcome: OutcomeUnconfirmed, Error: inDoubt(kind) + err.Error()}
+		return Verdict{Outcome: OutcomeUnconfirmed, Error: inDoubt(attempt.Kind) + err.Error()}
 	}
-	v := verdictOf(kind, failure, retries, now)
+	v := verdictOf(attempt, failure, now)
 	v.Error = failure.Error()
 	if v.Outcome == OutcomeUnconfirmed {
-		v.Error = inDoubt(kind) + v.Error
+		v.Error = inDoubt(attempt.Kind) + v.Error
 	}
 	return v
 }
@@ -83,10 +94,10 @@ func inDoubt(kind store.Kind) string {
 	return "it may be on X, so it is not sent again by itself: "
 }
 
-func verdictOf(kind store.Kind, failure *twitter.Error, retries int, now time.Time) Verdict {
+func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 	switch failure.Kind {
-	case twitter.KindNeverSent:
-		return retry(retries)
+	case twitter.KindNeverSent, twitter.KindRefreshUnknown: // the next refresh tells
+		return retry(attempt.Retries)
 	case twitter.KindMaybeSent, twitter.KindUnreadable, twitter.KindServerError, twitter.KindRequestTimeout:
 		return Verdict{Outcome: OutcomeUnconfirmed}
 
@@ -101,7 +112,14 @@ func verdictOf(kind store.Kind, failure *twitter.Error, retries int, now time.Ti
 		return Verdict{Outcome: OutcomePauseApp}
 
 	case twitter.KindUnauthorized:
+		if attempt.OAuth2 && !attempt.Refreshed {
+			return Verdict{Outcome: OutcomeRefresh}
+		}
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeUnauthorized}
+	case twitter.KindLoginNeeded: // only the token endpoint says so for certain
+		return Verdict{Outcome: OutcomePauseAccount, State: store.NeedsLogin}
+	case twitter.KindClientRefused:
+		return Verdict{Outcome: OutcomePauseApp, Wait: probeConfigured}
 	case twitter.KindSuspended:
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Suspended}
 	case twitter.KindLocked, twitter.KindUnsupportedAuthentication:
@@ -109,15 +127,15 @@ func verdictOf(kind store.Kind, failure *twitter.Error, retries int, now time.Ti
 	case twitter.KindAppPermissions, twitter.KindNotEnrolled:
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured}
 
-	case twitter.KindAuthenticationUnknown:
-		return retryAtMost(retries)
+	case twitter.KindAuthenticationUnknown, twitter.KindEndpointNotFound:
+		return retryAtMost(attempt.Retries)
 	case twitter.KindNotFound:
-		if kind == store.DeleteTweet {
+		if attempt.Kind == store.DeleteTweet {
 			return Verdict{Outcome: OutcomeUnconfirmed} // most likely gone already
 		}
-		return retryAtMost(retries)
+		return retryAtMost(attempt.Retries)
 	case twitter.KindNotAuthor:
-		if kind == store.DeleteTweet {
+		if attempt.Kind == store.DeleteTweet {
 			return Verdict{Outcome: OutcomeUnconfirmed} // X says this of a tweet that is gone, too
 		}
 		return Verdict{Outcome: OutcomeFail}

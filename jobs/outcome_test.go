@@ -21,7 +21,8 @@ func answered() time.Time { return time.Date(2026, time.November, 24, 10, 0, 0, 
 // failureOf is an error of a kind as the client returns it, with all that a verdict may look at.
 func failureOf(kind twitter.Kind) *twitter.Error {
 	failure := &twitter.Error{Kind: kind, Op: "create tweet", Detail: "what X said"}
-	if kind == twitter.KindNeverSent || kind == twitter.KindMaybeSent {
+	switch kind { //nolint:exhaustive // the others have an answer
+	case twitter.KindNeverSent, twitter.KindMaybeSent, twitter.KindLoginNeeded, twitter.KindClientRefused, twitter.KindRefreshUnknown:
 		failure.Err = errors.New("the wire broke")
 		return failure
 	}
@@ -47,7 +48,8 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		return Verdict{Outcome: OutcomePauseAccount, State: state, Wait: wait}
 	}
 	return map[twitter.Kind]map[store.Kind]Verdict{
-		twitter.KindNeverSent: both(retried),
+		twitter.KindNeverSent:      both(retried),
+		twitter.KindRefreshUnknown: both(retried), // the request was not sent either
 
 		twitter.KindMaybeSent:      both(doubt),
 		twitter.KindUnreadable:     both(doubt),
@@ -62,6 +64,8 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		twitter.KindAppSuspended:     both(pauseApp(0)),
 
 		twitter.KindUnauthorized:              both(pause(store.Paused, 15*time.Minute)),
+		twitter.KindLoginNeeded:               both(pause(store.NeedsLogin, 0)),
+		twitter.KindClientRefused:             both(pauseApp(time.Hour)),
 		twitter.KindSuspended:                 both(pause(store.Suspended, 0)),
 		twitter.KindLocked:                    both(pause(store.Paused, 0)),
 		twitter.KindUnsupportedAuthentication: both(pause(store.Paused, 0)),
@@ -69,6 +73,7 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		twitter.KindNotEnrolled:               both(pause(store.Paused, time.Hour)),
 
 		twitter.KindAuthenticationUnknown: both(retried),
+		twitter.KindEndpointNotFound:      both(retried),
 		// Of a tweet to delete both most likely say that it is gone already.
 		twitter.KindNotFound:  {store.PostTweet: retried, store.DeleteTweet: doubt},
 		twitter.KindNotAuthor: {store.PostTweet: fail, store.DeleteTweet: doubt},
@@ -98,7 +103,7 @@ func TestDecideIsTheAnswerTable(t *testing.T) {
 				require.True(t, ok, "an answer without a row in the table")
 				failure := failureOf(kind)
 				// Far from X's clock: what X dated is counted from X's date.
-				got := Decide(row, fmt.Errorf("send: %w", failure), 0, answered().Add(100*24*time.Hour))
+				got := Decide(Attempt{Kind: row}, fmt.Errorf("send: %w", failure), answered().Add(100*24*time.Hour))
 				if want.Wait == backedOff {
 					require.InDelta(t, 2*time.Second, got.Wait, float64(400*time.Millisecond))
 					got.Wait = backedOff
@@ -117,7 +122,7 @@ func TestDecideIsTheAnswerTable(t *testing.T) {
 func TestDecideOnSuccess(t *testing.T) {
 	t.Parallel()
 	for _, kind := range store.Kinds() {
-		require.Equal(t, Verdict{Outcome: OutcomeDone}, Decide(kind, nil, 3, answered()))
+		require.Equal(t, Verdict{Outcome: OutcomeDone}, Decide(Attempt{Kind: kind, Retries: 3}, nil, answered()))
 	}
 }
 
@@ -133,7 +138,7 @@ func TestDecideOnTheUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, kind := range store.Kinds() {
-				got := Decide(kind, err, 0, answered())
+				got := Decide(Attempt{Kind: kind}, err, answered())
 				require.Equal(t, OutcomeUnconfirmed, got.Outcome)
 				require.Contains(t, got.Error, err.Error())
 				require.Zero(t, got.Wait)
@@ -142,27 +147,57 @@ func TestDecideOnTheUnknown(t *testing.T) {
 	}
 }
 
+// A 401 costs an account with OAuth 2.0 one refresh. Only what still is refused after it is like the
+// 401 of OAuth 1.0a.
+func TestDecideOnAnUnacceptedToken(t *testing.T) {
+	t.Parallel()
+	paused := Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: 15 * time.Minute}
+	for _, test := range []struct {
+		oauth2, refreshed bool
+		want              Verdict
+	}{
+		{false, false, paused},
+		{true, false, Verdict{Outcome: OutcomeRefresh}},
+		{true, true, paused},
+	} {
+		for _, kind := range store.Kinds() {
+			for _, retries := range []int{0, 1, 1000} {
+				got := Decide(Attempt{Kind: kind, Retries: retries, OAuth2: test.oauth2, Refreshed: test.refreshed},
+					failureOf(twitter.KindUnauthorized), answered())
+				require.NotEmpty(t, got.Error)
+				got.Error = ""
+				require.Equal(t, test.want, got, "%+v", test)
+			}
+		}
+	}
+	// No other kind asks for a refresh.
+	for _, kind := range twitter.Kinds() {
+		got := Decide(Attempt{Kind: store.PostTweet, OAuth2: true}, failureOf(kind), answered())
+		require.Equal(t, kind == twitter.KindUnauthorized, got.Outcome == OutcomeRefresh, "%s", kind)
+	}
+}
+
 func TestDecideLosesPatience(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []twitter.Kind{twitter.KindNotFound, twitter.KindAuthenticationUnknown} {
+	for _, kind := range []twitter.Kind{twitter.KindNotFound, twitter.KindEndpointNotFound, twitter.KindAuthenticationUnknown} {
 		for retries := range patience {
-			require.Equal(t, OutcomeRetry, Decide(store.PostTweet, failureOf(kind), retries, answered()).Outcome, "after %d retries", retries)
+			require.Equal(t, OutcomeRetry, Decide(Attempt{Kind: store.PostTweet, Retries: retries}, failureOf(kind), answered()).Outcome, "after %d retries", retries)
 		}
 		for _, retries := range []int{patience, patience + 1, 1000} {
-			v := Decide(store.PostTweet, failureOf(kind), retries, answered())
+			v := Decide(Attempt{Kind: store.PostTweet, Retries: retries}, failureOf(kind), answered())
 			require.Equal(t, OutcomeFail, v.Outcome, "after %d retries", retries)
 			require.Zero(t, v.Wait)
 		}
 	}
 	// What certainly never left is tried to the deadline, not for a number of times.
-	never := Decide(store.PostTweet, failureOf(twitter.KindNeverSent), 1000, answered())
+	never := Decide(Attempt{Kind: store.PostTweet, Retries: 1000}, failureOf(twitter.KindNeverSent), answered())
 	require.Equal(t, OutcomeRetry, never.Outcome)
 }
 
 func TestDecideRetriesByTheSchedule(t *testing.T) {
 	t.Parallel()
 	for retries, want := range retrySchedule {
-		v := Decide(store.DeleteTweet, failureOf(twitter.KindNeverSent), retries, answered())
+		v := Decide(Attempt{Kind: store.DeleteTweet, Retries: retries}, failureOf(twitter.KindNeverSent), answered())
 		require.InDelta(t, want, v.Wait, 0.2*float64(want))
 	}
 }
@@ -192,7 +227,7 @@ func TestDecideOnASpendingLimit(t *testing.T) {
 				Kind: twitter.KindSpendCapReached, Op: "create tweet", ResetDate: test.date,
 				Answer: twitter.Answer{StatusCode: 403, Date: test.dated},
 			}
-			v := Decide(store.PostTweet, failure, 0, test.now)
+			v := Decide(Attempt{Kind: store.PostTweet}, failure, test.now)
 			require.Equal(t, OutcomePauseApp, v.Outcome)
 			require.Equal(t, test.want, v.Wait)
 		})

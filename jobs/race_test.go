@@ -153,7 +153,7 @@ func TestSweepLeavesTheLiving(t *testing.T) {
 			w := newWorld(t, sandbox.Config{})
 			id := storetest.Tweet(t, w.db, "Long due", -2*time.Minute)
 			w.exec(`UPDATE tweetqueue.river_job SET state = $1::text::tweetqueue.river_job_state, attempted_at = now()`, state)
-			swept, err := store.Sweep(t.Context(), w.db, loopBatch)
+			swept, _, err := store.Sweep(t.Context(), w.db, store.PostTweet, store.SweepFrom{}, loopBatch)
 			require.NoError(t, err)
 			require.Zero(t, swept)
 			require.Len(t, storetest.Jobs(t, w.db, id), 1)

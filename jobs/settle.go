@@ -20,8 +20,11 @@ const (
 	settleFor = 5 * time.Minute
 	// settleTimeout bounds one try.
 	settleTimeout = 15 * time.Second
-	// settleEvery is the pause between two tries.
-	settleEvery = 200 * time.Millisecond
+	// settleAgain is the pause before a second try; it doubles up to settleEvery.
+	settleAgain = 10 * time.Millisecond
+	settleEvery = 500 * time.Millisecond
+	// finishWithin is how long a job waits for its settlement, which goes on without it.
+	finishWithin = 2 * time.Second
 )
 
 // settle records an answer and brings its row to what follows. An answer of X that we hold must
@@ -51,7 +54,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		if v.Block {
 			settlement.Block = v.Wait
 		}
-	case OutcomeRetry:
+	case OutcomeRetry, OutcomeRefresh:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForRetry, v.Wait
 		settlement.Retries = result.row.Retries + 1
 		settlement.GiveBack = result.x.StatusCode == 0
@@ -82,6 +85,9 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	if v.Outcome == OutcomeDone {
 		w.resume(ctx, result.row)
 	}
+	if settled.WakeNext {
+		w.wake()
+	}
 	return nil
 }
 
@@ -93,7 +99,7 @@ func (w *Worker) decide(result answer) Verdict {
 		}
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured, Error: credentials.Error()}
 	}
-	return Decide(result.row.Kind, result.err, result.row.Retries, time.Now())
+	return Decide(Attempt{Kind: result.row.Kind, Retries: result.row.Retries}, result.err, time.Now())
 }
 
 // write tries one settlement until the database has it, or has refused it.
@@ -118,29 +124,45 @@ func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement
 
 // insist tries a transaction that follows a claim until it is committed, or the database refuses it
 // for what it says. Neither a shutdown nor a job's end stops it; only a worker that is made to end
-// does not try for ever. The first failure is told, with what then waits. It returns whether a try
-// before the last may have been committed, too.
+// does not try for ever. The first failure is told, with what then waits; that somebody has locked the
+// row, once a job would not wait any longer. It returns whether a try before the last may have been
+// committed, too.
 func (w *Worker) insist(ctx context.Context, waits Event, do func(context.Context, pgx.Tx) error) (again bool, err error) {
-	try := func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-		defer cancel()
-		return store.InTx(ctx, w.pool, func(tx pgx.Tx) error { return do(ctx, tx) })
-	}
+	ctx = context.WithoutCancel(ctx)
+	began, rest, told := time.Now(), settleAgain, false
 	var giveUp time.Time // set once the worker is made to end
-	for told := false; ; told = true {
-		err := try()
-		if ctx.Err() != nil && giveUp.IsZero() {
+	for {
+		err := w.try(ctx, do)
+		if giveUp.IsZero() && w.isEnding() {
 			giveUp = time.Now().Add(settleFor)
 		}
 		if err == nil || permanent(err) || (!giveUp.IsZero() && time.Now().After(giveUp)) {
 			return again, err
 		}
-		if !told {
+		if !told && (!errors.Is(err, store.ErrRowLocked) || time.Since(began) > finishWithin) {
 			waits.Type, waits.Err = EventError, err
 			w.tell(waits)
+			told = true
 		}
 		again = again || errors.As(err, new(*store.CommitError))
-		pause(context.WithoutCancel(ctx), settleEvery)
+		pause(ctx, rest)
+		rest = min(2*rest, settleEvery)
+	}
+}
+
+func (w *Worker) try(ctx context.Context, do func(context.Context, pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	return store.InTx(ctx, w.pool, func(tx pgx.Tx) error { return do(ctx, tx) })
+}
+
+// isEnding reports whether the worker has been told to stop, and has waited for as long as it may.
+func (w *Worker) isEnding() bool {
+	select {
+	case <-w.ending:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -151,13 +173,13 @@ func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict)
 		return store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
 	case OutcomePauseApp:
 		return store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
-	case OutcomeDone, OutcomeWait, OutcomeRetry, OutcomeUnconfirmed, OutcomeFail:
+	case OutcomeDone, OutcomeWait, OutcomeRetry, OutcomeRefresh, OutcomeUnconfirmed, OutcomeFail:
 	}
 	return nil
 }
 
-// resume ends the hold of a row's account and app after a success. It is no part of the settlement: it
-// wakes all the rows that wait, of which there can be many. If it fails, the next success does it.
+// resume ends the hold of a row's account and app after a success. It is no part of the settlement,
+// which must not wait for it. If it fails, the next success does it.
 func (w *Worker) resume(ctx context.Context, row *store.Row) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
@@ -170,6 +192,9 @@ func (w *Worker) resume(ctx context.Context, row *store.Row) {
 	}
 	if err != nil {
 		w.tell(Event{Type: EventError, Account: row.Username, Err: err})
+	}
+	if row.Account.State != store.Active || row.App.State != store.Active {
+		w.wake()
 	}
 }
 

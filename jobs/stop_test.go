@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -114,7 +115,7 @@ func TestSettleOutlastsTheJob(t *testing.T) {
 	require.NoError(t, result.err)
 
 	lock := w.application()
-	_, err = lock.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, id)
+	_, err = lock.Exec(t.Context(), `SELECT FROM tweetqueue.requests WHERE row_id = $1 FOR UPDATE`, id)
 	require.NoError(t, err)
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -126,25 +127,95 @@ func TestSettleOutlastsTheJob(t *testing.T) {
 	require.Equal(t, "posted", w.status(id))
 }
 
-// The end of a hold wakes rows, and may have to wait for one of them. The tweet that ended it does not.
-func TestSettleDoesNotWaitForTheEndOfAHold(t *testing.T) {
+// An application that locks rows while they are being sent holds up their settlements, and nothing else:
+// other rows go out, by as few workers as there are.
+func TestLockedRowsHoldUpThemselvesAlone(t *testing.T) {
+	t.Parallel()
+	const workers = 2
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldAfter, Match: sandbox.Match{Text: "locked"}})
+	ids := []int64{w.tweet("locked 1"), w.tweet("locked 2")}
+	r := w.start(opts{config: Config{Workers: workers}})
+	w.held(fault, workers)
+	app := w.application()
+	_, err := app.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = ANY ($1) FOR UPDATE`, ids)
+	require.NoError(t, err)
+	fault.Lift()
+	r.wait(EventDone, w.tweet("a bystander"))
+	for _, id := range ids {
+		event := r.wait(EventError, id)
+		require.ErrorIs(t, event.Err, store.ErrRowLocked)
+		require.Equal(t, "an answer waits to be recorded", event.Reason)
+	}
+	require.NoError(t, app.Rollback(t.Context()))
+	r.wait(EventDone, ids...)
+	require.Len(t, w.x.Requests(), workers+1)
+}
+
+// A worker that is told to stop waits for settlements whose jobs have left them.
+func TestStopWaitsForALockedRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldAfter})
+	id := w.tweet("locked")
+	r := w.start(opts{})
+	w.held(fault, 1)
+	app := w.application()
+	_, err := app.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, id)
+	require.NoError(t, err)
+	fault.Lift()
+	r.wait(EventError, id)
+	w.eventually("its job has ended", func() bool {
+		return one[int](w, `SELECT count(*) FROM tweetqueue.river_job WHERE state = 'running'`) == 0
+	})
+	stopped := make(chan struct{})
+	go func() { r.stop(); close(stopped) }()
+	require.NoError(t, app.Rollback(t.Context()))
+	w.within(stopped, "the worker has stopped")
+	require.Equal(t, "posted", w.status(id))
+}
+
+// The end of a hold wakes rows, but for those that somebody has locked, and waits for none.
+func TestEndOfAHoldWaitsForNoRow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Config{})
 	w.exec(`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'by hand'`)
-	probe, waiting := w.tweet("the probe"), w.tweet("waits for the account")
+	probe, locked, waiting := w.tweet("the probe"), w.tweet("locked"), w.tweet("waits for the account")
 	r := w.start(opts{})
-	r.wait(EventWaiting, probe, waiting)
+	r.wait(EventWaiting, probe, locked, waiting)
 	app := w.application()
-	_, err := app.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, waiting)
+	_, err := app.Exec(t.Context(), `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, locked)
 	require.NoError(t, err)
 	w.exec(`UPDATE tweetqueue.accounts SET state_until = tweetqueue.clock()`)
 	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE id = $1`, probe)
-	r.wait(EventDone, probe)
-	require.Equal(t, "posted", w.status(probe))
-	w.lockWaits(workerApp, 1)
+	r.wait(EventDone, probe, waiting)
 	require.NoError(t, app.Rollback(t.Context()))
-	r.wait(EventDone, waiting)
+	r.wait(EventDone, locked)
 	require.Equal(t, store.Active, one[store.State](w, `SELECT state FROM tweetqueue.accounts`))
+}
+
+// An application that edits what stands after many tweets in their threads, and stays open, holds up
+// those rows, and neither the tweets before them nor any other.
+func TestOpenTransactionOnThreads(t *testing.T) {
+	t.Parallel()
+	const threads = 10
+	w := newWorld(t, sandbox.Config{})
+	var firsts, seconds []int64
+	for i := range threads {
+		first := w.enqueue("acme", store.Tweet{Text: fmt.Sprintf("first %d", i)}, time.Second)
+		firsts = append(firsts, first)
+		seconds = append(seconds, w.enqueue("acme", store.Tweet{Text: fmt.Sprintf("second %d", i), PreviousID: &first}, 0))
+	}
+	r := w.start(opts{config: Config{Workers: 2}})
+	r.wait(EventWaiting, seconds...)
+	app := w.application()
+	_, err := app.Exec(t.Context(), `UPDATE tweetqueue.tweets SET priority = 3 WHERE id = ANY ($1)`, seconds)
+	require.NoError(t, err)
+	r.wait(EventDone, firsts...)
+	r.wait(EventDone, w.tweet("a bystander"))
+	require.NoError(t, app.Commit(t.Context()))
+	r.wait(EventDone, seconds...)
+	require.Empty(t, r.all(EventError))
 }
 
 // Claims that wait for a lock can use up every connection of the pool but the lease's: a worker that

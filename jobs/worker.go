@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,6 +82,10 @@ type Worker struct {
 	x           twitter.Config
 	lease       *lease
 	working     working
+	settling    sync.WaitGroup                 // settlements under way
+	ending      chan struct{}                  // closed when a stopping worker has waited for long enough
+	wakes       chan struct{}                  // of capacity 1: see wake
+	sweepFrom   map[store.Kind]store.SweepFrom // owned by the sweep's loop
 	app         *store.AppCredentials
 	river       *river.Client[pgx.Tx]
 	observe     func(Event)
@@ -95,7 +101,8 @@ func New(config Config) (*Worker, error) {
 	w := &Worker{
 		pool: config.Pool, keyring: config.Keyring, app: config.App, x: config.X, observe: config.Observe,
 		poll: config.PollInterval, stopTimeout: config.StopTimeout,
-		lease: &lease{pool: config.Pool, name: config.Name},
+		lease: &lease{pool: config.Pool, name: config.Name}, ending: make(chan struct{}),
+		wakes: make(chan struct{}, 1), sweepFrom: map[store.Kind]store.SweepFrom{},
 	}
 	if w.x.BaseURL == "" {
 		w.x.BaseURL = twitter.DefaultBaseURL
@@ -148,7 +155,7 @@ func insertOpts(kind store.Kind) river.InsertOpts {
 	return river.InsertOpts{MaxAttempts: 32767, Priority: 2, Queue: kind.Queue()}
 }
 
-// Run works until ctx ends, then finishes what is being sent and returns nil. It returns an error if
+// Run works until ctx ends, then finishes what is being sent and returns nil. It can be called once. It returns an error if
 // it could not start: [migrations.ErrTooOld], [migrations.ErrTooNew], [store.ErrOtherX],
 // [store.ErrSealed], or one of the database.
 func (w *Worker) Run(ctx context.Context) error {
@@ -202,6 +209,7 @@ func (w *Worker) end(ctx context.Context) {
 
 // run runs River and the loops until ctx ends and all that was being sent is settled.
 func (w *Worker) run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.stopTimeout, func() { close(w.ending) }) })()
 	// The lease outlives the signal to stop: requests are still being sent.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -217,8 +225,11 @@ func (w *Worker) run(ctx context.Context) error {
 	loops.Go(func() error { w.promoteLoop(ctx); return nil })
 	loops.Go(func() error { w.loop(ctx, takeOverEvery, w.takeOver); return nil })
 	loops.Go(func() error { w.loop(ctx, sweepEvery, w.sweep); return nil })
+	loops.Go(func() error { w.loop(ctx, measureEvery, w.measure); return nil })
+	loops.Go(func() error { w.wakeLoop(ctx); return nil })
 
 	<-w.river.Stopped() // after ctx ended, and River's own stop
+	w.settling.Wait()
 	stop()
 	_ = loops.Wait()
 	return nil
@@ -228,19 +239,48 @@ func (w *Worker) run(ctx context.Context) error {
 func (w *Worker) work(ctx context.Context, kind store.Kind, jobs []wakeUp) error {
 	claims, err := w.claim(ctx, kind, jobs)
 	w.working.add(claims)
-	defer w.working.remove(claims)
 	if err != nil {
 		if len(claims) == 0 {
 			return err
 		}
 		// Committed or not, none of them was sent.
-		return errors.Join(err, w.release(ctx, kind, claims, err.Error()))
+		return errors.Join(err, w.finish(func() error { return w.release(ctx, kind, claims, err.Error()) }, claims...))
 	}
 	var errs []error
 	for _, claim := range claims {
-		errs = append(errs, w.settle(ctx, w.send(ctx, claim)))
+		result := w.send(ctx, claim)
+		errs = append(errs, w.finish(func() error { return w.settle(ctx, result) }, claim))
 	}
 	return errors.Join(errs...)
+}
+
+// finish ends what the claims have begun, and waits for it, but not for longer than it takes to see
+// that something is in the way, such as an application's lock on the row: what then goes on takes no
+// place that other rows need, and [Worker.Run] still waits for it.
+func (w *Worker) finish(do func() error, claims ...claimed) error {
+	done := make(chan error, 1)
+	w.settling.Go(func() {
+		defer w.working.remove(claims)
+		defer func() {
+			if cause := recover(); cause != nil { // which may hold anything, so it is not told
+				done <- fmt.Errorf("panic in a settlement: %s", debug.Stack())
+			}
+		}()
+		done <- do()
+	})
+	timer := time.NewTimer(finishWithin)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+	}
+	w.settling.Go(func() {
+		if err := <-done; err != nil {
+			w.tell(Event{Type: EventError, Kind: claims[0].row.Kind, RowID: claims[0].row.ID, Err: err})
+		}
+	})
+	return nil
 }
 
 // errorHandler tells what River itself would only log as information: a job that could not claim or

@@ -46,6 +46,7 @@ CREATE TABLE tweetqueue.apps (
     state text NOT NULL DEFAULT 'active',
     state_reason text, -- why it is not active, for a person
     state_until timestamptz, -- when it is tried again by itself; null: when a person says so
+    wake_held boolean NOT NULL DEFAULT false, -- active again: a worker wakes the rows that waited for it
     created_at timestamptz NOT NULL DEFAULT tweetqueue.clock(),
     CONSTRAINT apps_name_key UNIQUE (name),
     CONSTRAINT apps_name_check CHECK (char_length(name) BETWEEN 1 AND 100),
@@ -53,6 +54,7 @@ CREATE TABLE tweetqueue.apps (
     CONSTRAINT apps_state_reason_check CHECK (state = 'active' OR state_reason IS NOT NULL),
     CONSTRAINT apps_state_until_check CHECK (isfinite(state_until))
 );
+CREATE INDEX apps_wake_held_idx ON tweetqueue.apps (id) WHERE wake_held;
 
 -- Limits as data: a preset is a set of windows, each over one or more actions.
 CREATE TABLE tweetqueue.limits (
@@ -82,6 +84,7 @@ CREATE TABLE tweetqueue.accounts (
     state text NOT NULL DEFAULT 'active',
     state_reason text, -- why it is not active, for a person
     state_until timestamptz, -- when it is tried again by itself; null: when a person says so
+    wake_held boolean NOT NULL DEFAULT false, -- active again: a worker wakes the rows that waited for it
     time_zone text NOT NULL DEFAULT 'UTC', -- IANA name, for people's local times
     limits_preset text NOT NULL DEFAULT 'guide',
     text_limit integer NOT NULL DEFAULT 280, -- weighted length; 25,000 with X Premium
@@ -98,6 +101,7 @@ CREATE TABLE tweetqueue.accounts (
     CONSTRAINT accounts_text_limit_check CHECK (text_limit BETWEEN 280 AND 25000)
 );
 CREATE INDEX accounts_app_id_idx ON tweetqueue.accounts (app_id);
+CREATE INDEX accounts_wake_held_idx ON tweetqueue.accounts (id) WHERE wake_held;
 
 -- One row per account and window. The window is kept inside the row, as its non-empty buckets of a
 -- 256th of the period, so that a decision reads only the row that it has locked and costs the same

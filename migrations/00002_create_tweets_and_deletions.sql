@@ -64,6 +64,8 @@ CREATE TABLE tweetqueue.tweets (
     warnings text[] NOT NULL DEFAULT '{}', -- what X dropped silently, and the like
     retries integer NOT NULL DEFAULT 0, -- in a row, for the backoff
     request_id bigint, -- its latest request
+    wake_next boolean NOT NULL DEFAULT false, -- it is over: a worker wakes those after it in its thread
+    measured boolean NOT NULL DEFAULT false, -- a worker has found its text short enough
     created_at timestamptz NOT NULL DEFAULT tweetqueue.clock(),
     -- The instant at which its job wakes. (greatest ignores nulls.)
     wake_at timestamptz NOT NULL GENERATED ALWAYS AS (greatest(post_at, next_attempt_at)) STORED,
@@ -131,10 +133,15 @@ CREATE UNIQUE INDEX tweets_tweet_id_key ON tweetqueue.tweets (account, tweet_id)
     WHERE tweet_id IS NOT NULL;
 CREATE INDEX tweets_previous_id_idx ON tweetqueue.tweets (previous_id)
     WHERE previous_id IS NOT NULL;
--- The sweep of due rows, and the wake-up of what an account or an app held back.
+-- The sweep of due rows, and the wake-ups of what a tweet, an account or an app held back.
 CREATE INDEX tweets_wake_at_idx ON tweetqueue.tweets (wake_at) WHERE status = 'scheduled';
 CREATE INDEX tweets_held_idx ON tweetqueue.tweets (account)
     WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');
+-- Texts of up to 280 bytes without a dot, and so without a URL, need no look.
+CREATE INDEX tweets_unmeasured_idx ON tweetqueue.tweets (id)
+    WHERE status = 'scheduled' AND NOT measured
+        AND (octet_length(text) > 280 OR position('.' IN text) > 0);
+CREATE INDEX tweets_wake_next_idx ON tweetqueue.tweets (id) WHERE wake_next;
 CREATE INDEX tweets_open_idx ON tweetqueue.tweets (status) WHERE status IN ('sending', 'unconfirmed');
 
 CREATE TABLE tweetqueue.deletions (

@@ -265,32 +265,64 @@ END
 $$;
 -- +goose StatementEnd
 
--- Wakes what an account or an app held back, when it is active again.
+-- A text that was edited is measured anew.
 -- +goose StatementBegin
-CREATE FUNCTION tweetqueue.wake_held() RETURNS trigger
+CREATE FUNCTION tweetqueue.forget_measure() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE tweetqueue.tweets t SET next_attempt_at = NULL, waiting_for = 'time', error = NULL
-    FROM tweetqueue.accounts a
-    WHERE t.account = a.username AND t.status = 'scheduled'
-        AND ((TG_TABLE_NAME = 'accounts' AND a.id = NEW.id AND t.waiting_for = 'account')
-            OR (TG_TABLE_NAME = 'apps' AND a.app_id = NEW.id AND t.waiting_for = 'app'));
-    UPDATE tweetqueue.deletions t SET next_attempt_at = NULL, waiting_for = 'time', error = NULL
-    FROM tweetqueue.accounts a
-    WHERE t.account = a.username AND t.status = 'scheduled'
-        AND ((TG_TABLE_NAME = 'accounts' AND a.id = NEW.id AND t.waiting_for = 'account')
-            OR (TG_TABLE_NAME = 'apps' AND a.app_id = NEW.id AND t.waiting_for = 'app'));
+    NEW.measured := false;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- What ends a wait only says so, on its own row; the workers wake what waited, in batches, and pass
+-- over what somebody has locked. So the end of a wait takes no other row's lock and costs the same
+-- for one row that waits and for a hundred thousand.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.mark_held() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.wake_held := NEW.state = 'active';
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER mark_held BEFORE UPDATE OF state ON tweetqueue.accounts
+    FOR EACH ROW WHEN ((OLD.state = 'active') <> (NEW.state = 'active'))
+    EXECUTE FUNCTION tweetqueue.mark_held();
+CREATE TRIGGER mark_held BEFORE UPDATE OF state ON tweetqueue.apps
+    FOR EACH ROW WHEN ((OLD.state = 'active') <> (NEW.state = 'active'))
+    EXECUTE FUNCTION tweetqueue.mark_held();
+
+-- A row of the thread that is not there yet when this looks is claimed later, and sees what this became.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.mark_next() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.wake_next := EXISTS (SELECT FROM tweetqueue.tweets t
+        WHERE t.previous_id = NEW.id AND t.status = 'scheduled');
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- A tweet that has a lifetime is posted and its deletion scheduled in one statement, whether a worker
+-- or a person says that it is posted.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.schedule_deletion() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at)
+    VALUES (NEW.account, NEW.tweet_id, NEW.posted_at + NEW.delete_after);
     RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
-CREATE TRIGGER wake_held AFTER UPDATE OF state ON tweetqueue.accounts
-    FOR EACH ROW WHEN (OLD.state <> 'active' AND NEW.state = 'active')
-    EXECUTE FUNCTION tweetqueue.wake_held();
-CREATE TRIGGER wake_held AFTER UPDATE OF state ON tweetqueue.apps
-    FOR EACH ROW WHEN (OLD.state <> 'active' AND NEW.state = 'active')
-    EXECUTE FUNCTION tweetqueue.wake_held();
 
 -- Each account has the quota rows of its preset.
 -- +goose StatementBegin
@@ -369,6 +401,17 @@ CREATE TRIGGER a_reset_waiting BEFORE UPDATE OF status ON tweetqueue.deletions
     FOR EACH ROW WHEN (OLD.status <> NEW.status
         AND tweetqueue.may_follow_by_hand(OLD.status, NEW.status))
     EXECUTE FUNCTION tweetqueue.reset_waiting();
+CREATE TRIGGER a_forget_measure BEFORE UPDATE OF text ON tweetqueue.tweets
+    FOR EACH ROW WHEN (OLD.text <> NEW.text)
+    EXECUTE FUNCTION tweetqueue.forget_measure();
+CREATE TRIGGER a_mark_next BEFORE UPDATE OF status ON tweetqueue.tweets
+    FOR EACH ROW WHEN (OLD.status <> NEW.status
+        AND NEW.status IN ('posted', 'failed', 'missed', 'cancelled'))
+    EXECUTE FUNCTION tweetqueue.mark_next();
+CREATE TRIGGER a_schedule_deletion AFTER UPDATE OF status ON tweetqueue.tweets
+    FOR EACH ROW WHEN (OLD.status <> 'posted' AND NEW.status = 'posted'
+        AND NEW.delete_after IS NOT NULL)
+    EXECUTE FUNCTION tweetqueue.schedule_deletion();
 CREATE TRIGGER a_refuse_edit BEFORE UPDATE OF text, post_at, in_reply_to_tweet_id,
         exclude_reply_user_ids, quote_tweet_id, media_ids, tagged_user_ids, poll_options,
         poll_duration_minutes, place_id, reply_settings, community_id, made_with_ai,
@@ -422,6 +465,9 @@ DROP TRIGGER b_park_insert ON tweetqueue.tweets;
 DROP TRIGGER b_park_update ON tweetqueue.tweets;
 DROP TRIGGER b_park_delete ON tweetqueue.tweets;
 DROP TRIGGER a_reset_waiting ON tweetqueue.tweets;
+DROP TRIGGER a_forget_measure ON tweetqueue.tweets;
+DROP TRIGGER a_mark_next ON tweetqueue.tweets;
+DROP TRIGGER a_schedule_deletion ON tweetqueue.tweets;
 DROP TRIGGER a_refuse_edit ON tweetqueue.tweets;
 DROP TRIGGER a_check_edit ON tweetqueue.tweets;
 DROP TRIGGER a_check_rescheduled ON tweetqueue.tweets;
@@ -432,14 +478,15 @@ DROP TRIGGER b_park_update ON tweetqueue.deletions;
 DROP TRIGGER b_park_delete ON tweetqueue.deletions;
 DROP TRIGGER a_reset_waiting ON tweetqueue.deletions;
 DROP TRIGGER a_refuse_edit ON tweetqueue.deletions;
-DROP TRIGGER wake_held ON tweetqueue.accounts;
-DROP TRIGGER wake_held ON tweetqueue.apps;
+DROP TRIGGER mark_held ON tweetqueue.accounts;
+DROP TRIGGER mark_held ON tweetqueue.apps;
 DROP TRIGGER set_quotas_insert ON tweetqueue.accounts;
 DROP TRIGGER set_quotas_update ON tweetqueue.accounts;
 DROP FUNCTION tweetqueue.park, tweetqueue.parked_state, tweetqueue.check_status,
     tweetqueue.refuse_status, tweetqueue.may_follow, tweetqueue.may_follow_by_hand,
     tweetqueue.reset_waiting, tweetqueue.check_inserted_tweets, tweetqueue.check_edited_tweet,
     tweetqueue.check_tweet, tweetqueue.text_length_at_least, tweetqueue.refuse_edit,
-    tweetqueue.wake_held, tweetqueue.set_quotas, tweetqueue.remove_tweets,
+    tweetqueue.forget_measure, tweetqueue.mark_held, tweetqueue.mark_next,
+    tweetqueue.schedule_deletion, tweetqueue.set_quotas, tweetqueue.remove_tweets,
     tweetqueue.remove_deletions;
 DELETE FROM tweetqueue.schema_versions WHERE version = 3;

@@ -68,7 +68,8 @@ func TestAccountRenewal(t *testing.T) {
 	require.Equal(t, "Asia/Tokyo", account.TimeZone)
 	require.Equal(t, 4000, account.TextLimit)
 	require.Equal(t, []byte("sealed"), query[[]byte](t, b.db, `SELECT credentials FROM tweetqueue.accounts`))
-	b.requireAwake(t, id) // it waited for the account
+	require.Equal(t, 1, b.wake(t)) // it waited for the account
+	b.requireAwake(t, id)
 	require.EqualValues(t, 3, query[int64](t, b.db, `SELECT count(*) FROM tweetqueue.quotas`))
 }
 

@@ -22,6 +22,7 @@ type Row struct {
 	AccountID int64
 	Username  string
 	XUserID   string
+	TextLimit int // weighted length
 	Account   Hold
 	AppID     int64
 	AppName   string
@@ -43,7 +44,7 @@ type Row struct {
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
 	const shared = `t.id, t.status, t.waiting_for, t.wake_at, t.priority, t.retries,
-    a.id, a.username, a.x_user_id, a.state, a.state_reason, a.state_until, a.credentials,
+    a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials`
 	const tweets = `-- name: TweetsLock :many
 SELECT ` + shared + `, ` + tweetColumns + `
@@ -74,7 +75,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 		r := &Row{Kind: kind}
 		targets := []any{
 			&r.ID, &r.Status, &r.WaitingFor, &r.WakeAt, &r.Priority, &r.Retries,
-			&r.AccountID, &r.Username, &r.XUserID, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
+			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 		}
 		if kind == DeleteTweet {
@@ -274,8 +275,8 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 // waits for is not over, and who ends it finds the row waiting. A row that [RowsLock] returned may
 // stand beside an account or an app as it was before the lock was had.
 func waitsConfirm(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) (func(Wait) bool, error) {
-	// The end of a hold waits for these locks, and then sees the rows. If it came first, they are
-	// not to be had; they are not waited for, because wake_held waits for rows.
+	// The end of a hold waits for these locks, and then finds the rows waiting. If it came first, they
+	// are not to be had, and need not be waited for.
 	const accounts = `-- name: AccountHoldsConfirm :many
 SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
 WHERE t.id = ANY ($1) AND a.state <> 'active'
@@ -285,7 +286,7 @@ SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.id = ANY ($1) AND p.state <> 'active'
 ORDER BY p.id FOR SHARE OF p SKIP LOCKED`
-	// Who posts the previous row has it locked, and locks this one before it commits: see RowsLockAll.
+	// Who ends the previous row has it locked, or waits for this lock and then finds this row waiting.
 	const threads = `-- name: ThreadsConfirm :many
 SELECT t.id FROM {table} t JOIN tweetqueue.tweets b ON b.id = t.previous_id
 WHERE t.id = ANY ($1) AND b.status <> 'posted'
@@ -327,7 +328,7 @@ type Closing struct {
 }
 
 // CloseRows ends scheduled rows without a request. [ErrLostRace] if one of them is not scheduled any
-// more. The rows after them in a thread wake.
+// more.
 func CloseRows(ctx context.Context, tx pgx.Tx, kind Kind, closings []Closing) error {
 	const query = `-- name: RowsClose :exec
 UPDATE {table} t
@@ -345,27 +346,6 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 	}
 	if tag.RowsAffected() != int64(n) {
 		return fmt.Errorf("close %s: %w", kind.table(), ErrLostRace)
-	}
-	// A row after them that is just being claimed is passed over: its claim may be waiting for the
-	// windows that this one has locked. All it misses is a newer reason to wait.
-	return wakeThread(ctx, tx, kind, rowIDs, "SKIP LOCKED")
-}
-
-// wakeThread wakes the rows after these in their threads. Without "SKIP LOCKED" it waits for a claim that
-// is just deciding on one of them, which then is found waiting.
-func wakeThread(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64, locked string) error {
-	const query = `-- name: ThreadWake :exec
-UPDATE tweetqueue.tweets
-SET next_attempt_at = CASE WHEN waiting_for = 'thread' THEN NULL ELSE next_attempt_at END,
-    error = CASE WHEN waiting_for = 'thread' THEN NULL ELSE error END,
-    waiting_for = CASE WHEN waiting_for = 'thread' THEN 'time' ELSE waiting_for END
-WHERE id IN (SELECT id FROM tweetqueue.tweets WHERE previous_id = ANY ($1) AND status = 'scheduled'
-    ORDER BY id FOR NO KEY UPDATE `
-	if kind != PostTweet {
-		return nil
-	}
-	if _, err := tx.Exec(ctx, query+locked+")", rowIDs); err != nil {
-		return fmt.Errorf("wake the thread: %w", err)
 	}
 	return nil
 }

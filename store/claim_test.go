@@ -271,6 +271,7 @@ func TestCloseRows(t *testing.T) {
 	require.Equal(t, "missed", storetest.Status(t, b.db, tweet))
 	require.Equal(t, "failed", storetest.Status(t, b.db, deletion))
 	require.Equal(t, "too late", query[string](t, b.db, `SELECT error FROM tweetqueue.tweets WHERE id = $1`, tweet))
-	// The row after it wakes, to learn why it waits.
+	// The row after it is woken, to learn why it waits.
+	require.Equal(t, 1, b.wake(t))
 	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, after))
 }

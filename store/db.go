@@ -28,6 +28,9 @@ var (
 	// ErrLostRace says that a row was not in the state that a transition starts from, because
 	// someone else was faster. Nothing was changed; the transaction should be rolled back.
 	ErrLostRace = errors.New("the row is no longer in the expected state")
+	// ErrRowLocked says that another transaction has locked a row, such as an application's that
+	// stays open. Nothing was changed.
+	ErrRowLocked = errors.New("another transaction has locked the row")
 	// ErrNotFound says that there is no such row.
 	ErrNotFound = errors.New("not found")
 	// ErrRefused says that a rule of the database refused a row. Its text says which and why.

@@ -15,9 +15,15 @@
 //	sending -> unconfirmed                   TakeOver        (its worker died)
 //	scheduled -> cancelled                   Cancel          (a person)
 //
-// Locks are taken in one order: tweets or deletions by id, with those after them in a thread where
-// these will be woken; quotas by id; requests; river_job; accounts and apps last. A claim waits for no
-// row, account or app that is locked, but looks again a little later.
+// What ends a wait (of a thread, an account, an app) marks its own row and touches no other: the workers
+// wake what waited ([Wake]).
+//
+// Locks are taken in one order: tweets or deletions by id; quotas by id; requests; river_job; accounts and
+// apps last. Nothing waits for a row that is locked: an application may hold it for as long as it likes. A
+// claim looks again a little later, a settlement is tried again ([ErrRowLocked]), a wake-up passes it over.
+// Two statements of people take locks the other way round, and may be told of a deadlock, after which a
+// worker tries its part again: a change of an account's limits_preset (accounts, then quotas) and of its
+// username (accounts, then rows).
 //
 // The package knows nothing of X beyond ids and names, imports neither twitter nor jobs, and logs
 // nothing.

@@ -45,13 +45,13 @@ func (k Kind) table() string {
 }
 
 // sql completes a query that is the same for every kind: {table}, {due_at}, {done_at}, {done},
-// {kind}, {queue}, {deadline} and {set_tweet_id} stand for the kind's own. None comes from outside.
+// {kind}, {queue}, {deadline}, {set_tweet_id} and {wake_next} stand for the kind's own. None comes from outside.
 func (k Kind) sql(query string) string {
-	due, done, deadline, setTweetID := "post_at", "posted_at", "t.post_before", "tweet_id = i.tweet_id,"
+	due, done, deadline, setTweetID, wakeNext := "post_at", "posted_at", "t.post_before", "tweet_id = i.tweet_id,", "t.wake_next"
 	if k == DeleteTweet {
-		due, done, deadline, setTweetID = "delete_at", "deleted_at", "NULL::timestamptz", ""
+		due, done, deadline, setTweetID, wakeNext = "delete_at", "deleted_at", "NULL::timestamptz", "", "false"
 	}
-	return strings.NewReplacer("{table}", "tweetqueue."+k.table(), "{due_at}", due, "{done_at}", done, "{deadline}", deadline, "{set_tweet_id}", setTweetID,
+	return strings.NewReplacer("{table}", "tweetqueue."+k.table(), "{due_at}", due, "{done_at}", done, "{deadline}", deadline, "{set_tweet_id}", setTweetID, "{wake_next}", wakeNext,
 		"{done}", string(k.Done()), "{kind}", string(k), "{queue}", k.Queue()).Replace(query)
 }
 

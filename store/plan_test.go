@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -78,7 +79,15 @@ func TestWorkersUseIndexes(t *testing.T) {
 		require.GreaterOrEqual(t, strings.Count(strings.Join(db.plans, "\n"), "tweetqueue_parked_idx"), 2)
 		_, err = store.TakeOver(t.Context(), db, 500, 0, []int64{})
 		require.NoError(t, err)
-		_, err = store.Sweep(t.Context(), db, 500)
+		for _, kind := range store.Kinds() {
+			_, _, err = store.Sweep(t.Context(), db, kind, store.SweepFrom{}, 500)
+			require.NoError(t, err)
+		}
+		_, err = store.TweetsUnmeasured(t.Context(), db, time.Minute, 500)
+		require.NoError(t, err)
+		_, err = store.CancelDeadJobs(t.Context(), db, 500)
+		require.NoError(t, err)
+		_, _, err = store.Wake(t.Context(), db, 500)
 		require.NoError(t, err)
 		_, err = store.EntryGet(t.Context(), db, 1)
 		require.NoError(t, err)

@@ -238,7 +238,18 @@ func TestWorker(t *testing.T) {
 	}
 	_, _, err = store.Promote(ctx, db, 10)
 	require.NoError(t, err)
-	_, err = store.Sweep(ctx, db, 10)
+	for _, kind := range store.Kinds() {
+		_, _, err = store.Sweep(ctx, db, kind, store.SweepFrom{}, 10)
+		require.NoError(t, err)
+	}
+	inTx(t, db, func(tx pgx.Tx) {
+		_, err := store.TweetsUnmeasured(ctx, tx, 0, 10)
+		require.NoError(t, err)
+		require.NoError(t, store.TweetsMeasured(ctx, tx, []int64{1}))
+	})
+	_, err = store.CancelDeadJobs(ctx, db, 10)
+	require.NoError(t, err)
+	_, _, err = store.Wake(ctx, db, 10)
 	require.NoError(t, err)
 	_, err = store.TakeOver(ctx, db, 10, 0, []int64{})
 	require.NoError(t, err)

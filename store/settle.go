@@ -60,11 +60,14 @@ type Settled struct {
 	DoneAt      *time.Time
 	NextAt      *time.Time
 	Error       *string
+	// WakeNext says that rows after it in its thread are to be woken: see [Wake].
+	WakeNext bool
 }
 
 // Settle records the answers on their requests and brings their rows to what follows, in the order
-// of the package's locks; the rows after posted ones in their threads wake. The answer to a row's
-// latest request is accepted whoever owns the row by then; one to an older request is recorded only.
+// of the package's locks. The answer to a row's latest request is accepted whoever owns the row by then;
+// one to an older request is recorded only. [ErrRowLocked] if another transaction has locked one of the
+// rows: it is to be tried again, and alone, so that nobody's lock holds up the others.
 func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settled, error) {
 	rowIDs := make([]int64, len(settlements))
 	for i, s := range settlements {
@@ -83,44 +86,23 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 	if err != nil {
 		return nil, err
 	}
-	var done, final []int64
-	for _, row := range settled {
-		if row.Status == kind.Done() {
-			done = append(done, row.RowID)
-		}
-		if row.Status.Final() {
-			final = append(final, row.RowID)
-		}
-	}
-	if len(done) > 0 && kind == PostTweet {
-		if err := scheduleDeletions(ctx, tx, done); err != nil {
-			return nil, err
-		}
-	}
-	if len(final) > 0 {
-		if err := wakeThread(ctx, tx, kind, final, ""); err != nil {
-			return nil, err
-		}
-	}
 	return withUnapplied(ctx, tx, kind, settlements, settled)
 }
 
-// rowsLockAll locks the rows and those after them in their threads, all of which it waits for: a claim
-// that is just deciding on one of the latter may not have seen what became of the row before it, and
-// must find that out, or be found waiting.
+// rowsLockAll locks the rows, or returns [ErrRowLocked] at once. Waiting for a lock would take up a
+// connection, for as long as an application pleases.
 func rowsLockAll(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) error {
-	const tweets = `-- name: TweetsLockAll :exec
-SELECT FROM tweetqueue.tweets
-WHERE id = ANY ($1) OR (previous_id = ANY ($1) AND status = 'scheduled')
-ORDER BY id FOR NO KEY UPDATE`
-	const deletions = `-- name: DeletionsLockAll :exec
-SELECT FROM tweetqueue.deletions WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
-	query := tweets
-	if kind == DeleteTweet {
-		query = deletions
-	}
-	if _, err := tx.Exec(ctx, query, rowIDs); err != nil {
+	const query = `-- name: RowsLockAll :one
+WITH locked AS (
+    SELECT id FROM {table} WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT (SELECT count(*) FROM locked) = (SELECT count(*) FROM {table} WHERE id = ANY ($1))`
+	var all bool
+	if err := tx.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&all); err != nil {
 		return fmt.Errorf("lock %s: %w", kind.table(), err)
+	}
+	if !all {
+		return fmt.Errorf("lock %s: %w", kind.table(), ErrRowLocked)
 	}
 	return nil
 }
@@ -230,7 +212,7 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $
 WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status IN ('sending', 'unconfirmed')
     AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed')
 RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
-    t.next_attempt_at, t.error`
+    t.next_attempt_at, t.error, {wake_next}`
 	n := len(settlements)
 	rowIDs, requestIDs := make([]int64, n), make([]int64, n)
 	statuses, fors, tweetIDs, errs := make([]string, n), make([]string, n), make([]*string, n), make([]string, n)
@@ -249,24 +231,12 @@ RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.
 	settled, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Settled, error) {
 		r := Settled{Applied: true}
 		return r, row.Scan(&r.RequestID, &r.RowID, &r.Account, &r.Status, &r.WaitingFor, &r.TweetID,
-			&r.DueAt, &r.DoneAt, &r.NextAt, &r.Error)
+			&r.DueAt, &r.DoneAt, &r.NextAt, &r.Error, &r.WakeNext)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("settle %s: %w", kind.table(), err)
 	}
 	return settled, nil
-}
-
-// scheduleDeletions enqueues the deletion of posted tweets that have a lifetime.
-func scheduleDeletions(ctx context.Context, tx pgx.Tx, rowIDs []int64) error {
-	const query = `-- name: DeletionsSchedule :exec
-INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at)
-SELECT account, tweet_id, posted_at + delete_after FROM tweetqueue.tweets
-WHERE id = ANY ($1) AND status = 'posted' AND delete_after IS NOT NULL`
-	if _, err := tx.Exec(ctx, query, rowIDs); err != nil {
-		return fmt.Errorf("schedule deletions: %w", err)
-	}
-	return nil
 }
 
 // withUnapplied adds, as they are, the rows whose settlement was recorded only.
@@ -292,8 +262,8 @@ FROM {table} WHERE id = $1`
 
 // Release gives rows back that were claimed and certainly not sent, such as after a COMMIT with an
 // unknown outcome: those of the requests that are still their rows' latest become scheduled and wake
-// at once. Requests that were never committed are passed over, and a claim whose outcome is still
-// open is waited for. It returns how many were released.
+// at once. Requests that were never committed are passed over; a claim whose outcome is still open has
+// its rows locked: [ErrRowLocked]. It returns how many were released.
 func Release(ctx context.Context, tx pgx.Tx, kind Kind, requests []*Request, reason string) (int, error) {
 	const query = `-- name: RequestExists :one
 SELECT TRUE FROM tweetqueue.requests WHERE id = $1 AND row_id = $2 AND kind = $3 AND answered_at IS NULL`

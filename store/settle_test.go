@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -301,7 +300,7 @@ func TestRelease(t *testing.T) {
 }
 
 // The COMMIT of the claim is still on its way when the claim is released.
-func TestReleaseWaitsForTheClaim(t *testing.T) {
+func TestReleaseDuringTheClaim(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := storetest.Tweet(t, b.db, "a", 0)
@@ -309,15 +308,16 @@ func TestReleaseWaitsForTheClaim(t *testing.T) {
 	request := b.request(t, claim, id)
 	require.NoError(t, store.StartRequests(t.Context(), claim, store.PostTweet, b.workerID, []*store.Request{request}))
 
-	released := 0
-	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) (err error) {
-		released, err = store.Release(ctx, tx, store.PostTweet, []*store.Request{request}, "why")
-		return err
+	inTx(t, b.db, func(tx pgx.Tx) {
+		_, err := store.Release(t.Context(), tx, store.PostTweet, []*store.Request{request}, "why")
+		require.ErrorIs(t, err, store.ErrRowLocked, "it must not take the claim for one that was never committed")
 	})
-	waitBlocked(t, b.db, pid)
 	require.NoError(t, claim.Commit(t.Context()))
-	join()
-	require.Equal(t, 1, released)
+	inTx(t, b.db, func(tx pgx.Tx) {
+		released, err := store.Release(t.Context(), tx, store.PostTweet, []*store.Request{request}, "why")
+		require.NoError(t, err)
+		require.Equal(t, 1, released)
+	})
 	require.Equal(t, "scheduled:retry", storetest.Status(t, b.db, id))
 }
 

@@ -57,27 +57,96 @@ func settleFirst(ctx context.Context, tx pgx.Tx, first *store.Request) error {
 	return err
 }
 
+// wake wakes all that can be woken, one row at a time, and returns how many rows that were.
+func (b *testBundle) wake(t testing.TB) int {
+	t.Helper()
+	all := 0
+	for {
+		woken, more, err := store.Wake(t.Context(), b.db, 1)
+		require.NoError(t, err)
+		all += woken
+		if !more {
+			return all
+		}
+	}
+}
+
+// requireNoMarks requires that everything is woken that is to be.
+func (b *testBundle) requireNoMarks(t testing.TB) {
+	t.Helper()
+	require.False(t, query[bool](t, b.db, `SELECT EXISTS (SELECT FROM tweetqueue.tweets WHERE wake_next)
+		OR EXISTS (SELECT FROM tweetqueue.accounts WHERE wake_held) OR EXISTS (SELECT FROM tweetqueue.apps WHERE wake_held)`))
+}
+
 func TestThreadWakesWhatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, second := b.thread(t)
 	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, second, store.ForThread) })
 	require.Greater(t, b.next(t, second), aDay-time.Hour)
-	b.settle(t, store.PostTweet, first, posted("1001"))
+	require.True(t, b.settle(t, store.PostTweet, first, posted("1001")).WakeNext)
+	require.Equal(t, 1, b.wake(t))
 	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, second))
 	b.requireAwake(t, second)
+	b.requireNoMarks(t)
 
 	// A row that waits for something else keeps on waiting.
 	third := query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, previous_id)
 		VALUES ('acme', 'third', $1) RETURNING id`, second)
 	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, third, store.ForQuota) })
 	b.settle(t, store.PostTweet, b.start(t, store.PostTweet, second)[0], posted("1002"))
+	require.Zero(t, b.wake(t))
 	require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, third))
 	require.Greater(t, b.next(t, third), aDay-time.Hour)
+	b.requireNoMarks(t)
+	require.False(t, b.settle(t, store.PostTweet, b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "alone", 0))[0], posted("1003")).WakeNext)
 }
 
-// The claim of the second has read that the first is being sent, when the first is settled: the
-// settlement waits for the claim, and wakes what it decided.
+// However a tweet ends, and whoever says so, what stands after it is looked at again.
+func TestThreadWakesAtEveryEnd(t *testing.T) {
+	t.Parallel()
+	for status, end := range map[string]string{
+		"cancelled": `UPDATE tweetqueue.tweets SET status = 'cancelled' WHERE id = $1`,
+		"failed":    `UPDATE tweetqueue.tweets SET status = 'failed' WHERE id = $1`,
+		"posted":    `UPDATE tweetqueue.tweets SET status = 'posted', tweet_id = '1001', posted_at = now() WHERE id = $1`,
+	} {
+		t.Run(status, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			var first, second int64
+			if status == "cancelled" {
+				first = storetest.Tweet(t, b.db, "first", time.Hour)
+				second = query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, previous_id) VALUES ('acme', 'second', $1) RETURNING id`, first)
+			} else { // in doubt: a person says what became of it
+				var request *store.Request
+				request, second = b.thread(t)
+				first = request.RowID
+				b.settle(t, store.PostTweet, request, store.Settlement{Status: store.Unconfirmed})
+				require.Zero(t, b.wake(t))
+			}
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE (args ->> 'row_id')::bigint = $1`, second)
+			inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, second, store.ForThread) })
+			exec(t, b.db, end, first)
+			require.Equal(t, 1, b.wake(t))
+			b.requireAwake(t, second)
+			b.requireNoMarks(t)
+		})
+	}
+}
+
+// A person who says that a tweet in doubt was posted starts its lifetime, as a worker does.
+func TestLifetimeOfATweetInDoubt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, delete_after) VALUES ('acme', 'a', '1 day') RETURNING id`)
+	b.settle(t, store.PostTweet, b.start(t, store.PostTweet, id)[0], store.Settlement{Status: store.Unconfirmed})
+	require.Zero(t, query[int](t, b.db, `SELECT count(*) FROM tweetqueue.deletions`))
+	exec(t, b.db, `UPDATE tweetqueue.tweets SET status = 'posted', tweet_id = '1001', posted_at = '2030-01-01 00:00+00' WHERE id = $1`, id)
+	require.Equal(t, "acme 1001 2030-01-02", query[string](t, b.db, `SELECT concat_ws(' ', account, tweet_id, (delete_at AT TIME ZONE 'UTC')::date) FROM tweetqueue.deletions`))
+}
+
+// The claim of the second has read that the first is being sent, when the first is settled. The claim
+// confirms what it has read, so the settlement waits for it, or it finds that it cannot.
 func TestThreadClaimThenSettle(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -86,33 +155,49 @@ func TestThreadClaimThenSettle(t *testing.T) {
 	rows, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{second})
 	require.NoError(t, err)
 	require.Equal(t, store.Sending, *rows[0].PreviousStatus)
-
-	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error { return settleFirst(ctx, tx, first) })
-	waitBlocked(t, b.db, pid)
 	waitFor(t, claim, store.PostTweet, second, store.ForThread)
+	inTx(t, b.db, func(tx pgx.Tx) {
+		require.ErrorIs(t, settleFirst(t.Context(), tx, first), store.ErrRowLocked)
+	})
 	require.NoError(t, claim.Commit(t.Context()))
-	join()
-	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, second))
+	b.settle(t, store.PostTweet, first, posted("1001"))
+	require.Equal(t, 1, b.wake(t))
 	b.requireAwake(t, second)
 }
 
-// The first is being settled when the second is claimed: the claim passes it over, and looks again.
+// The first is being settled when the second is claimed: the claim cannot confirm that it has to wait,
+// and looks again.
 func TestThreadSettleThenClaim(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, second := b.thread(t)
 	settle := storetest.Tx(t, b.db)
 	require.NoError(t, settleFirst(t.Context(), settle, first))
-
-	claim := storetest.Tx(t, b.db)
-	rows, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{second})
-	require.NoError(t, err)
-	require.Empty(t, rows)
-	_, err = store.RowsRewake(t.Context(), claim, store.PostTweet, []int64{second}, 250*time.Millisecond)
-	require.NoError(t, err)
-	require.NoError(t, claim.Commit(t.Context()))
-	require.NoError(t, settle.Commit(t.Context()))
+	inTx(t, b.db, func(tx pgx.Tx) {
+		rows, err := store.RowsLock(t.Context(), tx, store.PostTweet, []int64{second})
+		require.NoError(t, err)
+		require.Equal(t, store.Sending, *rows[0].PreviousStatus)
+		waitFor(t, tx, store.PostTweet, second, store.ForThread)
+	})
 	b.requireAwake(t, second)
+	require.NoError(t, settle.Commit(t.Context()))
+}
+
+// An application's open transaction on what stands after a tweet holds up that row, and not the tweet's
+// settlement. It is woken when the transaction has ended.
+func TestThreadOpenTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, second, store.ForThread) })
+	edit := storetest.Tx(t, b.db)
+	exec(t, edit, `UPDATE tweetqueue.tweets SET text = 'edited' WHERE id = $1`, second)
+	b.settle(t, store.PostTweet, first, posted("1001"))
+	require.Zero(t, b.wake(t))
+	require.NoError(t, edit.Commit(t.Context()))
+	require.Equal(t, 1, b.wake(t))
+	b.requireAwake(t, second)
+	b.requireNoMarks(t)
 }
 
 // The claim's snapshot is of before the settlement's commit, its lock of after it.
@@ -144,60 +229,6 @@ func TestThreadGrowsMeanwhile(t *testing.T) {
 	require.NoError(t, store.CloseRows(t.Context(), tx, store.PostTweet, []store.Closing{{RowID: second, Status: store.Missed, Reason: "late"}}))
 	require.NoError(t, tx.Rollback(t.Context()))
 	require.Len(t, b.dieAndTakeOver(t), 1)
-}
-
-// A claim that closes the first must not wait for the claim of the second, which may wait for the
-// windows that the former holds.
-func TestThreadCloseDoesNotDeadlock(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	first := storetest.Tweet(t, b.db, "first", 0)
-	second := query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, previous_id)
-		VALUES ('acme', 'second', $1) RETURNING id`, first)
-
-	closing := storetest.Tx(t, b.db)
-	_, err := store.RowsLock(t.Context(), closing, store.PostTweet, []int64{first})
-	require.NoError(t, err)
-	_, err = store.QuotasLock(t.Context(), closing, store.PostTweet, []int64{b.accountID})
-	require.NoError(t, err)
-
-	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := store.RowsLock(ctx, tx, store.PostTweet, []int64{second}); err != nil {
-			return err
-		}
-		_, err := store.QuotasLock(ctx, tx, store.PostTweet, []int64{b.accountID})
-		return err
-	})
-	waitBlocked(t, b.db, pid)
-	require.NoError(t, store.CloseRows(t.Context(), closing, store.PostTweet, []store.Closing{{RowID: first, Status: store.Missed, Reason: "late"}}))
-	require.NoError(t, closing.Commit(t.Context()))
-	join()
-}
-
-// Nor must a settlement that holds windows wait for such a claim: it waits before it locks them.
-func TestThreadSettleDoesNotDeadlock(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	first, second := b.thread(t)
-	notSent := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "not sent", 0))[0]
-	claim := storetest.Tx(t, b.db)
-	_, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{second})
-	require.NoError(t, err)
-
-	pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := store.Settle(ctx, tx, store.PostTweet, []store.Settlement{
-			settlement(first, posted("1001")),
-			settlement(notSent, store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, GiveBack: true}),
-		})
-		return err
-	})
-	waitBlocked(t, b.db, pid)
-	_, err = store.QuotasLock(t.Context(), claim, store.PostTweet, []int64{b.accountID})
-	require.NoError(t, err)
-	waitFor(t, claim, store.PostTweet, second, store.ForThread)
-	require.NoError(t, claim.Commit(t.Context()))
-	join()
-	b.requireAwake(t, second)
 }
 
 // hold is what can hold an account's rows back: the account itself, or its app.
@@ -258,7 +289,14 @@ func TestHoldWakesWhatWaits(t *testing.T) {
 			})
 			require.Greater(t, b.next(t, tweet), aDay-time.Hour)
 
+			edit := storetest.Tx(t, b.db)
+			exec(t, edit, `UPDATE tweetqueue.tweets SET text = 'edited' WHERE id = $1`, tweet)
 			require.NoError(t, h.release(t.Context(), b.db)) // a request of it succeeded
+			require.Equal(t, 1, b.wake(t))
+			b.requireAwake(t, deletion)
+			require.NoError(t, edit.Commit(t.Context())) // what was locked is woken later
+			require.Equal(t, 1, b.wake(t))
+			b.requireNoMarks(t)
 			b.requireAwake(t, tweet)
 			b.requireAwake(t, deletion)
 			require.Equal(t, "scheduled:time", storetest.Status(t, b.db, tweet))
@@ -301,6 +339,7 @@ func TestHoldEndsDuringClaim(t *testing.T) {
 				waitBlocked(t, b.db, pid)
 				require.NoError(t, claim.Commit(t.Context()))
 				join()
+				require.Equal(t, 1, b.wake(t))
 				require.Equal(t, "scheduled:time", storetest.Status(t, b.db, id))
 				b.requireAwake(t, id)
 			})

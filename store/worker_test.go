@@ -194,6 +194,22 @@ func TestPromotePassesOverLockedJobs(t *testing.T) {
 	require.Equal(t, 1, promoted)
 }
 
+// sweep looks at all that is overdue, two rows at a time.
+func (b *testBundle) sweep(t testing.TB, kind store.Kind) int {
+	t.Helper()
+	all, from := 0, store.SweepFrom{}
+	for {
+		swept, next, err := store.Sweep(t.Context(), b.db, kind, from, 2)
+		require.NoError(t, err)
+		all += swept
+		if next == (store.SweepFrom{}) {
+			return all
+		}
+		require.NotEqual(t, from, next)
+		from = next
+	}
+}
+
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	for _, kind := range store.Kinds() {
@@ -209,15 +225,12 @@ func TestSweep(t *testing.T) {
 			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_at = tweetqueue.clock() WHERE (args ->> 'row_id')::bigint = $1`, stuck)
 			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_at = tweetqueue.clock() + interval '2 minutes' WHERE (args ->> 'row_id')::bigint = $1`, running)
 
-			swept, err := store.Sweep(t.Context(), b.db, 100)
-			require.NoError(t, err)
+			swept := b.sweep(t, kind)
 			require.Zero(t, swept) // they have been due for a moment only
 			storetest.MoveClock(t, b.db, 2*time.Minute)
-			swept, err = store.Sweep(t.Context(), b.db, 100)
-			require.NoError(t, err)
+			swept = b.sweep(t, kind)
 			require.Equal(t, 3, swept)
-			swept, err = store.Sweep(t.Context(), b.db, 100)
-			require.NoError(t, err)
+			swept = b.sweep(t, kind)
 			require.Zero(t, swept)
 			require.Len(t, storetest.Jobs(t, b.db, lost), 1)
 			require.Equal(t, "available", storetest.Jobs(t, b.db, lost)[0].State)
@@ -228,6 +241,31 @@ func TestSweep(t *testing.T) {
 			require.Equal(t, "cancelled", storetest.Jobs(t, b.db, stuck)[0].State)
 			require.Empty(t, storetest.Jobs(t, b.db, sending))
 			require.Equal(t, kind.Queue(), query[string](t, b.db, `SELECT queue FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1`, lost))
+		})
+	}
+}
+
+// A job whose worker died after it had settled the row has nothing left to do.
+func TestCancelDeadJobs(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			settled, sending, scheduled := due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), due(t, b.db, kind, "c")
+			b.settle(t, kind, b.start(t, kind, settled)[0], done(kind))
+			b.start(t, kind, sending)
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_at = tweetqueue.clock()`)
+			cancelled, err := store.CancelDeadJobs(t.Context(), b.db, 10)
+			require.NoError(t, err)
+			require.Zero(t, cancelled)
+			storetest.MoveClock(t, b.db, 61*time.Minute)
+			cancelled, err = store.CancelDeadJobs(t.Context(), b.db, 10)
+			require.NoError(t, err)
+			require.Equal(t, 1, cancelled)
+			require.Equal(t, "cancelled", storetest.Jobs(t, b.db, settled)[0].State)
+			require.Equal(t, "running", storetest.Jobs(t, b.db, sending)[0].State)
+			require.Equal(t, "running", storetest.Jobs(t, b.db, scheduled)[0].State)
 		})
 	}
 }

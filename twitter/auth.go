@@ -2,6 +2,7 @@ package twitter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +13,7 @@ import (
 	"github.com/dghubble/oauth1"
 )
 
-// Auth signs the requests of one account. [OAuth1] is one; the interface is closed.
+// Auth signs the requests of one account: [OAuth1] or [*OAuth2]. The interface is closed.
 type Auth interface {
 	// problems lists what is wrong with the credentials, without showing them.
 	problems() []error
@@ -23,6 +24,21 @@ type Auth interface {
 // redacted is what a secret prints as.
 const redacted = "[redacted]"
 
+// secret is embedded by what must not print.
+type secret struct{}
+
+// Format implements fmt.Formatter: every verb prints [redacted].
+func (secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
+
+// String implements fmt.Stringer.
+func (secret) String() string { return redacted }
+
+// MarshalText implements encoding.TextMarshaler; encoding/json and zerolog use it too.
+func (secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue implements slog.LogValuer.
+func (secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
 // OAuth1 holds the four secrets of OAuth 1.0a: the App's key and secret, and the access token and
 // its secret, which stand for one user and do not expire until revoked.
 //
@@ -30,6 +46,8 @@ const redacted = "[redacted]"
 // that use these. It cannot hide when it is an unexported field of a struct printed with %+v: fmt
 // calls no methods there.
 type OAuth1 struct {
+	secret
+
 	APIKey            string
 	APISecret         string
 	AccessToken       string
@@ -37,18 +55,6 @@ type OAuth1 struct {
 }
 
 var _ Auth = OAuth1{}
-
-// Format implements fmt.Formatter: every verb prints [redacted].
-func (OAuth1) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
-
-// String implements fmt.Stringer.
-func (OAuth1) String() string { return redacted }
-
-// MarshalText implements encoding.TextMarshaler; encoding/json and zerolog use it too.
-func (OAuth1) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// LogValue implements slog.LogValuer.
-func (OAuth1) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 func (a OAuth1) problems() []error {
 	var errs []error
@@ -58,14 +64,20 @@ func (a OAuth1) problems() []error {
 		{"AccessToken", a.AccessToken},
 		{"AccessTokenSecret", a.AccessTokenSecret},
 	} {
-		switch {
-		case part.value == "":
+		if part.value == "" {
 			errs = append(errs, fmt.Errorf("OAuth1.%s is empty", part.name))
-		case strings.ContainsFunc(part.value, func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' }):
-			errs = append(errs, fmt.Errorf("OAuth1.%s holds a space, line break or non-ASCII character: copy it again", part.name))
+		} else if err := checkSecret(part.value); err != nil {
+			errs = append(errs, fmt.Errorf("OAuth1.%s %w", part.name, err))
 		}
 	}
 	return errs
+}
+
+func checkSecret(value string) error {
+	if strings.ContainsFunc(value, func(r rune) bool { return r >= unicode.MaxASCII || r <= ' ' }) {
+		return errors.New("holds a space, line break or non-ASCII character: copy it again")
+	}
+	return nil
 }
 
 func (a OAuth1) sign(base http.RoundTripper) http.RoundTripper {

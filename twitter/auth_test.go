@@ -124,6 +124,14 @@ func TestSignsEveryRequest(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.Me(t.Context())
 	require.NoError(t, err)
+	_, err = client.Retweet(t.Context(), "2244994945", "1445880548472328192")
+	require.Error(t, err) // this X answers all alike
+	_, err = client.UndoRetweet(t.Context(), "2244994945", "1445880548472328192")
+	require.Error(t, err)
+	_, err = client.Tweets(t.Context(), []string{"1", "2"})
+	require.Error(t, err)
+	_, err = client.UserTweets(t.Context(), "2244994945", UserTweetsQuery{PaginationToken: "a+b/c=", StartTime: time.Unix(1e9, 0)})
+	require.Error(t, err)
 
 	nonces := map[string]bool{}
 	var lines []string
@@ -137,12 +145,21 @@ func TestSignsEveryRequest(t *testing.T) {
 			require.NotContains(t, strings.ToLower(name), "idempotency", "Go's transport repeats a POST that has it")
 		}
 	}
-	require.Len(t, nonces, 4)
+	require.Len(t, nonces, 8)
+	fields := tweetFields()
+	withIDs, page := tweetFields(), tweetFields()
+	withIDs.Set("ids", "1,2")
+	page.Set("pagination_token", "a+b/c=")
+	page.Set("start_time", "2001-09-09T01:46:40Z")
 	require.Equal(t, []string{
 		"POST https://api.example/some/prefix/2/tweets",
 		"DELETE https://api.example/some/prefix/2/tweets/1445880548472328192",
-		"GET https://api.example/some/prefix/2/tweets/1445880548472328192?tweet.fields=author_id%2Ccreated_at",
+		"GET https://api.example/some/prefix/2/tweets/1445880548472328192?" + fields.Encode(),
 		"GET https://api.example/some/prefix/2/users/me",
+		"POST https://api.example/some/prefix/2/users/2244994945/retweets",
+		"DELETE https://api.example/some/prefix/2/users/2244994945/retweets/1445880548472328192",
+		"GET https://api.example/some/prefix/2/tweets?" + withIDs.Encode(),
+		"GET https://api.example/some/prefix/2/users/2244994945/tweets?" + page.Encode(),
 	}, lines)
 }
 

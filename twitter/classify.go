@@ -18,6 +18,9 @@ func (r call) kindOf(status int, p problem) Kind {
 	case status >= 300 && status < 400:
 		return KindOther
 	}
+	if status == http.StatusNotFound && r.collection && r.method == http.MethodGet {
+		return KindEndpointNotFound // whatever it says: nothing may be concluded from an outage
+	}
 	if kind := r.kindOfType(p); kind != "" {
 		return kind
 	}
@@ -37,6 +40,9 @@ func (r call) kindOf(status int, p problem) Kind {
 	case http.StatusForbidden:
 		return KindForbidden
 	case http.StatusNotFound:
+		if r.collection {
+			return KindEndpointNotFound
+		}
 		return KindNotFound
 	case http.StatusTooManyRequests:
 		return KindRateLimited
@@ -79,7 +85,7 @@ func (r call) kindOfType(p problem) Kind {
 		if kind := r.kindOfWords(p); kind != "" {
 			return kind
 		}
-		if r.method == http.MethodDelete {
+		if r.deletesTweet() {
 			return KindNotAuthor
 		}
 		return KindForbidden
@@ -195,8 +201,39 @@ func (r call) quotesOnly() bool {
 	return json.Unmarshal(r.body, &body) == nil && body.Quote != nil && body.Reply == nil
 }
 
+func (r call) deletesTweet() bool {
+	return r.method == http.MethodDelete && len(r.path) == 3 && r.path[1] == "tweets"
+}
+
+// kindOfRefresh is kindOf for the token endpoint, whose errors are those of RFC 6749, 5.2. X sends
+// invalid_request where the RFC has invalid_grant, and only its words tell what it means. A refusal
+// that is not understood, and the 401 that X gives everybody at times, must not log anybody out.
+func (r call) kindOfRefresh(status int, p problem, readable bool) Kind {
+	switch {
+	case status >= 500, status == http.StatusRequestTimeout, !readable && status != http.StatusTooManyRequests:
+		return KindRefreshUnknown
+	case p.title == "invalid_grant", p.says("value passed for the token was invalid"):
+		return KindLoginNeeded
+	case p.title == "unauthorized_client", p.title == "invalid_client", p.says("missing valid authorization header"):
+		return KindClientRefused
+	}
+	kind := r.kindOf(status, p)
+	if kind == KindUnreadable {
+		return KindRefreshUnknown
+	}
+	return kind
+}
+
+// ofUnsent is the kind of a request that was not sent because a refresh failed in this way.
+func (k Kind) ofUnsent() Kind {
+	if k == KindLoginNeeded || k == KindClientRefused || k == KindRefreshUnknown {
+		return k
+	}
+	return KindNeverSent
+}
+
 // needsWords reports whether a kind was taken from the status for want of words, so that losing
 // the words loses the meaning: a page of a proxy under 403 says nothing about the tweet.
 func (k Kind) needsWords() bool {
-	return k == KindForbidden || k == KindInvalidRequest || k == KindNotFound || k == KindOther
+	return k == KindForbidden || k == KindInvalidRequest || k == KindNotFound || k == KindEndpointNotFound || k == KindOther
 }

@@ -2,6 +2,7 @@ package twitter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,16 +72,22 @@ func NewClient(cfg Config, auth Auth) (*Client, error) {
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("new X client: %w", errors.Join(errs...))
 	}
-	client := &Client{base: base, timeout: cfg.Timeout}
-	if client.timeout == 0 {
-		client.timeout = defaultTimeout
+	return &Client{base: base, transport: auth.sign(cfg.gate()), timeout: cfg.timeout()}, nil
+}
+
+func (cfg Config) timeout() time.Duration {
+	if cfg.Timeout == 0 {
+		return defaultTimeout
 	}
+	return cfg.Timeout
+}
+
+func (cfg Config) gate() gate {
 	shared := cfg.HTTPClient
 	if shared == nil || shared.Transport == nil {
 		shared = NewHTTPClient()
 	}
-	client.transport = auth.sign(gate{shared.Transport})
-	return client, nil
+	return gate{shared.Transport}
 }
 
 func (cfg Config) parse() (*url.URL, []error) {
@@ -128,6 +135,12 @@ type call struct {
 	path   []string
 	query  url.Values
 	body   []byte // JSON, or nil
+	// collection says that the path names no single resource, so that a 404 is not about one.
+	collection bool
+	limit      int // of the answer's body in bytes; 0 is MaxBody
+
+	accessToken *string  // that signed it, nil for OAuth 1.0a and until it is signed
+	secrets     []string // in it, that no error may repeat
 }
 
 // do sends one request and reads its answer. For a 2xx it lets decode take the result from the
@@ -146,12 +159,14 @@ func (c *Client) do(ctx context.Context, r call, decode func(Answer) error) (Ans
 		return Answer{}, r.unsendable(err)
 	}
 	resp, err := c.transport.RoundTrip(req)
+	r.accessToken = f.signedWith()
 	if err != nil {
 		return Answer{}, r.unanswered(f.end(err))
 	}
 	defer resp.Body.Close()
 	received := time.Now()
-	answer, readErr := readAnswer(resp, received)
+	answer, readErr := readAnswer(resp, received, cmp.Or(r.limit, MaxBody))
+	answer.RoundTrip = f.roundTrip(received)
 	if answer.StatusCode/100 != 2 {
 		return answer, r.refusal(answer, readErr, received)
 	}
@@ -174,11 +189,16 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Encoding", "gzip")
-	req.Header.Set("User-Agent", "tweetqueue")
+	setHeaders(req)
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, nil
+}
+
+// setHeaders sets what all requests have.
+func setHeaders(req *http.Request) {
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "gzip")
+	req.Header.Set("User-Agent", "tweetqueue")
 }

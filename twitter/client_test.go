@@ -5,9 +5,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -94,6 +96,8 @@ func TestResults(t *testing.T) {
 			StatusCode: status, RawBody: a.RawBody, RequestID: "e92f067a164a24a1", AccessLevel: "read-write",
 			Date:   time.Date(2026, 3, 27, 10, 0, 0, 0, time.UTC),
 			Limits: Limits{Endpoint: &Window{Limit: 100, Remaining: -1}},
+			// Of this machine's clock: TestClockOffset.
+			Received: a.Received, RoundTrip: a.RoundTrip,
 		}, a)
 		require.Equal(t, text, string(a.RawBody))
 	}
@@ -155,24 +159,6 @@ func TestResults(t *testing.T) {
 		client, _ := answer(t, 200, `{"data":{"id":"2244994945"}}`)
 		_, err := client.Me(t.Context())
 		requireError(t, err, KindUnreadable)
-	})
-	t.Run("Tweet", func(t *testing.T) {
-		t.Parallel()
-		text := `{"data":{"id":"7","text":"Hi","author_id":"2244994945","created_at":"2026-07-24T21:05:48.792Z"}}`
-		client, _ := answer(t, 200, text)
-		tweet, err := client.Tweet(t.Context(), "7")
-		require.NoError(t, err)
-		require.Equal(t, Tweet{
-			ID: "7", Text: "Hi", AuthorID: "2244994945", Answer: tweet.Answer,
-			CreatedAt: time.Date(2026, 7, 24, 21, 5, 48, 792e6, time.UTC),
-		}, *tweet)
-	})
-	t.Run("TweetWithoutTime", func(t *testing.T) {
-		t.Parallel()
-		client, _ := answer(t, 200, `{"data":{"id":"7","text":"Hi","created_at":"lately"}}`)
-		tweet, err := client.Tweet(t.Context(), "7")
-		require.NoError(t, err)
-		require.True(t, tweet.CreatedAt.IsZero())
 	})
 }
 
@@ -272,4 +258,71 @@ func TestClockSkewIsNamed(t *testing.T) {
 	_, err = unauthorized(0).Me(t.Context())
 	requireError(t, err, KindUnauthorized)
 	require.NotContains(t, err.Error(), "off X's")
+}
+
+func TestClockOffset(t *testing.T) {
+	t.Parallel()
+	received := time.Date(2026, 3, 27, 10, 0, 10, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		date           time.Time
+		roundTrip      time.Duration
+		offset, margin time.Duration
+	}{
+		"SameClock": {received, 0, time.Second / 2, time.Second / 2},
+		"Ahead":     {received.Add(time.Minute), 2 * time.Second, time.Minute + 1500*time.Millisecond, 1500 * time.Millisecond},
+		"Behind":    {received.Add(-time.Hour), time.Second, -time.Hour + time.Second, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			offset, margin, known := Answer{Date: tc.date, Received: received, RoundTrip: tc.roundTrip}.ClockOffset()
+			require.True(t, known)
+			require.Equal(t, tc.offset, offset)
+			require.Equal(t, tc.margin, margin)
+		})
+	}
+	_, _, known := Answer{Received: received}.ClockOffset()
+	require.False(t, known)
+
+	t.Run("OfAnAnswer", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			const ahead = 7 * time.Minute
+			transport := roundTripper(func(*http.Request) (*http.Response, error) {
+				<-time.After(400 * time.Millisecond)
+				h := header("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+				<-time.After(300 * time.Millisecond)
+				return &http.Response{StatusCode: http.StatusOK, Header: h, Body: io.NopCloser(strings.NewReader(`{"data":{"id":"1","username":"acme"}}`))}, nil
+			})
+			user, err := newTestClient(t, Config{HTTPClient: &http.Client{Transport: transport}}).Me(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 700*time.Millisecond, user.Answer.RoundTrip)
+			offset, margin, known := user.Answer.ClockOffset()
+			require.True(t, known)
+			require.Equal(t, 850*time.Millisecond, margin)
+			require.LessOrEqual(t, (offset - ahead).Abs(), margin)
+		})
+	})
+}
+
+// BenchmarkCreateTweet measures what the client itself costs: signing, watching, decoding.
+func BenchmarkCreateTweet(b *testing.B) {
+	transport := roundTripper(func(*http.Request) (*http.Response, error) {
+		body := io.NopCloser(strings.NewReader(`{"data":{"id":"1","text":"Hi"}}`))
+		return &http.Response{StatusCode: http.StatusCreated, Header: http.Header{}, Body: body}, nil
+	})
+	cfg := Config{HTTPClient: &http.Client{Transport: transport}}
+	oauth2, err := NewOAuth2(cfg, testOAuth2())
+	require.NoError(b, err)
+	for name, auth := range map[string]Auth{"OAuth1": testAuth(), "OAuth2": oauth2} {
+		b.Run(name, func(b *testing.B) {
+			client, err := NewClient(cfg, auth)
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := client.CreateTweet(b.Context(), []byte(helloBody)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

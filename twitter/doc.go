@@ -1,13 +1,17 @@
 // Package twitter is a client for the X API v2, made for a program that must not post the same
 // thing twice.
 //
-// It owns the requests (their JSON, signing, size and time limits), what X's answers mean, and
-// what its rate-limit headers say. It knows no queue and no rows, reads no environment, logs
+// It owns the requests (their JSON, signing, size and time limits), the refreshing of OAuth 2.0
+// tokens, what X's answers mean, and what its rate-limit headers say. It knows no queue and no rows, reads no environment, logs
 // nothing, never sleeps and never repeats a request: whether, when and what to send next is the
 // caller's decision.
 //
-// A [Client] signs for one account. Clients are cheap and share the connections of one
-// *http.Client ([NewHTTPClient] makes a suitable one).
+// A [Client] signs for one account, by an [Auth]. Clients are cheap and share the connections of one
+// *http.Client ([NewHTTPClient] makes a suitable one). An [OAuth2] holds the
+// state of an account's token, so there is one for each account in a process.
+//
+// X has two vocabularies, in which tweets are "tweets" or "posts". Requests ask for the first, and
+// answers are read in both.
 //
 // # What is known when a request fails
 //
@@ -16,6 +20,8 @@
 // along what a caller may do next:
 //
 //   - [KindNeverSent]: provably no byte of the request left. Trying again cannot post twice.
+//   - [KindLoginNeeded], [KindClientRefused], [KindRefreshUnknown]: the request did not leave either,
+//     because its OAuth 2.0 token could not be refreshed.
 //   - [KindMaybeSent], [KindUnreadable], [KindServerError], [KindRequestTimeout]: X may have acted
 //     on the request. Only a look at X can tell.
 //   - the others: X answered, and did not act.

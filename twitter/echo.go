@@ -53,6 +53,18 @@ func sentText(body []byte) sent {
 	return texts
 }
 
+// said holds the free texts and the secrets of a request.
+func (r call) said() sent {
+	said := sentText(r.body)
+	for _, secret := range r.secrets {
+		said = append(said, fold(secret))
+	}
+	if r.accessToken != nil {
+		said = append(said, fold(*r.accessToken))
+	}
+	return said
+}
+
 // without returns a text of X, bounded and cleaned, or a note in its place if it repeats what was
 // sent.
 func (s sent) without(text string) string {
@@ -115,7 +127,7 @@ func (s silenced) Unwrap() error { return s.error }
 // withhold silences an error that quotes what was sent: Go's transport quotes what it cannot parse.
 // Errors that quote nothing hold no foreign text.
 func (r call) withhold(err error) error {
-	if err != nil && strings.ContainsAny(err.Error(), "\"`") && sentText(r.body).in(err.Error()) {
+	if err != nil && strings.ContainsAny(err.Error(), "\"`") && r.said().in(err.Error()) {
 		return silenced{err}
 	}
 	return err

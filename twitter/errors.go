@@ -17,9 +17,10 @@ import (
 type Error struct {
 	// Kind is what the failure means.
 	Kind Kind
-	// Op is what was tried: "create tweet", "delete tweet 123", "get user me", "get tweet 123".
+	// Op is what was tried: "create tweet", "delete tweet 123", "get user me", "refresh token".
 	Op string
-	// Answer is what X answered; its StatusCode is 0 if there was no answer.
+	// Answer is what X answered; its StatusCode is 0 if there was no answer. Where a refresh failed,
+	// and so the request was never sent, X's answer to the refresh is that of the Error beneath.
 	Answer Answer
 	// Type is the last segment of X's problem type ("user-suspended"), "" for about:blank.
 	Type string
@@ -31,8 +32,21 @@ type Error struct {
 	Messages []string
 	// ResetDate is the day, as X wrote it, on which a spending limit is lifted.
 	ResetDate string
-	// Err is the failure beneath, if the transport, the request check or the decoding failed.
+	// Err is the failure beneath, if the transport, the request check, the decoding or the refresh
+	// of a token failed.
 	Err error
+
+	// A pointer prints as an address, whatever prints the struct.
+	accessToken *string
+}
+
+// AccessToken is the OAuth 2.0 access token that the request was signed with, for [OAuth2.Refresh];
+// "" for OAuth 1.0a and for a request that was never signed. It is a secret.
+func (e *Error) AccessToken() string {
+	if e.accessToken == nil {
+		return ""
+	}
+	return *e.accessToken
 }
 
 // Error says what was tried, what it came to, X's words and what to do next.
@@ -57,7 +71,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + clean(strings.ReplaceAll(e.Err.Error(), "\n", "; "), maxText))
 	}
-	if advice := e.Kind.advice(); advice != "" {
+	_, advised := errors.AsType[*Error](e.Err)
+	if advice := e.Kind.advice(); advice != "" && !advised {
 		b.WriteString("; " + advice)
 	}
 	if e.Answer.RequestID != "" {
@@ -76,7 +91,10 @@ func (r call) unsendable(err error) error {
 
 // unanswered is the error of a request without an answer.
 func (r call) unanswered(kind Kind, err error) error {
-	return &Error{Kind: kind, Op: r.op, Err: r.withhold(err)}
+	if unsigned, ok := errors.AsType[*unsignedError](err); ok {
+		kind, err = unsigned.kind, unsigned.err
+	}
+	return &Error{Kind: kind, Op: r.op, Err: r.withhold(err), accessToken: r.accessToken}
 }
 
 // refusal is the error of an answer that is not a 2xx.
@@ -88,7 +106,7 @@ func (r call) refusal(a Answer, readErr error, received time.Time) error {
 		kind = KindUnreadable
 	}
 	err = errors.Join(err, readErr)
-	if skew := a.Date.Sub(received); kind == KindUnauthorized && !a.Date.IsZero() && skew.Abs() > time.Minute {
+	if skew := a.Date.Sub(received); kind == KindUnauthorized && r.accessToken == nil && !a.Date.IsZero() && skew.Abs() > time.Minute {
 		err = errors.Join(err, fmt.Errorf("this machine's clock is %s off X's, which alone makes signatures invalid", skew.Abs().Round(time.Second)))
 	}
 	return r.failure(kind, a, p, err)
@@ -110,8 +128,9 @@ func (r call) failure(kind Kind, a Answer, p problem, err error) error {
 	e := &Error{
 		Kind: kind, Op: r.op, Answer: a, Code: p.code, Err: r.withhold(err),
 		Type: p.slug(), Title: p.title, Detail: p.detail, Messages: p.messages, ResetDate: p.resetDate,
+		accessToken: r.accessToken,
 	}
-	said := sentText(r.body)
+	said := r.said()
 	e.Type, e.ResetDate = clean(e.Type, maxWord), clean(e.ResetDate, maxWord)
 	e.Title, e.Detail = said.without(e.Title), said.without(e.Detail)
 	for i, m := range e.Messages {

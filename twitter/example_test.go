@@ -113,6 +113,93 @@ func ExampleWithRequestCheck() {
 	// Output: create tweet: never sent: the lease is 9s old
 }
 
+func ExampleNewOAuth2() {
+	x := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/2/oauth2/token" {
+			_, _ = io.WriteString(w, `{"token_type":"bearer","expires_in":7200,"access_token":"new","refresh_token":"next"}`)
+			return
+		}
+		fmt.Println(r.Method, r.URL.Path, r.Header.Get("Authorization"))
+		_, _ = io.WriteString(w, `{"data":{"id":"2244994945","name":"Acme Ltd","username":"acme"}}`)
+	}))
+	defer x.Close()
+	shared := twitter.NewHTTPClient()
+	defer shared.CloseIdleConnections()
+	config := twitter.Config{BaseURL: x.URL, HTTPClient: shared}
+	auth, err := twitter.NewOAuth2(config, twitter.OAuth2Config{
+		ClientID: "client-id", ClientSecret: "client-secret",
+		Token: twitter.OAuth2Token{AccessToken: "old", RefreshToken: "used-once", Expiry: time.Now()},
+		Save: func(_ context.Context, fresh twitter.OAuth2Token) error {
+			fmt.Println("save", fresh.AccessToken, fresh.RefreshToken)
+			return nil
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := twitter.NewClient(config, auth)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	user, err := client.Me(context.Background())
+	fmt.Println(user.Username, err)
+	// Output:
+	// save new next
+	// GET /2/users/me Bearer new
+	// acme <nil>
+}
+
+func ExampleClient_UserTweets() {
+	client, done := serve(http.StatusOK, `{"data":[{"id":"1445880548472328192","text":"Doors open","attachments":{"media_keys":["3_7"]}}],`+
+		`"meta":{"result_count":1,"newest_id":"1445880548472328192","oldest_id":"1445880548472328192"}}`)
+	defer done()
+
+	query := twitter.UserTweetsQuery{MaxResults: 100, StartTime: time.Now().Add(-time.Hour)}
+	for {
+		page, err := client.UserTweets(context.Background(), "2244994945", query)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for _, tweet := range page.Tweets {
+			fmt.Println(tweet.ID, tweet.Text, tweet.MediaKeys)
+		}
+		if query.PaginationToken = page.NextToken; query.PaginationToken == "" {
+			return
+		}
+	}
+	// Output: 1445880548472328192 Doors open [3_7]
+}
+
+func ExampleClient_Tweets() {
+	client, done := serve(http.StatusOK, `{"data":[{"id":"7","text":"Doors open"}],"errors":[{"resource_id":"8","parameter":"ids",`+
+		`"detail":"Could not find tweet with ids: [8].","title":"Not Found Error","type":"https://api.x.com/2/problems/resource-not-found"}]}`)
+	defer done()
+
+	found, err := client.Tweets(context.Background(), []string{"7", "8"})
+	fmt.Println(found.Tweets[0].Text, found.Errors[0].ResourceID, found.Errors[0].Kind, err)
+	// Output: Doors open 8 not_found <nil>
+}
+
+func ExampleClient_Retweet() {
+	client, done := serve(http.StatusOK, `{"data":{"rest_id":"1445880548472328199","retweeted":true}}`)
+	defer done()
+
+	retweeted, err := client.Retweet(context.Background(), "2244994945", "1445880548472328192")
+	fmt.Println(retweeted.Retweeted, retweeted.ID, err)
+	// Output: true 1445880548472328199 <nil>
+}
+
+func ExampleAnswer_ClockOffset() {
+	received := time.Date(2026, 3, 27, 10, 0, 0, 0, time.UTC)
+	answer := twitter.Answer{Date: received.Add(42 * time.Second), Received: received, RoundTrip: 200 * time.Millisecond}
+	offset, margin, known := answer.ClockOffset()
+	fmt.Println(offset, margin, known)
+	// Output: 42.6s 600ms true
+}
+
 func ExampleAnswer_RetryAfter() {
 	date := time.Date(2026, 3, 27, 10, 0, 0, 0, time.UTC)
 	answer := twitter.Answer{StatusCode: http.StatusTooManyRequests, Date: date, Limits: twitter.Limits{
@@ -135,5 +222,5 @@ func ExampleTweetRequest_Encode() {
 
 func ExampleKinds() {
 	fmt.Println(len(twitter.Kinds()), twitter.Kinds()[0])
-	// Output: 29 never_sent
+	// Output: 33 never_sent
 }

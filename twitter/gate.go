@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
+	"time"
 )
 
 type checkKey struct{}
@@ -47,6 +48,9 @@ type flight struct {
 	wrote   bool  // the request may have been written to a connection that was not refused
 	over    bool  // RoundTrip has returned an error
 	refused error // why a connection was refused; nothing is written from then on
+
+	began       time.Time // when the base was given the request, then when it had a connection
+	accessToken *string   // the OAuth 2.0 token that signed it
 }
 
 // newFlight returns a context for one request and the flight that follows it.
@@ -100,7 +104,7 @@ func (f *flight) hand(base http.RoundTripper) error {
 		f.refused = err
 		return err
 	}
-	f.trusted, f.handed = trusted, true
+	f.trusted, f.handed, f.began = trusted, true, time.Now()
 	return nil
 }
 
@@ -141,7 +145,7 @@ func (f *flight) admit(http2 bool) error {
 		f.refused = err
 		return err
 	}
-	f.had = true
+	f.had, f.began = true, time.Now()
 	return nil
 }
 
@@ -192,6 +196,26 @@ func (f *flight) end(err error) (Kind, error) {
 		return KindNeverSent, err
 	}
 	return KindMaybeSent, err
+}
+
+// sign notes the token that signed the request.
+func (f *flight) sign(accessToken string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.accessToken = &accessToken
+}
+
+func (f *flight) signedWith() *string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.accessToken
+}
+
+// roundTrip is the time from when the request may have begun to leave to when the answer came.
+func (f *flight) roundTrip(received time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return received.Sub(f.began)
 }
 
 func isHTTP2(conn net.Conn) bool {

@@ -39,8 +39,15 @@ func TestRequestCheck(t *testing.T) {
 			_, err := c.CreateTweet(ctx, []byte(helloBody))
 			return err
 		},
-		"Delete": func(ctx context.Context, c *Client) error { _, err := c.DeleteTweet(ctx, "1"); return err },
-		"Get":    func(ctx context.Context, c *Client) error { _, err := c.Tweet(ctx, "1"); return err },
+		"Delete":  func(ctx context.Context, c *Client) error { _, err := c.DeleteTweet(ctx, "1"); return err },
+		"Get":     func(ctx context.Context, c *Client) error { _, err := c.Tweet(ctx, "1"); return err },
+		"Retweet": func(ctx context.Context, c *Client) error { _, err := c.Retweet(ctx, "1", "2"); return err },
+		"Undo":    func(ctx context.Context, c *Client) error { _, err := c.UndoRetweet(ctx, "1", "2"); return err },
+		"Page": func(ctx context.Context, c *Client) error {
+			_, err := c.UserTweets(ctx, "1", UserTweetsQuery{})
+			return err
+		},
+		"Lookup": func(ctx context.Context, c *Client) error { _, err := c.Tweets(ctx, []string{"1"}); return err },
 	}
 	for name, verb := range verbs {
 		t.Run(name+"NewConnection", func(t *testing.T) {
@@ -332,7 +339,12 @@ func TestNotSentTwice(t *testing.T) {
 			_, err := c.CreateTweet(ctx, []byte(helloBody))
 			return err
 		},
-		"DELETE /2/tweets/1 ": func(ctx context.Context, c *Client) error { _, err := c.DeleteTweet(ctx, "1"); return err },
+		"DELETE /2/tweets/1 ":       func(ctx context.Context, c *Client) error { _, err := c.DeleteTweet(ctx, "1"); return err },
+		"POST /2/users/1/retweets ": func(ctx context.Context, c *Client) error { _, err := c.Retweet(ctx, "1", "2"); return err },
+		"DELETE /2/users/1/retweets/2 ": func(ctx context.Context, c *Client) error {
+			_, err := c.UndoRetweet(ctx, "1", "2")
+			return err
+		},
 	} {
 		var reused atomic.Int32
 		for range 20 {

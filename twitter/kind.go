@@ -7,7 +7,8 @@ type Kind string
 // of captured answers; see [Error] for how they are matched.
 const (
 	// KindNeverSent means that provably no byte of the request left: a refused connection, DNS,
-	// TLS, a refused request check, or a context that ended before anything was written.
+	// TLS, a refused request check, a context that ended before anything was written, or an OAuth 2.0
+	// token that could not be refreshed this time and still stands.
 	KindNeverSent Kind = "never_sent"
 	// KindMaybeSent means a time-out, reset or EOF after a byte may have left, without an answer.
 	KindMaybeSent Kind = "maybe_sent"
@@ -34,6 +35,16 @@ const (
 	// KindUnauthorized is 401 and the legacy codes 32, 89, 99, 135, 215: one answer for expired or
 	// revoked tokens, wrong keys and a wrong clock, and at times one for everybody.
 	KindUnauthorized Kind = "unauthorized"
+	// KindLoginNeeded means that X's token endpoint refused the account's refresh token: used up,
+	// revoked or wrong. The user must sign in again. The request itself was never sent.
+	KindLoginNeeded Kind = "login_needed"
+	// KindClientRefused means that X's token endpoint refused the App's client ID and secret, or the
+	// way they were sent. It says nothing of the account. The request itself was never sent.
+	KindClientRefused Kind = "client_refused"
+	// KindRefreshUnknown means that a refresh may have reached X and brought no token. X may have
+	// replaced the refresh token by one that nobody has; whether it did, the next refresh tells: it
+	// works, or is KindLoginNeeded. The request itself was never sent.
+	KindRefreshUnknown Kind = "refresh_unknown"
 	// KindSuspended means that X suspended the user.
 	KindSuspended Kind = "suspended"
 	// KindLocked means that X locked the user until they log in on x.com.
@@ -74,8 +85,12 @@ const (
 	// KindInvalidRequest is 400, and a request that this client refused to send
 	// ([Answer.StatusCode] is then 0).
 	KindInvalidRequest Kind = "invalid_request"
-	// KindNotFound is 404, and a 200 that says that the tweet does not exist.
+	// KindNotFound is the 404 of one tweet, and a 200 that says that the tweet or user does not exist.
 	KindNotFound Kind = "not_found"
+	// KindEndpointNotFound is 404 where no single tweet was asked for: a timeline, a list of ids, the
+	// user's own data, a tweet to be made. X has answered so for hours to everybody, and it says
+	// nothing of what exists: it passes.
+	KindEndpointNotFound Kind = "endpoint_not_found"
 	// KindOther is any other 4xx, and each 3xx, which is never followed.
 	KindOther Kind = "other"
 )
@@ -85,11 +100,12 @@ func Kinds() []Kind {
 	return []Kind{
 		KindNeverSent, KindMaybeSent, KindUnreadable, KindServerError, KindRequestTimeout,
 		KindRateLimited, KindUsageCapExceeded, KindCreditsDepleted, KindSpendCapReached,
-		KindUnauthorized, KindSuspended, KindLocked, KindAppSuspended, KindAppPermissions,
-		KindNotEnrolled, KindUnsupportedAuthentication, KindAuthenticationUnknown,
-		KindFeatureNotPermitted, KindDuplicate, KindReplyNotAllowed, KindQuoteNotAllowed,
-		KindReplyTargetGone, KindTooManyCashtags, KindNotPermitted, KindNotAuthor, KindForbidden,
-		KindInvalidRequest, KindNotFound, KindOther,
+		KindUnauthorized, KindLoginNeeded, KindClientRefused, KindRefreshUnknown, KindSuspended,
+		KindLocked, KindAppSuspended, KindAppPermissions, KindNotEnrolled, KindUnsupportedAuthentication,
+		KindAuthenticationUnknown, KindFeatureNotPermitted, KindDuplicate, KindReplyNotAllowed,
+		KindQuoteNotAllowed, KindReplyTargetGone, KindTooManyCashtags, KindNotPermitted,
+		KindNotAuthor, KindForbidden, KindInvalidRequest, KindNotFound, KindEndpointNotFound,
+		KindOther,
 	}
 }
 
@@ -98,6 +114,12 @@ func (k Kind) advice() string {
 	switch k {
 	case KindUnauthorized:
 		return "check the keys and the account's tokens, and this machine's clock"
+	case KindLoginNeeded:
+		return "let the user sign in again"
+	case KindClientRefused:
+		return "check the App's client ID, its secret and its type (confidential or public) in X's developer console"
+	case KindRefreshUnknown:
+		return "if the next refresh is refused, the grant is lost and the user must sign in again"
 	case KindSuspended, KindLocked:
 		return "log in to this account on x.com"
 	case KindAppSuspended:
@@ -117,7 +139,8 @@ func (k Kind) advice() string {
 	case KindNeverSent, KindMaybeSent, KindUnreadable, KindServerError, KindRequestTimeout,
 		KindRateLimited, KindAuthenticationUnknown, KindFeatureNotPermitted, KindDuplicate,
 		KindReplyNotAllowed, KindQuoteNotAllowed, KindReplyTargetGone, KindTooManyCashtags,
-		KindNotPermitted, KindNotAuthor, KindForbidden, KindInvalidRequest, KindNotFound, KindOther:
+		KindNotPermitted, KindNotAuthor, KindForbidden, KindInvalidRequest, KindNotFound,
+		KindEndpointNotFound, KindOther:
 		return ""
 	}
 	return ""

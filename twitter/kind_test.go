@@ -4,7 +4,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,4 +32,28 @@ func TestKindsIsComplete(t *testing.T) {
 		return true
 	})
 	require.ElementsMatch(t, declared, Kinds())
+}
+
+// TestWordsAlone has X say its sentences under about:blank, without the type that they had when
+// they were captured, and without any words but a status.
+func TestWordsAlone(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[string]Kind{
+		"Your enrolled account [1] has reached its billing cycle spend cap.":                               KindSpendCapReached,
+		"Your enrolled account [1] does not have any credits to fulfill this request.":                     KindCreditsDepleted,
+		"Usage cap exceeded: Monthly product cap":                                                          KindUsageCapExceeded,
+		"The user used for authentication is suspended":                                                    KindSuspended,
+		"To protect our users, this account is temporarily locked.":                                        KindLocked,
+		"Your client app is not configured with the appropriate oauth1 app permissions for this endpoint.": KindAppPermissions,
+		"You must use keys and tokens from a Twitter developer App that is attached to a Project.":         KindNotEnrolled,
+		"Authenticating with Unknown is forbidden for this endpoint.":                                      KindAuthenticationUnknown,
+		"Authenticating with OAuth 2.0 Application-Only is forbidden for this endpoint.":                   KindUnsupportedAuthentication,
+		"You can only reply to or quote posts where you are mentioned or are the author.":                  KindReplyNotAllowed,
+		"Something that X has not said before.":                                                            KindForbidden,
+	} {
+		p := problem{detail: words, words: strings.ToLower(words)}
+		require.Equal(t, want, call{}.kindOf(http.StatusForbidden, p), words)
+	}
+	quote := call{body: []byte(`{"quote_tweet_id":"1"}`)}
+	require.Equal(t, KindQuoteNotAllowed, quote.kindOf(http.StatusForbidden, problem{words: "you can only reply to or quote posts"}))
 }

@@ -123,7 +123,7 @@ func FuzzLimits(f *testing.F) {
 			"X-Rate-Limit-Limit": {limit}, "X-Rate-Limit-Remaining": {remaining}, "X-Rate-Limit-Reset": {reset},
 			"X-User-Limit-24hour-Reset": {limit}, "X-App-Limit-24hour-Remaining": {reset}, "Retry-After": {retryAfter}, "Date": {date},
 		}
-		a, err := readAnswer(&http.Response{StatusCode: http.StatusTooManyRequests, Header: h, Body: http.NoBody}, now)
+		a, err := readAnswer(&http.Response{StatusCode: http.StatusTooManyRequests, Header: h, Body: http.NoBody}, now, MaxBody)
 		require.NoError(t, err)
 		wait := a.RetryAfter(now)
 		require.GreaterOrEqual(t, wait, time.Second)

@@ -45,9 +45,17 @@ func newTestClient(t *testing.T, cfg Config) *Client {
 // serve returns a client of a server that answers with handler, below a path prefix.
 func serve(t *testing.T, handler http.HandlerFunc) *Client {
 	t.Helper()
+	return newTestClient(t, serveConfig(t, handler))
+}
+
+// serveConfig is serve for those who make the client themselves.
+func serveConfig(t *testing.T, handler http.HandlerFunc) Config {
+	t.Helper()
 	server := httptest.NewServer(http.StripPrefix("/x", handler))
 	t.Cleanup(server.Close)
-	return newTestClient(t, Config{BaseURL: server.URL + "/x"})
+	hc := NewHTTPClient()
+	t.Cleanup(hc.CloseIdleConnections)
+	return Config{BaseURL: server.URL + "/x", HTTPClient: hc}
 }
 
 // requireError returns the *Error in err.

@@ -24,8 +24,9 @@ type TweetRequest struct {
 	CommunityID     string
 	MadeWithAI      bool
 	PaidPartnership bool
-	// Extra is merged in at the top level: whatever else X takes. A name that a field above has
-	// set is an error.
+	// Extra is whatever else X takes, under X's names. An object under the name of an object above,
+	// such as "media": {"title": "..."}, adds its members to that one, unless the field would have
+	// set them. Any other name that a field above has set is an error.
 	Extra map[string]json.RawMessage
 }
 
@@ -84,25 +85,63 @@ func (r TweetRequest) Encode() ([]byte, error) {
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Extra)) {
-		value := r.Extra[name]
-		switch {
-		case fields[name] != nil:
-			errs = append(errs, fmt.Errorf("extra has %q, which is set already", name))
-		case !utf8.ValidString(name) || !utf8.Valid(value) || !json.Valid(value):
-			errs = append(errs, fmt.Errorf("extra %q is not valid JSON", name))
-		default:
-			set(name, value, true)
-		}
-	}
+	errs = append(errs, merge(fields, r.Extra)...)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("encode tweet: %w", errors.Join(errs...))
 	}
+	encoded, err := encodeJSON(fields)
+	if err != nil {
+		return nil, fmt.Errorf("encode tweet: %w", err)
+	}
+	return encoded, nil
+}
+
+// merge adds extra to fields: new names as they are, and the members of an object to the object
+// that stands under its name. It goes no deeper than that, which is as deep as X's request goes.
+func merge(fields map[string]any, extra map[string]json.RawMessage) []error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		value := extra[name]
+		switch {
+		case !utf8.ValidString(name) || !utf8.Valid(value) || !json.Valid(value):
+			errs = append(errs, fmt.Errorf("extra %q is not valid JSON", name))
+		case fields[name] != nil:
+			merged, err := mergeObject(name, fields[name], value)
+			fields[name], errs = merged, append(errs, err...)
+		default:
+			fields[name] = value
+		}
+	}
+	return errs
+}
+
+// mergeObject returns the object own, which a field has set under name, with the members of extra.
+func mergeObject(name string, own any, extra json.RawMessage) (merged any, errs []error) {
+	encoded, err := encodeJSON(own)
+	if err != nil {
+		return own, []error{err}
+	}
+	var members, more map[string]json.RawMessage
+	if json.Unmarshal(encoded, &members) != nil || json.Unmarshal(extra, &more) != nil || more == nil {
+		return own, []error{fmt.Errorf("extra has %q, which is set already", name)}
+	}
+	for _, member := range slices.Sorted(maps.Keys(more)) {
+		if members[member] != nil {
+			errs = append(errs, fmt.Errorf("extra has %q, which is set already", name+"."+member))
+			continue
+		}
+		members[member] = more[member]
+	}
+	return members, errs
+}
+
+// encodeJSON is json.Marshal without the escaping of < > & that X has no need of.
+func encodeJSON(value any) ([]byte, error) {
 	var buf bytes.Buffer
 	encoder := json.NewEncoder(&buf)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(fields); err != nil {
-		return nil, fmt.Errorf("encode tweet: %w", err)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

@@ -33,6 +33,24 @@ func TestEncode(t *testing.T) {
 			TweetRequest{Reply: &Reply{InReplyToTweetID: "1"}, Media: &Media{MediaIDs: []string{"4"}}},
 			`{"media":{"media_ids":["4"]},"reply":{"in_reply_to_tweet_id":"1"}}`,
 		},
+		"ExtraInObjects": {
+			TweetRequest{
+				Media: &Media{MediaIDs: []string{"4"}}, Reply: &Reply{InReplyToTweetID: "1"}, Poll: &Poll{Options: []string{"<a>", "b"}, DurationMinutes: 5},
+				Extra: map[string]json.RawMessage{
+					"media": json.RawMessage(`{"title":"<T>","embeddable":true,"call_to_actions":{"visit_site":{"url":"https://x.com/?a&b"}}}`),
+					"reply": json.RawMessage(`{"auto_populate_reply_metadata":true,"exclude_reply_user_ids":["9"]}`),
+					"poll":  json.RawMessage(`{"reply_settings":"following"}`), "edit_options": json.RawMessage(`{"previous_post_id":"3"}`),
+				},
+			},
+			`{"edit_options":{"previous_post_id":"3"},` +
+				`"media":{"call_to_actions":{"visit_site":{"url":"https://x.com/?a&b"}},"embeddable":true,"media_ids":["4"],"title":"<T>"},` +
+				`"poll":{"duration_minutes":5,"options":["<a>","b"],"reply_settings":"following"},` +
+				`"reply":{"auto_populate_reply_metadata":true,"exclude_reply_user_ids":["9"],"in_reply_to_tweet_id":"1"}}`,
+		},
+		"ExtraWithAnEmptyObject": {
+			TweetRequest{Geo: &Geo{PlaceID: "1"}, Extra: map[string]json.RawMessage{"geo": json.RawMessage(`{}`)}},
+			`{"geo":{"place_id":"1"}}`,
+		},
 		"ExtraUnderAFreeName": {
 			TweetRequest{Text: "Hi", Extra: map[string]json.RawMessage{"reply": json.RawMessage(`{"x":1}`)}},
 			`{"reply":{"x":1},"text":"Hi"}`,
@@ -54,12 +72,21 @@ func TestEncodeRefuses(t *testing.T) {
 	_, err := TweetRequest{
 		Text: "caf\xe9", Poll: &Poll{Options: []string{"a", "\xff"}},
 		Extra: map[string]json.RawMessage{
-			"text": json.RawMessage(`"x"`), "poll": json.RawMessage(`{}`), "a": nil, "b": json.RawMessage(`{`), "c": json.RawMessage("\"\xff\""),
+			"text": json.RawMessage(`{"x":1}`), "poll": json.RawMessage(`{"options":["c","d"],"duration_minutes":1}`), "a": nil, "b": json.RawMessage(`{`), "c": json.RawMessage("\"\xff\""),
 		},
 	}.Encode()
 	require.Equal(t, strings.Join([]string{
 		"encode tweet: text is not valid UTF-8", "poll option 2 is not valid UTF-8", `extra "a" is not valid JSON`,
-		`extra "b" is not valid JSON`, `extra "c" is not valid JSON`, `extra has "poll", which is set already`,
+		`extra "b" is not valid JSON`, `extra "c" is not valid JSON`, `extra has "poll.duration_minutes", which is set already`,
+		`extra has "poll.options", which is set already`,
 		`extra has "text", which is set already`,
 	}, "\n"), err.Error())
+
+	for name, value := range map[string]string{"media": `null`, "reply": `["1"]`, "geo": `"x"`, "reply_settings": `{}`, "made_with_ai": `false`} {
+		_, err := TweetRequest{
+			Media: &Media{MediaIDs: []string{"4"}}, Reply: &Reply{InReplyToTweetID: "1"}, Geo: &Geo{PlaceID: "1"}, ReplySettings: "verified",
+			MadeWithAI: true, Extra: map[string]json.RawMessage{name: json.RawMessage(value)},
+		}.Encode()
+		require.EqualError(t, err, `encode tweet: extra has "`+name+`", which is set already`)
+	}
 }

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 )
+
+var errNoData = errors.New("the answer has no usable data")
 
 // CreatedTweet is X's confirmation that a tweet exists.
 type CreatedTweet struct {
@@ -28,19 +28,10 @@ type DeletedTweet struct {
 	Answer  Answer
 }
 
-// Tweet is a tweet as X shows it to this account.
-type Tweet struct {
-	ID        string
-	Text      string // as X stores it; see CreatedTweet.Text
-	AuthorID  string
-	CreatedAt time.Time // to the millisecond, zero if X did not tell
-	Answer    Answer
-}
-
 // CreateTweet posts a tweet: POST /2/tweets, with exactly these bytes, which [TweetRequest.Encode]
 // makes. A result means that X confirmed the tweet's id. X documents it as posts/create-post.
 func (c *Client) CreateTweet(ctx context.Context, body []byte) (*CreatedTweet, error) {
-	r := call{op: "create tweet", method: http.MethodPost, path: []string{"2", "tweets"}, body: body}
+	r := call{op: "create tweet", method: http.MethodPost, path: []string{"2", "tweets"}, body: body, collection: true}
 	if !json.Valid(body) || bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
 		return nil, r.unsendable(errors.New("the body is not a JSON object"))
 	}
@@ -92,38 +83,6 @@ func (c *Client) DeleteTweet(ctx context.Context, id string) (*DeletedTweet, err
 	return &DeletedTweet{Deleted: *data.Deleted, Answer: answer}, nil
 }
 
-// Tweet reads one tweet: GET /2/tweets/{id}. A tweet that is missing is [KindNotFound], whether X
-// answers 404 or 200 with an error list; one that this account may not see is [KindForbidden].
-// X documents it as posts/get-post-by-id.
-func (c *Client) Tweet(ctx context.Context, id string) (*Tweet, error) {
-	r, err := callByID("get tweet", http.MethodGet, id)
-	if err != nil {
-		return nil, err
-	}
-	// In X's newer vocabulary, "post.fields", author_id is missing.
-	r.query = url.Values{"tweet.fields": {"author_id,created_at"}}
-	var data struct {
-		ID        string `json:"id"`
-		Text      string `json:"text"`
-		AuthorID  string `json:"author_id"`
-		CreatedAt string `json:"created_at"`
-	}
-	answer, err := c.do(ctx, r, func(a Answer) error {
-		if err := decodeData(a, &data); err != nil {
-			return err
-		}
-		return checkID(data.ID)
-	})
-	if err != nil {
-		return nil, err
-	}
-	tweet := &Tweet{ID: data.ID, Text: data.Text, AuthorID: data.AuthorID, Answer: answer}
-	if at, err := time.Parse(time.RFC3339, data.CreatedAt); err == nil {
-		tweet.CreatedAt = at.UTC()
-	}
-	return tweet, nil
-}
-
 // callByID is a call on one tweet. The id becomes part of the path, so it is checked before.
 func callByID(op, method, id string) (call, error) {
 	r := call{op: op + " " + id, method: method, path: []string{"2", "tweets", id}}
@@ -151,7 +110,7 @@ func decodeData(a Answer, into any) error {
 		return errNotObject
 	}
 	if len(body.Data) == 0 || json.Unmarshal(body.Data, into) != nil {
-		return errors.New("the answer has no usable data")
+		return errNoData
 	}
 	return nil
 }

@@ -141,9 +141,14 @@ func insertError(err error, account string) error {
 	case "tweets_previous_id_account_check", "tweets_previous_id_before_check", "tweets_previous_id_fkey":
 		return fmt.Errorf("%w: give --previous the row id of a tweet of %s, from 'enqueue list --account %s --status all'", err, account, account)
 	case "tweets_text_length_check":
-		return fmt.Errorf("%w: shorten it, or make a thread with --previous; X Premium allows more, say so with 'enqueue account add %s --text-limit 25000'", err, account)
+		return tooLong(err, account)
 	}
 	return err
+}
+
+// tooLong adds to the refusal of a text what to do next.
+func tooLong(err error, account string) error {
+	return fmt.Errorf("%w: shorten it, or make a thread with --previous; X Premium allows more, say so with 'enqueue account add %s --text-limit 25000'", err, account)
 }
 
 // warnIfHeld warns of what keeps an account's rows from being sent.

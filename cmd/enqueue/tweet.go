@@ -10,6 +10,7 @@ import (
 
 	"tweetqueue/cmd/internal/setup"
 	"tweetqueue/store"
+	"tweetqueue/twitter"
 )
 
 // maxText is the size in bytes of a text that is read at all: the database's own bound.
@@ -49,6 +50,9 @@ func (c *tweetCmd) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
 		due, err := c.resolve(ctx, db.Pool)
 		if err != nil {
+			return err
+		}
+		if err := checkText(tweet.Text, due.account); err != nil {
 			return err
 		}
 		if c.Before != nil {
@@ -116,6 +120,22 @@ func (c *tweetCmd) text(ctx context.Context, s *session) (string, error) {
 		return "", setup.Usage("the text is not valid UTF-8, or holds a NUL: convert it")
 	}
 	return text, nil
+}
+
+// checkText refuses what X would refuse, exactly, where the database only refuses what is certainly
+// too long.
+func checkText(text string, account store.Account) error {
+	parsed := twitter.ParseTweet(text)
+	switch parsed.Problem(account.TextLimit) {
+	case twitter.TextOK, twitter.TextEmpty: // an empty text was wrong usage
+		return nil
+	case twitter.TextInvalid:
+		return fmt.Errorf("%w: the text holds %U, which X accepts in no tweet: take it out", store.ErrRefused, parsed.Invalid)
+	case twitter.TextTooLong:
+		return tooLong(fmt.Errorf("%w: the text is too long for account %q: its weighted length is %d, the limit is %d",
+			store.ErrRefused, account.Username, parsed.WeightedLength, account.TextLimit), account.Username)
+	}
+	return nil
 }
 
 // deadline returns the instant of --before, which lies after the time the tweet is due.

@@ -103,6 +103,19 @@ func TestTweet(t *testing.T) {
 		}
 	})
 
+	t.Run("TextLimit", func(t *testing.T) {
+		t.Parallel()
+		b := newBundle(t)
+		// As long as X allows, though longer in bytes, and more where the account may.
+		text := strings.Repeat("👨‍👩‍👧‍👦", 128) + " https://example.com/" + strings.Repeat("a", 200)
+		b.ok(t, "tweet", "--account", "acme", text)
+		require.Equal(t, text, *b.entries(t, "list")[0].Text)
+		b.run(t, "", "tweet", "--account", "acme", text+"b c").refused(t, setup.ExitRefused, "its weighted length is 282, the limit is 280")
+		_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.accounts SET text_limit = 282 WHERE username = 'acme'`)
+		require.NoError(t, err)
+		b.ok(t, "tweet", "--account", "acme", text+"b c")
+	})
+
 	t.Run("TextOfDash", func(t *testing.T) {
 		t.Parallel()
 		b := newBundle(t)
@@ -151,6 +164,7 @@ func TestTweetRefused(t *testing.T) {
 			setup.ExitUsage,
 			[]string{`--at: "2099-03-29 02:30" does not exist in Europe/Vienna`, "2099-03-29T01:30:00+01:00 or 2099-03-29T03:30:00+02:00"},
 		},
+		"InvalidChar":     {"\ufeffsecret", nil, setup.ExitRefused, []string{"refused: the text holds U+FEFF, which X accepts in no tweet: take it out"}},
 		"InvalidUTF8":     {"secret \xff", nil, setup.ExitUsage, []string{"not valid UTF-8"}},
 		"KeyUsed":         {"", []string{"--idempotency-key", "used", "a"}, setup.ExitRefused, []string{"this key was used before, so nothing was added"}},
 		"KeyTooLong":      {"", []string{"--idempotency-key", strings.Repeat("k", 201), "a"}, setup.ExitUsage, []string{"use 1 to 200 characters"}},
@@ -167,7 +181,8 @@ func TestTweetRefused(t *testing.T) {
 		"SeveralAtOnce":   {"", []string{"--zone", "Mars", "--reply-to", "a", "--delete-after", "b", "a"}, setup.ExitUsage, []string{"--zone: ", "--reply-to: ", "--delete-after: "}},
 		"SeveralTexts":    {"", []string{"secret", "text"}, setup.ExitUsage, []string{"the text is 2 arguments: put it in quotes"}},
 		"TooLarge":        {strings.Repeat("secret ", 20000), nil, setup.ExitUsage, []string{"longer than 100000 bytes"}},
-		"TooLong":         {strings.Repeat("secret ", 50), nil, setup.ExitRefused, []string{"at least 350, the limit is 280", "shorten it", "--text-limit 25000"}},
+		"TooLong":         {strings.Repeat("secret ", 50), nil, setup.ExitRefused, []string{`refused: the text is too long for account "acme": its weighted length is 350, the limit is 280: shorten it`, "--text-limit 25000"}},
+		"TooLongByEmoji":  {strings.Repeat("👩🏽‍💻", 141), nil, setup.ExitRefused, []string{"its weighted length is 282, the limit is 280"}}, // the database would take it
 		"TwiceOnClocks": {
 			"",
 			[]string{"--at", "2099-10-25T02:30", "a"},

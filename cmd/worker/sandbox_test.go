@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -242,20 +243,18 @@ func TestSandboxFlags(t *testing.T) {
 	})
 	t.Run("OAuth2", func(t *testing.T) {
 		t.Parallel()
-		status := func(x *runningSandbox) int {
-			ready := x.ready(t)
-			toX := loopbackOnly()
-			defer toX.CloseIdleConnections()
-			r, err := http.NewRequest(http.MethodGet, ready.BaseURL+"/2/users/me", http.NoBody)
-			require.NoError(t, err)
-			r.Header.Set("Authorization", "Bearer "+ready.Tokens[0].OAuth2.AccessToken)
-			res, err := toX.Do(r)
-			require.NoError(t, err)
-			require.NoError(t, res.Body.Close())
-			return res.StatusCode
-		}
-		require.Equal(t, http.StatusOK, status(startSandbox(t, "--json")))
-		require.Equal(t, http.StatusUnauthorized, status(startSandbox(t, "--json", "--access-token-lifetime=1ns")))
+		ready := startSandbox(t, "--json", "--access-token-lifetime=10h").ready(t)
+		token := ready.Tokens[0].OAuth2
+		require.WithinDuration(t, time.Now().Add(10*time.Hour), token.ExpiresAt, time.Hour)
+		toX := loopbackOnly()
+		defer toX.CloseIdleConnections()
+		r, err := http.NewRequest(http.MethodGet, ready.BaseURL+"/2/users/me", http.NoBody)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+token.AccessToken)
+		res, err := toX.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, http.StatusOK, res.StatusCode)
 	})
 }
 
@@ -263,20 +262,21 @@ func TestSandboxFlags(t *testing.T) {
 func TestSandboxUsage(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--listen=0.0.0.0:8083":     "--listen 0.0.0.0:8083 is no loopback address: the sandbox guards nothing",
-		"--listen=:8083":            "is no loopback address",
-		"--listen=example.com:1":    "is no loopback address",
-		"--listen=127.0.0.1":        "use an address such as 127.0.0.1:8083",
-		"--duplicate-window=-1s":    "--duplicate-window is -1s: use 0 or more",
-		"--limits=generous":         "--limits must be one of",
-		"--delete-missing=perhaps":  "--delete-missing must be one of",
-		"--keep-requests=-1":        "keep requests -1: use 0 for all, or more",
-		"--read-lag=-1s":            "read lag -1s",
-		"--user=not-a-name":         `add user "not-a-name"`,
-		"--user=a:token":            `authorize "a": the access token and its secret must not be empty`,
-		"--user=a:t:s --user=b:t:s": `authorize "b": the access token exists already`,
-		"--user=a --user=A":         `add user "A": the username is taken`,
-		"--no-such-flag":            "unknown flag",
+		"--listen=0.0.0.0:8083":       "--listen 0.0.0.0:8083 is no loopback address: the sandbox guards nothing",
+		"--listen=:8083":              "is no loopback address",
+		"--listen=example.com:1":      "is no loopback address",
+		"--listen=127.0.0.1":          "use an address such as 127.0.0.1:8083",
+		"--duplicate-window=-1s":      "--duplicate-window is -1s: use 0 or more",
+		"--limits=generous":           "--limits must be one of",
+		"--delete-missing=perhaps":    "--delete-missing must be one of",
+		"--keep-requests=-1":          "keep requests -1: use 0 for all, or more",
+		"--access-token-lifetime=1ms": "use full seconds",
+		"--read-lag=-1s":              "read lag -1s",
+		"--user=not-a-name":           `add user "not-a-name"`,
+		"--user=a:token":              `authorize "a": the access token and its secret must not be empty`,
+		"--user=a:t:s --user=b:t:s":   `authorize "b": the access token exists already`,
+		"--user=a --user=A":           `add user "A": the username is taken`,
+		"--no-such-flag":              "unknown flag",
 	} {
 		stdout := &record{}
 		err := inProcess(t.Context(), nil, stdout, &record{}, append([]string{"sandbox"}, strings.Fields(args)...)...)

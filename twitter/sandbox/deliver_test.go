@@ -260,3 +260,29 @@ func closing(r *http.Request) *http.Request {
 	r.Close = true
 	return r
 }
+
+// TestOutages are those of x-api.md 12, number 7, that concern one route or everybody.
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sandbox.Config{})
+	other := b.user("other")
+	timeline := "/2/users/" + b.acme.ID + "/tweets"
+	outage := b.fault(sandbox.Fault{Kind: sandbox.KindStatusBefore, Status: 404, Match: sandbox.Match{Route: sandbox.RouteUserTweets}})
+	id := b.mustPost(b.acme, "only timelines are gone")
+	for range 3 {
+		require.Equal(t, 404, b.do(b.acme, "GET", timeline, "").status)
+		require.Equal(t, 200, b.do(b.acme, "GET", "/2/tweets/"+id, "").status)
+	}
+	outage.Lift()
+	require.Equal(t, 200, b.do(b.acme, "GET", timeline, "").status)
+
+	storm := b.fault(sandbox.Fault{Kind: sandbox.KindUnauthorized})
+	for _, who := range []account{b.acme, other} {
+		require.Equal(t, 401, b.do(who, "GET", "/2/users/me", "").status)
+		require.Equal(t, 401, b.post(who, "not created").status)
+	}
+	require.Equal(t, 4, storm.Hits())
+	storm.Lift()
+	require.Equal(t, 200, b.do(other, "GET", "/2/users/me", "").status)
+	require.Len(t, b.server.Tweets(), 1)
+}

@@ -32,6 +32,12 @@
 // A request says why it was refused only as far as X does, which is little: every 401 has the same
 // body. The reason is in the record, [Request.Reason].
 //
+// # What a tester does to it
+//
+// A [Fault] makes requests fail as X's do, or worse: before they are worked, after, or within the
+// answer; each that matches, at a rate, or by a script. [Server.Requests], [Server.Tweets] and
+// [Server.Retweets] tell what really happened. [Config.Control] offers all of that over HTTP.
+//
 // # Where it is a guess, or simpler than X
 //
 //   - Duplicates are equal texts of one user, in Unicode's normal form C and white space around
@@ -43,9 +49,9 @@
 //     allow it again with another timestamp; a client that does so is wrong all the same.
 //   - The tolerated clock skew (5 minutes) and the 400 for an empty text are guesses.
 //   - A refresh leaves the old access token good until it expires, and a second use of a refresh token
-//     ends nothing else. Revoking a refresh token ends all
-//     access tokens of its grant, revoking an access token ends it alone, and revoking what is
-//     unknown is told {"revoked":true}. X documents none of it.
+//     ends nothing else. Revoking a refresh token ends all access tokens of its grant, revoking an
+//     access token ends it alone, and revoking what is unknown is told {"revoked":true}. X documents
+//     none of it.
 //   - The texts for an unknown client id, an unsupported grant type and a repeated parameter, and the
 //     status 401 of unauthorized_client. Of grants there is only refresh_token.
 //   - A locked user is told so in the shape of v1.1, since no answer of v2 was ever captured. The

@@ -253,6 +253,10 @@ func TestRefusals(t *testing.T) {
 				{"DELETE", "/2/tweets/" + id, ""},
 				{"GET", "/2/tweets/" + id, ""},
 				{"GET", "/2/users/me", ""},
+				{"GET", "/2/tweets?ids=" + id, ""},
+				{"GET", "/2/users/" + b.acme.ID + "/tweets", ""},
+				{"POST", "/2/users/" + b.acme.ID + "/retweets", `{"tweet_id":"` + id + `"}`},
+				{"DELETE", "/2/users/" + b.acme.ID + "/retweets/" + id, ""},
 			} {
 				f := b.fault(sandbox.Fault{Kind: kind, Times: 1})
 				got := b.do(b.acme, call.method, call.target, call.body)
@@ -266,6 +270,7 @@ func TestRefusals(t *testing.T) {
 			}
 			require.Len(t, b.server.Tweets(), 1)
 			require.True(t, b.server.Tweets()[0].DeletedAt.IsZero())
+			require.Empty(t, b.server.Retweets())
 		})
 	}
 	acting := []sandbox.Kind{
