@@ -91,8 +91,8 @@ func isSkinTone(r rune) bool { return 0x1f3fb <= r && r <= 0x1f3ff }
 
 // inRanges tells whether r is in one of the ranges, each given by its first and its last.
 func inRanges(ranges string, r rune) bool {
-	if r >= 0x3300 && r < 0x1f000 {
-		return false // where most of the world's writing is, and no emoji
+	if 0x3040 <= r && r < 0x3297 || 0x3300 <= r && r < 0x1f000 {
+		return false // where the scripts of East Asia are, and no emoji
 	}
 	first := rune(-1)
 	for _, bound := range ranges {

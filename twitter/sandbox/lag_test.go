@@ -1,11 +1,15 @@
 package sandbox_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"tweetqueue/twitter/sandbox"
 )
@@ -118,5 +122,61 @@ func TestReadSwitchesRefused(t *testing.T) {
 	} {
 		_, err := sandbox.New(cfg)
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// TestReadsBesideWrites: 64 clients post, read, retweet and delete at once, while the lag changes.
+// Afterwards each has one tweet that stands and one retweet that was undone.
+func TestReadsBesideWrites(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sandbox.Config{Limits: []sandbox.Limit{}})
+	users := make([]account, 64)
+	for i := range users {
+		users[i] = b.user("user" + string(rune('A'+i/26)) + string(rune('A'+i%26)))
+	}
+	post := func(u account, text string) (string, error) {
+		got, err := b.send(b.request(u, "POST", "/2/tweets", textBody(text)))
+		if err != nil || got.status != http.StatusCreated {
+			return "", fmt.Errorf("post as %s: %d %w", u.Username, got.status, err)
+		}
+		var v struct{ Data struct{ ID string } }
+		err = json.Unmarshal([]byte(got.body), &v)
+		return v.Data.ID, err
+	}
+	var group errgroup.Group
+	for _, u := range users {
+		group.Go(func() error {
+			stays, err := post(u, "stays: https://example.com/")
+			goes, err2 := post(u, "goes")
+			if err = errors.Join(err, err2); err != nil {
+				return err
+			}
+			retweets := "/2/users/" + u.ID + "/retweets"
+			for _, r := range []*http.Request{
+				b.request(u, "POST", retweets, `{"tweet_id":"`+stays+`"}`),
+				b.request(u, "GET", "/2/users/"+u.ID+"/tweets?expansions=referenced_tweets.id,author_id", ""),
+				b.request(u, "GET", "/2/tweets?ids="+stays+","+goes, ""),
+				b.request(u, "DELETE", retweets+"/"+stays, ""),
+				b.request(u, "DELETE", "/2/tweets/"+goes, ""),
+			} {
+				if got, err := b.send(r); err != nil || got.status != http.StatusOK {
+					return fmt.Errorf("%s %s: %d %w", r.Method, r.URL.Path, got.status, err)
+				}
+			}
+			return b.server.SetReadLag(sandbox.ReadLag{Max: time.Millisecond})
+		})
+	}
+	require.NoError(t, group.Wait())
+	standing := map[string]int{}
+	for _, tweet := range b.server.Tweets() {
+		if tweet.DeletedAt.IsZero() {
+			standing[tweet.AuthorID]++
+		}
+	}
+	require.Len(t, standing, 64)
+	require.Len(t, b.server.Tweets(), 128)
+	require.Len(t, b.server.Retweets(), 64)
+	for _, r := range b.server.Retweets() {
+		require.False(t, r.UndoneAt.IsZero())
 	}
 }
