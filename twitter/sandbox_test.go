@@ -155,7 +155,7 @@ func TestClientAtTheSandbox(t *testing.T) {
 			reply := page.Tweets[1]
 			require.Equal(t, first.ID, reply.ReferencedTweets[0].ID)
 			require.Equal(t, "following", reply.ReplySettings)
-			require.Equal(t, reply.PollIDs, []string{page.Includes.Polls[0].ID})
+			require.Equal(t, []string{page.Includes.Polls[0].ID}, reply.PollIDs)
 
 			retweeted, err := client.Retweet(t.Context(), s.user.ID, first.ID)
 			require.NoError(t, err)
