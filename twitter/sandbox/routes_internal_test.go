@@ -8,7 +8,7 @@ import (
 )
 
 // TestMatch: which requests are which routes, and the ids in their paths.
-func TestMatch(t *testing.T) {
+func TestRouter(t *testing.T) {
 	t.Parallel()
 	s, err := New(Config{})
 	require.NoError(t, err)
