@@ -28,7 +28,7 @@ const description = `Post and delete tweets on X when their time comes.
 
 Without a command it runs until it is told to stop, on the database of DATABASE_URL or, without
 one, on a private Postgres that it starts itself. A first SIGINT or SIGTERM lets it finish what is
-being sent; a second one kills it.
+being sent; a second one kills it. SIGHUP, which a closing terminal sends, stops it as well.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.
 `
@@ -121,18 +121,18 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 
 	db, err := setup.Locate(ctx, env.lookup, config.Settings)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	defer closeDatabase(log, db)
 	defer env.toX.CloseIdleConnections()
 	if c.Migrate {
 		report := func(line string) { log.Info().Str("migration", line).Msg("migrated") }
 		if err := migrations.Up(ctx, migrations.Config{Report: report}, string(db.URL)); err != nil {
-			return err
+			return unlessStopped(ctx, err)
 		}
 	}
 	if err := db.Connect(ctx, "tweetqueue worker"); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	return work(ctx, db, config, log, jobs.Config{
 		Observe: logEvents(log), PollInterval: c.PollInterval, StopTimeout: c.XTimeout + stopMargin,
@@ -140,10 +140,19 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	})
 }
 
+// unlessStopped returns the error of a step of the start; nil if the worker was told to stop meanwhile,
+// as [jobs.Worker.Run] does.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
 // work runs a worker on an open database until ctx ends or the database's private server dies.
 func work(ctx context.Context, db *setup.Database, config config, log zerolog.Logger, jobsConfig jobs.Config) error {
 	if err := migrations.Check(ctx, db.Pool); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	ring, err := db.Keyring()
 	if err != nil {
