@@ -83,9 +83,11 @@ func (f *dueFlags) resolve(ctx context.Context, db store.DBTX) (due, error) {
 // enqueued is the JSON of a new row.
 type enqueued struct {
 	store.Entry
-	DueLocal     string `json:"due_local"` // RFC 3339
-	Zone         string `json:"zone"`      // of due_local
-	WorkersAlive int    `json:"workers_alive"`
+	DueLocal     string     `json:"due_local"`              // RFC 3339
+	Zone         string     `json:"zone"`                   // of due_local
+	PostBefore   *time.Time `json:"post_before,omitempty"`  // in UTC, as due_at
+	DeleteAfter  string     `json:"delete_after,omitempty"` // such as 1d12h, as show writes it
+	WorkersAlive int        `json:"workers_alive"`
 }
 
 // printEnqueued tells what was written, always with the exact instant; tweet is nil for a deletion.
@@ -110,17 +112,20 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 		return err
 	}
 	result := enqueued{Entry: entry, DueLocal: entry.DueAt.In(d.zone).Format(time.RFC3339Nano), Zone: d.zone.String(), WorkersAlive: workers}
+	if tweet != nil && tweet.PostBefore != nil {
+		result.PostBefore = new(tweet.PostBefore.UTC())
+	}
+	if tweet != nil && tweet.DeleteAfter.Valid {
+		result.DeleteAfter = formatInterval(tweet.DeleteAfter)
+	}
 	return s.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: due %s, %s\n",
 			kindName(entry.Kind), id, entry.Account, formatInstant(entry.DueAt, d.zone), formatDistance(entry.DueAt, d.now))
-		if tweet == nil {
-			return
+		if before := result.PostBefore; before != nil {
+			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*before, d.zone), formatDistance(*before, d.now))
 		}
-		if tweet.PostBefore != nil {
-			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*tweet.PostBefore, d.zone), formatDistance(*tweet.PostBefore, d.now))
-		}
-		if tweet.DeleteAfter.Valid {
-			fmt.Fprintf(w, "  deleted %s after it was posted\n", formatInterval(tweet.DeleteAfter))
+		if result.DeleteAfter != "" {
+			fmt.Fprintf(w, "  deleted %s after it was posted\n", result.DeleteAfter)
 		}
 	})
 }

@@ -59,7 +59,8 @@ func TestTweet(t *testing.T) {
 		t.Parallel()
 		b := newBundle(t)
 		at, due := b.local(t, 48*time.Hour, "Europe/Vienna")
-		r := b.run(t, "", "--json", "tweet", "--account", "acme", "--at", at, "Türen <auf>")
+		before, deadline := b.local(t, 49*time.Hour, "Europe/Vienna")
+		r := b.run(t, "", "--json", "tweet", "--account", "acme", "--at", at, "--before", before, "--delete-after", "36h", "Türen <auf>")
 		require.NoError(t, r.err)
 		require.Empty(t, r.stderr)
 		require.Contains(t, r.stdout, "Türen <auf>")
@@ -69,6 +70,8 @@ func TestTweet(t *testing.T) {
 		require.Equal(t, due.Format(time.RFC3339), row["due_at"])
 		require.Equal(t, due.In(zone(t, "Europe/Vienna")).Format(time.RFC3339), row["due_local"])
 		require.Equal(t, "Europe/Vienna", row["zone"])
+		require.Equal(t, deadline.Format(time.RFC3339), row["post_before"])
+		require.Equal(t, "1d12h", row["delete_after"])
 		require.InDelta(t, 1, row["workers_alive"], 0)
 	})
 
