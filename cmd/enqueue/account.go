@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -151,9 +150,9 @@ func knownKeys(ctx context.Context, db *setup.Database, ring *store.Keyring) (st
 }
 
 func (c *accountAddCmd) check(env *setup.Env) {
-	c.Username = strings.TrimPrefix(c.Username, "@")
-	if !regexp.MustCompile(`^[A-Za-z0-9_]{1,20}$`).MatchString(c.Username) {
-		env.Errorf("%q is not a username of X: letters, digits and _", c.Username)
+	var err error
+	if c.Username, err = parseUsername(c.Username); err != nil {
+		env.Errorf("%w", err)
 	}
 	if c.Zone != "" {
 		if _, err := loadZone(c.Zone); err != nil {
@@ -187,7 +186,8 @@ func (c *accountAddCmd) save(ctx context.Context, db *setup.Database, ring *stor
 			TimeZone: c.Zone, TextLimit: c.TextLimit,
 		})
 		if refused := new(store.RefusedError); errors.As(err, &refused) && refused.Constraint == "accounts_username_key" {
-			return fmt.Errorf("%w: another X user had this name when it was added; add that account again first, under the name it has now", err)
+			return fmt.Errorf("%w: another X user had the name %s when it was added: add that account again first, under the name it has now",
+				store.ErrRefused, user.Username)
 		}
 		return err
 	})

@@ -292,7 +292,7 @@ func TestAccountAddNameTaken(t *testing.T) {
 	b := newAccountBundle(t)
 	storetest.Account(t, b.db, storetest.AccountOpts{Ring: b.ring, APIKey: "api-key", APISecret: "api-secret"})
 	_, lines := b.tokens(t, "api-key", "acme")
-	b.run(t, lines, "account", "add", "acme").refused(t, setup.ExitRefused, "accounts_username_key", "add that account again first")
+	b.run(t, lines, "account", "add", "acme").refused(t, setup.ExitRefused, "refused: another X user had the name Acme when it was added: add that account again first")
 	account, err := store.AccountGet(t.Context(), b.db, "acme")
 	require.NoError(t, err)
 	require.Equal(t, "42", account.XUserID)

@@ -24,9 +24,11 @@ type dueFlags struct {
 
 // check gathers what is wrong and needs no database to see.
 func (f *dueFlags) check(env *setup.Env) {
-	f.Account = strings.TrimPrefix(f.Account, "@")
+	var err error
 	if f.Account == "" {
 		env.Errorf("--account is empty: give a username")
+	} else if f.Account, err = parseUsername(f.Account); err != nil {
+		env.Errorf("--account: %w", err)
 	}
 	// An empty time is most likely a variable that is not set, and must not mean now.
 	if f.At != nil && strings.TrimSpace(*f.At) == "" {
@@ -140,12 +142,7 @@ func insertError(err error, account string) error {
 		// The statement may have been committed and the answer lost.
 		return fmt.Errorf("%w; see 'enqueue list --account %s' before you repeat it: it may be there", err, account)
 	}
-	switch refused.Constraint {
-	case "tweets_idempotency_key_key":
-		return fmt.Errorf("%w: this key was used before, so nothing was added; 'enqueue list --account %s --status all' lists what was", err, account)
-	case "tweets_previous_id_account_check", "tweets_previous_id_before_check", "tweets_previous_id_fkey":
-		return fmt.Errorf("%w: give --previous the row id of a tweet of %s, from 'enqueue list --account %s --status all'", err, account, account)
-	case "tweets_text_length_check":
+	if refused.Constraint == "tweets_text_length_check" {
 		return tooLong(err, account)
 	}
 	return err
