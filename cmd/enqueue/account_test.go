@@ -238,11 +238,19 @@ func TestAccountAddRefused(t *testing.T) {
 		},
 		"NoEncryptionKey": {
 			change: func(env map[string]string) { env["TWEETQUEUE_KEY"] = "" }, code: setup.ExitUsage,
-			words: []string{"TWEETQUEUE_KEY is not set", "openssl rand -base64 32"},
+			words: []string{"TWEETQUEUE_KEY is not set", "Set TWEETQUEUE_KEY_FILE to where it is to be kept, and make it, once, with 'worker migrate up --create-key'"},
 		},
 		"NoTokens": {
 			stdin: func(sandbox.Credentials) string { return "\n\n" }, code: setup.ExitUsage,
 			words: []string{"no tokens: set X_ACCESS_TOKEN and X_ACCESS_TOKEN_SECRET, or give both on standard input"},
+		},
+		"InClear": {
+			change: func(env map[string]string) { env["X_API_BASE_URL"] = "http://192.0.2.1" },
+			code:   setup.ExitUsage, words: []string{`X_API_BASE_URL: "http://192.0.2.1" would send the credentials to 192.0.2.1 in clear`},
+		},
+		"InClearByFlag": {
+			args: []string{"--x-api-base-url", "http://x.com"},
+			code: setup.ExitUsage, words: []string{`enqueue: --x-api-base-url: "http://x.com" would send the credentials to x.com in clear`},
 		},
 		"NotAUsername": {username: "acme!", code: setup.ExitUsage, words: []string{`"acme!" is not a username of X`}},
 		"OtherUsername": {

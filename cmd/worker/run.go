@@ -108,12 +108,8 @@ func (c *runCmd) validate(env *setup.Env) {
 // Run works until ctx ends or the private database dies.
 func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	settings := setup.NewEnv(env.lookup)
-	config := readConfig(settings, false)
-	if c.XAPIBaseURL != "" {
-		config.XAPIBaseURL = c.XAPIBaseURL
-	}
+	config := readConfig(settings, c.XAPIBaseURL)
 	c.validate(settings)
-	config.validate(settings)
 	if err := settings.Err(); err != nil {
 		return err
 	}
