@@ -158,7 +158,8 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 		jobsConfig.App = &store.AppCredentials{APIKey: config.APIKey, APISecret: config.APISecret}
 	}
 	jobsConfig.Keyring, jobsConfig.Pool, jobsConfig.Name = ring, db.Pool, processName()
-	jobsConfig.Logger = riverLogger(log)
+	outage := newOutage(log, db.Pool.Ping)
+	jobsConfig.Logger, jobsConfig.Observe = riverLogger(log, outage), outage.observer(jobsConfig.Observe)
 	jobsConfig.X.BaseURL = config.XAPIBaseURL
 	worker, err := jobs.New(jobsConfig)
 	if err != nil {
@@ -170,12 +171,15 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 		log.Info().Msg("stopping: what is being sent is finished; a second signal kills")
 	})()
 	running, stop := context.WithCancelCause(ctx)
+	looking, cease := context.WithCancel(context.WithoutCancel(ctx)) // also while what is being sent is settled
 	var watching sync.WaitGroup
+	watching.Go(func() { outage.watch(looking) })
 	if db.Private != nil {
 		watching.Go(func() { watch(running, stop, db, log) })
 	}
 	err = worker.Run(running)
 	stop(nil)
+	cease()
 	watching.Wait()
 	if cause := context.Cause(running); err == nil && errors.Is(cause, errServerGone) {
 		return cause
