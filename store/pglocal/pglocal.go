@@ -115,7 +115,6 @@ func (s *Server) watch(ctx context.Context, p *process) {
 func (s *Server) release() error {
 	s.stopWatch()
 	<-s.watched
-	defer s.users.release()
 	return s.in.leave(s.users)
 }
 
