@@ -136,6 +136,37 @@ SELECT * FROM (` + entries + `) e WHERE e.id = $1`
 	return entry, nil
 }
 
+// TweetByKey returns the id of the account's tweet with that idempotency key. [ErrNotFound] if there is
+// none.
+func TweetByKey(ctx context.Context, db DBTX, account, key string) (int64, error) {
+	const query = `-- name: TweetByKey :one
+SELECT id FROM tweetqueue.tweets WHERE account = $1 AND idempotency_key = $2`
+	var id int64
+	err := db.QueryRow(ctx, query, account, key).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("tweet with that idempotency key: %w", ErrNotFound)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read tweet by its idempotency key: %w", err)
+	}
+	return id, nil
+}
+
+// TweetNext returns the ids of the scheduled tweets that continue a thread after a row, the oldest first.
+func TweetNext(ctx context.Context, db DBTX, id int64) ([]int64, error) {
+	const query = `-- name: TweetNext :many
+SELECT id FROM tweetqueue.tweets WHERE previous_id = $1 AND status = 'scheduled' ORDER BY id`
+	rows, err := db.Query(ctx, query, id)
+	if err != nil {
+		return nil, fmt.Errorf("list what continues row %d: %w", id, err)
+	}
+	next, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("list what continues row %d: %w", id, err)
+	}
+	return next, nil
+}
+
 // SentRequest is a request to X as it is recorded.
 type SentRequest struct {
 	ID             int64           `json:"id"`

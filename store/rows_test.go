@@ -180,3 +180,37 @@ func TestWaitingView(t *testing.T) {
 	require.Equal(t, []string{"deletion scheduled time", "tweet sending"},
 		queryAll[string](t, b.db, `SELECT concat_ws(' ', kind, status, waiting_for) FROM tweetqueue.waiting ORDER BY kind`))
 }
+
+func TestTweetByKey(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id, _, err := store.TweetInsert(t.Context(), b.db, "acme", store.Tweet{Text: "a", IdempotencyKey: new("k")}, nil, 0)
+	require.NoError(t, err)
+	got, err := store.TweetByKey(t.Context(), b.db, "ACME", "k")
+	require.NoError(t, err)
+	require.Equal(t, id, got)
+	for account, key := range map[string]string{"acme": "K", "other": "k"} {
+		_, err = store.TweetByKey(t.Context(), b.db, account, key)
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}
+}
+
+func TestTweetNext(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	after := func(previous int64) int64 {
+		id, _, err := store.TweetInsert(t.Context(), b.db, "acme", store.Tweet{Text: "a", PreviousID: &previous}, nil, 0)
+		require.NoError(t, err)
+		return id
+	}
+	first := storetest.Tweet(t, b.db, "a", time.Hour)
+	second, third, cancelled := after(first), after(first), after(first)
+	fourth := after(third)
+	_, err := store.Cancel(t.Context(), b.db, cancelled)
+	require.NoError(t, err)
+	for id, want := range map[int64][]int64{first: {second, third}, third: {fourth}, fourth: nil} {
+		next, err := store.TweetNext(t.Context(), b.db, id)
+		require.NoError(t, err)
+		require.ElementsMatch(t, want, next)
+	}
+}

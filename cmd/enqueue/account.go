@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -21,28 +19,17 @@ import (
 type xSettings struct {
 	APIKey            store.Secret `setting:"X_API_KEY" help:"The API key of your X developer App. 'enqueue account add' needs it and keeps it, encrypted, in the database, where 'worker' finds it."`
 	APISecret         store.Secret `setting:"X_API_SECRET" help:"The API key's secret."`
-	BaseURL           string       `setting:"X_API_BASE_URL" default:"https://api.x.com" help:"Where X is."`
+	BaseURL           string       `setting:"X_API_BASE_URL" default:"https://api.x.com" help:"Where X is: https, or http with a host of this machine."`
 	AccessToken       store.Secret `setting:"X_ACCESS_TOKEN" help:"The account's access token, for 'enqueue account add'; it asks if this is not set."`
 	AccessTokenSecret store.Secret `setting:"X_ACCESS_TOKEN_SECRET" help:"The access token's secret, for 'enqueue account add'."`
 }
 
 // readXSettings reads them; baseURL is the flag, which overrides.
 func readXSettings(env *setup.Env, baseURL string) xSettings {
-	x := xSettings{
-		APIKey: env.Secret("X_API_KEY"), APISecret: env.Secret("X_API_SECRET"), BaseURL: cmp.Or(baseURL, env.String("X_API_BASE_URL")),
-		AccessToken: env.Secret("X_ACCESS_TOKEN"), AccessTokenSecret: env.Secret("X_ACCESS_TOKEN_SECRET"),
-	}
-	if (x.APIKey == "") != (x.APISecret == "") {
-		env.Errorf("X_API_KEY and X_API_SECRET belong together: set both, or neither to use the keys in the database")
-	}
-	if (x.AccessToken == "") != (x.AccessTokenSecret == "") {
-		env.Errorf("X_ACCESS_TOKEN and X_ACCESS_TOKEN_SECRET belong together: set both, or neither to give them on standard input")
-	}
-	// The client's own check of the address, before any token is asked for.
-	anybody := store.AppCredentials{APIKey: "-", APISecret: "-"}
-	if _, err := x.client(anybody, store.AccountCredentials{AccessToken: "-", AccessTokenSecret: "-"}); err != nil {
-		env.Errorf("X_API_BASE_URL: %w", err)
-	}
+	var x xSettings
+	x.APIKey, x.APISecret = env.Pair("X_API_KEY", "X_API_SECRET", " to use the keys in the database")
+	x.AccessToken, x.AccessTokenSecret = env.Pair("X_ACCESS_TOKEN", "X_ACCESS_TOKEN_SECRET", " to give them on standard input")
+	x.BaseURL = env.XBaseURL(baseURL)
 	return x
 }
 
@@ -151,9 +138,9 @@ func knownKeys(ctx context.Context, db *setup.Database, ring *store.Keyring) (st
 }
 
 func (c *accountAddCmd) check(env *setup.Env) {
-	c.Username = strings.TrimPrefix(c.Username, "@")
-	if !regexp.MustCompile(`^[A-Za-z0-9_]{1,20}$`).MatchString(c.Username) {
-		env.Errorf("%q is not a username of X: letters, digits and _", c.Username)
+	var err error
+	if c.Username, err = parseUsername(c.Username); err != nil {
+		env.Errorf("%w", err)
 	}
 	if c.Zone != "" {
 		if _, err := loadZone(c.Zone); err != nil {
@@ -187,7 +174,8 @@ func (c *accountAddCmd) save(ctx context.Context, db *setup.Database, ring *stor
 			TimeZone: c.Zone, TextLimit: c.TextLimit,
 		})
 		if refused := new(store.RefusedError); errors.As(err, &refused) && refused.Constraint == "accounts_username_key" {
-			return fmt.Errorf("%w: another X user had this name when it was added; add that account again first, under the name it has now", err)
+			return fmt.Errorf("%w: another X user had the name %s when it was added: add that account again first, under the name it has now",
+				store.ErrRefused, user.Username)
 		}
 		return err
 	})

@@ -238,11 +238,19 @@ func TestAccountAddRefused(t *testing.T) {
 		},
 		"NoEncryptionKey": {
 			change: func(env map[string]string) { env["TWEETQUEUE_KEY"] = "" }, code: setup.ExitUsage,
-			words: []string{"TWEETQUEUE_KEY is not set", "openssl rand -base64 32"},
+			words: []string{"TWEETQUEUE_KEY is not set", "Set TWEETQUEUE_KEY_FILE to where it is to be kept, and make it, once, with 'worker migrate up --create-key'"},
 		},
 		"NoTokens": {
 			stdin: func(sandbox.Credentials) string { return "\n\n" }, code: setup.ExitUsage,
 			words: []string{"no tokens: set X_ACCESS_TOKEN and X_ACCESS_TOKEN_SECRET, or give both on standard input"},
+		},
+		"InClear": {
+			change: func(env map[string]string) { env["X_API_BASE_URL"] = "http://192.0.2.1" },
+			code:   setup.ExitUsage, words: []string{`X_API_BASE_URL: "http://192.0.2.1" would send the credentials to 192.0.2.1 in clear`},
+		},
+		"InClearByFlag": {
+			args: []string{"--x-api-base-url", "http://x.com"},
+			code: setup.ExitUsage, words: []string{`enqueue: --x-api-base-url: "http://x.com" would send the credentials to x.com in clear`},
 		},
 		"NotAUsername": {username: "acme!", code: setup.ExitUsage, words: []string{`"acme!" is not a username of X`}},
 		"OtherUsername": {
@@ -292,7 +300,7 @@ func TestAccountAddNameTaken(t *testing.T) {
 	b := newAccountBundle(t)
 	storetest.Account(t, b.db, storetest.AccountOpts{Ring: b.ring, APIKey: "api-key", APISecret: "api-secret"})
 	_, lines := b.tokens(t, "api-key", "acme")
-	b.run(t, lines, "account", "add", "acme").refused(t, setup.ExitRefused, "accounts_username_key", "add that account again first")
+	b.run(t, lines, "account", "add", "acme").refused(t, setup.ExitRefused, "refused: another X user had the name Acme when it was added: add that account again first")
 	account, err := store.AccountGet(t.Context(), b.db, "acme")
 	require.NoError(t, err)
 	require.Equal(t, "42", account.XUserID)

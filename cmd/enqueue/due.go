@@ -24,9 +24,11 @@ type dueFlags struct {
 
 // check gathers what is wrong and needs no database to see.
 func (f *dueFlags) check(env *setup.Env) {
-	f.Account = strings.TrimPrefix(f.Account, "@")
+	var err error
 	if f.Account == "" {
 		env.Errorf("--account is empty: give a username")
+	} else if f.Account, err = parseUsername(f.Account); err != nil {
+		env.Errorf("--account: %w", err)
 	}
 	// An empty time is most likely a variable that is not set, and must not mean now.
 	if f.At != nil && strings.TrimSpace(*f.At) == "" {
@@ -83,9 +85,11 @@ func (f *dueFlags) resolve(ctx context.Context, db store.DBTX) (due, error) {
 // enqueued is the JSON of a new row.
 type enqueued struct {
 	store.Entry
-	DueLocal     string `json:"due_local"` // RFC 3339
-	Zone         string `json:"zone"`      // of due_local
-	WorkersAlive int    `json:"workers_alive"`
+	DueLocal     string     `json:"due_local"`              // RFC 3339
+	Zone         string     `json:"zone"`                   // of due_local
+	PostBefore   *time.Time `json:"post_before,omitempty"`  // in UTC, as due_at
+	DeleteAfter  string     `json:"delete_after,omitempty"` // such as 1d12h, as show writes it
+	WorkersAlive int        `json:"workers_alive"`
 }
 
 // printEnqueued tells what was written, always with the exact instant; tweet is nil for a deletion.
@@ -110,17 +114,20 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 		return err
 	}
 	result := enqueued{Entry: entry, DueLocal: entry.DueAt.In(d.zone).Format(time.RFC3339Nano), Zone: d.zone.String(), WorkersAlive: workers}
+	if tweet != nil && tweet.PostBefore != nil {
+		result.PostBefore = new(tweet.PostBefore.UTC())
+	}
+	if tweet != nil && tweet.DeleteAfter.Valid {
+		result.DeleteAfter = formatInterval(tweet.DeleteAfter)
+	}
 	return s.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: due %s, %s\n",
 			kindName(entry.Kind), id, entry.Account, formatInstant(entry.DueAt, d.zone), formatDistance(entry.DueAt, d.now))
-		if tweet == nil {
-			return
+		if before := result.PostBefore; before != nil {
+			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*before, d.zone), formatDistance(*before, d.now))
 		}
-		if tweet.PostBefore != nil {
-			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*tweet.PostBefore, d.zone), formatDistance(*tweet.PostBefore, d.now))
-		}
-		if tweet.DeleteAfter.Valid {
-			fmt.Fprintf(w, "  deleted %s after it was posted\n", formatInterval(tweet.DeleteAfter))
+		if result.DeleteAfter != "" {
+			fmt.Fprintf(w, "  deleted %s after it was posted\n", result.DeleteAfter)
 		}
 	})
 }
@@ -135,12 +142,7 @@ func insertError(err error, account string) error {
 		// The statement may have been committed and the answer lost.
 		return fmt.Errorf("%w; see 'enqueue list --account %s' before you repeat it: it may be there", err, account)
 	}
-	switch refused.Constraint {
-	case "tweets_idempotency_key_key":
-		return fmt.Errorf("%w: this key was used before, so nothing was added; 'enqueue list --account %s --status all' lists what was", err, account)
-	case "tweets_previous_id_account_check", "tweets_previous_id_before_check", "tweets_previous_id_fkey":
-		return fmt.Errorf("%w: give --previous the row id of a tweet of %s, from 'enqueue list --account %s --status all'", err, account, account)
-	case "tweets_text_length_check":
+	if refused.Constraint == "tweets_text_length_check" {
 		return tooLong(err, account)
 	}
 	return err

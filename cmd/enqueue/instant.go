@@ -42,7 +42,7 @@ func parseInstant(s string, zone *time.Location) (time.Time, error) {
 			reason = parse.Message // it was of this form, and names no time: "day out of range"
 		}
 	}
-	return time.Time{}, setup.Usage("%q is not a time%s: write 2006-01-02 15:04 or 2006-01-02 15:04:05 in the zone %s, or RFC 3339 with its offset, such as 2006-01-02T15:04:05+01:00",
+	return time.Time{}, setup.Usage("%q is not a time%s: write YYYY-MM-DD HH:MM or YYYY-MM-DD HH:MM:SS in the zone %s, or RFC 3339 with its offset, such as 2026-12-01T09:00:00+01:00",
 		s, reason, zone)
 }
 
@@ -70,7 +70,7 @@ func fromLocal(s string, wall time.Time, zone *time.Location) (time.Time, error)
 		return time.Time{}, setup.Usage("%q "+how+": it could mean %s or %s, use one of these",
 			s, zone, shown[0].Format(time.RFC3339Nano), shown[1].Format(time.RFC3339Nano))
 	}
-	return time.Time{}, setup.Usage("%q is not one instant in %s: write it with its offset, such as 2006-01-02T15:04:05+01:00", s, zone)
+	return time.Time{}, setup.Usage("%q is not one instant in %s: write it with its offset, such as 2026-12-01T09:00:00+01:00", s, zone)
 }
 
 // besideGap returns the two instants that a time which clocks leave out could mean: by the offset
@@ -122,13 +122,13 @@ func formatShort(t time.Time, zone *time.Location) string {
 // formatDistance says how far an instant is from now: "in 3 hours 20 minutes", "5 seconds ago". It
 // rounds towards now, to two units.
 func formatDistance(t, now time.Time) string {
-	distance := t.Sub(now)
-	left := distance.Abs()
+	distance := secondsBetween(now, t)
+	left := max(distance, -distance)
 	var words []string
 	for _, unit := range []struct {
-		length time.Duration
+		length int64 // in seconds
 		name   string
-	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+	}{{24 * 3600, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}} {
 		count := left / unit.length
 		left %= unit.length
 		switch {
@@ -150,4 +150,17 @@ func formatDistance(t, now time.Time) string {
 		return strings.Join(words, " ") + " ago"
 	}
 	return "in " + strings.Join(words, " ")
+}
+
+// secondsBetween returns the whole seconds from one instant to another, negative if that is earlier. A
+// time.Duration ends at 292 years.
+func secondsBetween(from, to time.Time) int64 {
+	seconds, rest := to.Unix()-from.Unix(), to.Nanosecond()-from.Nanosecond()
+	switch {
+	case seconds > 0 && rest < 0:
+		return seconds - 1
+	case seconds < 0 && rest > 0:
+		return seconds + 1
+	}
+	return seconds
 }

@@ -50,7 +50,7 @@ func TestParseInstantRefuses(t *testing.T) {
 	t.Parallel()
 
 	for name, test := range map[string]struct{ zone, in, want string }{
-		"DateAlone":  {"UTC", "2026-12-01", `"2026-12-01" is not a time: write 2006-01-02 15:04`},
+		"DateAlone":  {"UTC", "2026-12-01", `"2026-12-01" is not a time: write YYYY-MM-DD HH:MM or YYYY-MM-DD HH:MM:SS in the zone UTC`},
 		"DayOfNone":  {"UTC", "2027-02-29 09:00", `"2027-02-29 09:00" is not a time: day out of range: write`},
 		"Empty":      {"UTC", "", `"" is not a time: write`},
 		"HourOfNone": {"UTC", "2026-12-01 24:00", "hour out of range"},
@@ -185,7 +185,13 @@ func TestFormatDistance(t *testing.T) {
 		"in 70 days 23 hours":     71*24*time.Hour - time.Second,
 		"1 hour 1 minute ago":     -61 * time.Minute,
 		"3 minutes 2 seconds ago": -182 * time.Second,
+		"1 second ago":            -1999 * time.Millisecond,
 	} {
 		require.Equal(t, want, formatDistance(now.Add(distance), now))
+		require.Equal(t, want, formatDistance(now.Add(distance+time.Second/4), now.Add(time.Second/4)))
+		require.Equal(t, want, formatDistance(now.Add(distance+time.Second*3/4), now.Add(time.Second*3/4)))
 	}
+	// Further away than a time.Duration reaches.
+	require.Equal(t, "in 2912108 days 15 hours", formatDistance(time.Date(9999, 12, 31, 23, 59, 0, 0, time.UTC), now))
+	require.Equal(t, "739950 days 8 hours ago", formatDistance(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), now))
 }

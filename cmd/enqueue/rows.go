@@ -34,12 +34,19 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 		if c.Limit < 1 || c.Limit > 100_000 {
 			env.Errorf("--limit is %d: use 1 to 100000", c.Limit)
 		}
+		if c.Account == "" {
+			return
+		}
+		var err error
+		if c.Account, err = parseUsername(c.Account); err != nil {
+			env.Errorf("--account: %w", err)
+		}
 	})
 	if err != nil {
 		return err
 	}
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
-		filter := store.EntryFilter{Account: strings.TrimPrefix(c.Account, "@"), Statuses: c.statuses(), Limit: c.Limit + 1}
+		filter := store.EntryFilter{Account: c.Account, Statuses: c.statuses(), Limit: c.Limit + 1}
 		if filter.Account != "" { // an account that does not exist has no rows; better to say so
 			if _, err := store.AccountGet(ctx, db.Pool, filter.Account); err != nil {
 				return err
@@ -89,7 +96,7 @@ func (c *listCmd) table(w io.Writer, list []store.Entry, now time.Time) {
 			what = "there are no rows"
 		}
 		if c.Account != "" {
-			whose = " of " + strings.TrimPrefix(c.Account, "@")
+			whose = " of " + c.Account
 		}
 		fmt.Fprintln(w, what+whose)
 		return
@@ -149,12 +156,12 @@ func value(s *string) string {
 }
 
 type cancelCmd struct {
-	IDs []int64 `arg:"" name:"id" help:"Ids of rows, as 'enqueue list' shows them."`
+	IDs []rowID `arg:"" name:"id" help:"Ids of rows, as 'enqueue list' shows them."`
 }
 
 // Help is shown by --help.
 func (*cancelCmd) Help() string {
-	return `Only a scheduled row can be cancelled. Of several rows, those that can be are.
+	return `Only a scheduled row can be cancelled. Of several rows, those that can be are. What continues the thread of a cancelled tweet waits until that is posted after all.
 
 Example:
 
@@ -170,19 +177,60 @@ func (c *cancelCmd) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
 		cancelled := []store.Entry{}
 		var errs []error
-		for _, id := range c.IDs {
-			entry, err := store.Cancel(ctx, db.Pool, id)
+		for _, id := range unique(c.IDs) {
+			entry, err := store.Cancel(ctx, db.Pool, int64(id))
 			if err != nil {
-				errs = append(errs, err)
+				errs = append(errs, notCancelled(err, entry))
 				continue
 			}
 			cancelled = append(cancelled, entry)
 		}
-		err := s.print(cancelled, func(w io.Writer) {
+		errs = append(errs, s.print(cancelled, func(w io.Writer) {
 			for _, e := range cancelled {
 				fmt.Fprintf(w, "cancelled %s %d for %s, which was due %s\n", kindName(e.Kind), e.ID, e.Account, formatInstant(e.DueAt, zoneOf(e)))
 			}
-		})
-		return errors.Join(append(errs, err)...)
+		}))
+		for _, e := range cancelled {
+			errs = append(errs, s.warnOfNext(ctx, db.Pool, e))
+		}
+		return errors.Join(errs...)
 	})
+}
+
+// unique returns the ids in their order, each once.
+func unique(ids []rowID) []rowID {
+	var once []rowID
+	for _, id := range ids {
+		if !slices.Contains(once, id) {
+			once = append(once, id)
+		}
+	}
+	return once
+}
+
+// notCancelled says in plain words that a row is past being cancelled.
+func notCancelled(err error, entry store.Entry) error {
+	if !errors.Is(err, store.ErrLostRace) {
+		return err
+	}
+	next := ""
+	if entry.Status == store.Posted {
+		next = fmt.Sprintf("; 'enqueue delete --account %s %s' takes it off X", entry.Account, value(entry.TweetID))
+	}
+	return fmt.Errorf("%w: %s %d is %s, and only a scheduled one can be cancelled%s", store.ErrRefused, kindName(entry.Kind), entry.ID, entry.Status, next)
+}
+
+// warnOfNext warns of the tweets that wait for a cancelled one.
+func (s *session) warnOfNext(ctx context.Context, db store.DBTX, cancelled store.Entry) error {
+	if cancelled.Kind != store.PostTweet {
+		return nil
+	}
+	next, err := store.TweetNext(ctx, db, cancelled.ID)
+	if err != nil || len(next) == 0 {
+		return err
+	}
+	ids := strings.Trim(fmt.Sprint(next), "[]")
+	s.warnf("what continues tweet %d waits until that is posted after all: tweet %s; 'enqueue cancel %s' cancels that, too",
+		cancelled.ID, strings.ReplaceAll(ids, " ", ", tweet "), ids)
+	return nil
 }

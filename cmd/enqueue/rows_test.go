@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ func TestList(t *testing.T) {
 		require.Equal(t, []int64{foreign, sooner, later, cancelled}, ids("--status", "all"))
 		require.Equal(t, []int64{foreign, sooner, later}, ids("--limit", "3"))
 		b.run(t, "", "list", "--account", "nobody").refused(t, setup.ExitRefused, "add it with 'enqueue account add nobody'")
+		b.run(t, "", "list", "--account", "a b").refused(t, setup.ExitUsage, `--account: "a b" is not a username of X`)
 		b.run(t, "", "list", "--status", "open").refused(t, setup.ExitUsage, "must be one of")
 		b.run(t, "", "list", "--limit", "0").refused(t, setup.ExitUsage, "use 1 to 100000")
 	})
@@ -129,12 +131,54 @@ func TestCancel(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &list))
 	require.Len(t, list, 1)
 	require.Equal(t, third, list[0].ID)
-	require.Contains(t, r.stderr, "it is cancelled, and only a scheduled one can be cancelled")
+	require.Contains(t, r.stderr, "refused: tweet "+id(tweet)+" is cancelled, and only a scheduled one can be cancelled")
 	require.Contains(t, r.stderr, "row 999999: not found")
 
 	b.run(t, "", "cancel", "999999").refused(t, setup.ExitRefused, "row 999999: not found")
 	b.run(t, "", "cancel").refused(t, setup.ExitUsage, `expected "<id> ..."`, "see 'enqueue cancel --help'")
-	b.run(t, "", "cancel", "one").refused(t, setup.ExitUsage, "see 'enqueue cancel --help'")
+	for _, command := range []string{"cancel", "show"} {
+		for _, not := range []string{"one", "0", "1.5", "99999999999999999999"} {
+			b.run(t, "", command, not).refused(t, setup.ExitUsage, `"`+not+`" is not a row's id: it is the number`, "see 'enqueue "+command+" --help'")
+		}
+	}
+
+	// An id that is given twice is cancelled once.
+	fourth := storetest.Tweet(t, b.db, "d", time.Hour)
+	require.Equal(t, 1, strings.Count(b.ok(t, "cancel", id(fourth), id(fourth)), "cancelled tweet "))
+	_, err := b.db.Exec(t.Context(), `BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE tweetqueue.tweets SET status = 'posted', waiting_for = NULL, tweet_id = '77', posted_at = now() WHERE id = `+id(fourth)+`;
+COMMIT`)
+	require.NoError(t, err)
+	b.run(t, "", "cancel", id(fourth)).refused(t, setup.ExitRefused,
+		"refused: tweet "+id(fourth)+" is posted, and only a scheduled one can be cancelled; 'enqueue delete --account acme 77' takes it off X")
+}
+
+// TestCancelInAThread: what waits for a cancelled tweet is told, and what waits for it only by way of
+// another is not, nor what is cancelled with it.
+func TestCancelInAThread(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	after := func(previous int64) int64 {
+		row, _, err := store.TweetInsert(t.Context(), b.db, "acme", store.Tweet{Text: "a", PreviousID: &previous}, nil, 0)
+		require.NoError(t, err)
+		return row
+	}
+	first := storetest.Tweet(t, b.db, "a", time.Hour)
+	second, third, cancelled := after(first), after(first), after(first)
+	after(second)
+	warning := fmt.Sprintf("what continues tweet %d waits until that is posted after all: tweet %d, tweet %d; 'enqueue cancel %[2]d %[3]d' cancels that, too",
+		first, second, third)
+	r := b.run(t, "", "cancel", id(first), id(cancelled))
+	require.NoError(t, r.err)
+	require.Contains(t, r.stderr, "warning: "+warning+"\n")
+	require.Equal(t, 1, strings.Count(r.stderr, "warning"))
+	require.NotContains(t, b.run(t, "", "cancel", id(third)).stderr, "warning")
+
+	r = b.run(t, "", "tweet", "--account", "acme", "--previous", id(first), "b")
+	require.NoError(t, r.err)
+	require.Contains(t, r.stderr, "warning: tweet "+id(first)+", which this one continues, is cancelled: this one waits until that is posted after all\n")
+	require.NotContains(t, b.run(t, "", "tweet", "--account", "acme", "--previous", id(second), "b").stderr, "warning")
 }
 
 func TestShow(t *testing.T) {

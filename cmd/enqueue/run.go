@@ -78,7 +78,11 @@ func run(ctx context.Context, args []string, lookup setup.LookupEnv, stdin io.Re
 		err = fmt.Errorf("interrupted: %w", err)
 	}
 	if s.json {
-		s.complain(complaint{Error: err.Error(), ExitCode: setup.ExitCode(err)})
+		told := complaint{Error: err.Error(), ExitCode: setup.ExitCode(err)}
+		if used := new(keyUsedError); errors.As(err, &used) {
+			told.RowID = used.id
+		}
+		s.complain(told)
 	} else {
 		fmt.Fprintln(s.stderr, "enqueue: "+strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
@@ -170,6 +174,7 @@ func (s *session) print(value any, people func(w io.Writer)) error {
 type complaint struct {
 	Error    string `json:"error,omitempty"`
 	ExitCode int    `json:"exit_code,omitempty"`
+	RowID    int64  `json:"row_id,omitempty"` // of the tweet that has the idempotency key already
 	Warning  string `json:"warning,omitempty"`
 }
 

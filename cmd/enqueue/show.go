@@ -13,7 +13,7 @@ import (
 )
 
 type showCmd struct {
-	ID int64 `arg:"" help:"The row's id, as 'enqueue list' shows it."`
+	ID rowID `arg:"" help:"The row's id, as 'enqueue list' shows it."`
 }
 
 // Help is shown by --help.
@@ -39,11 +39,11 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 	}
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
 		row := shown{Requests: []store.SentRequest{}}
-		if row.Entry, err = store.EntryGet(ctx, db.Pool, c.ID); err != nil {
+		if row.Entry, err = store.EntryGet(ctx, db.Pool, int64(c.ID)); err != nil {
 			return err
 		}
 		if row.Kind == store.PostTweet {
-			tweet, err := store.TweetGet(ctx, db.Pool, c.ID)
+			tweet, err := store.TweetGet(ctx, db.Pool, int64(c.ID))
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 				row.DeleteAfter = formatInterval(tweet.DeleteAfter)
 			}
 		}
-		requests, err := store.RequestList(ctx, db.Pool, c.ID)
+		requests, err := store.RequestList(ctx, db.Pool, int64(c.ID))
 		if err != nil {
 			return err
 		}

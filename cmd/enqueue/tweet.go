@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,7 +22,7 @@ type tweetCmd struct {
 	dueFlags
 
 	ReplyTo        string  `xor:"thread" placeholder:"TWEET_ID" help:"Reply to this tweet on X: its id or its address."`
-	Previous       int64   `xor:"thread" placeholder:"ROW_ID" help:"Continue the thread after this row, which is posted first."`
+	Previous       rowID   `xor:"thread" placeholder:"ROW_ID" help:"Continue the thread after this row, which is posted first."`
 	Before         *string `placeholder:"TIME" help:"The deadline, written as --at: past it, it is missed and never posted late."`
 	DeleteAfter    string  `placeholder:"DURATION" help:"Delete it this long after it was posted: 90m, 36h, 7d, 1d12h."`
 	IdempotencyKey *string `placeholder:"KEY" help:"A name of your own, unique in the account: a second tweet with it is refused."`
@@ -60,7 +61,15 @@ func (c *tweetCmd) Run(ctx context.Context, s *session) error {
 				return err
 			}
 		}
+		if tweet.PreviousID != nil {
+			if err := s.checkPrevious(ctx, db.Pool, *tweet.PreviousID, due.account.Username); err != nil {
+				return err
+			}
+		}
 		id, _, err := store.TweetInsert(ctx, db.Pool, due.account.Username, tweet, due.at, c.Priority)
+		if refused := new(store.RefusedError); errors.As(err, &refused) && refused.Constraint == "tweets_idempotency_key_key" {
+			return keyUsed(ctx, db.Pool, due.account.Username, *c.IdempotencyKey)
+		}
 		if err != nil {
 			return insertError(err, due.account.Username)
 		}
@@ -81,7 +90,7 @@ func (c *tweetCmd) check(env *setup.Env, tweet *store.Tweet) {
 		tweet.InReplyToTweetID = &id
 	}
 	if c.Previous != 0 {
-		tweet.PreviousID = &c.Previous
+		tweet.PreviousID = new(int64(c.Previous))
 	}
 	if c.DeleteAfter != "" {
 		var err error
@@ -154,3 +163,47 @@ func (c *tweetCmd) deadline(d due) (*time.Time, error) {
 	}
 	return &before, nil
 }
+
+// checkPrevious refuses a row that no tweet of the account can continue, and warns of one that is not
+// going to be posted by itself.
+func (s *session) checkPrevious(ctx context.Context, db store.DBTX, id int64, account string) error {
+	previous, err := store.EntryGet(ctx, db, id)
+	problem := ""
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		problem = "there is no such row"
+	case err != nil:
+		return err
+	case previous.Kind != store.PostTweet:
+		problem = "it is a deletion"
+	case !strings.EqualFold(previous.Account, account):
+		problem = "it is a tweet of " + previous.Account
+	}
+	if problem != "" {
+		return fmt.Errorf("%w: --previous %d: %s; give the row id of a tweet of %s, from 'enqueue list --account %s --status all'",
+			store.ErrRefused, id, problem, account, account)
+	}
+	if previous.Status.Final() && previous.Status != store.Posted {
+		s.warnf("tweet %d, which this one continues, is %s: this one waits until that is posted after all", id, previous.Status)
+	}
+	return nil
+}
+
+// keyUsed says which row has an idempotency key already.
+func keyUsed(ctx context.Context, db store.DBTX, account, key string) error {
+	id, err := store.TweetByKey(ctx, db, account, key)
+	if err != nil {
+		return fmt.Errorf("%w: the --idempotency-key was used before, so nothing was added: %w", store.ErrRefused, err)
+	}
+	return &keyUsedError{id: id}
+}
+
+// keyUsedError is the [store.ErrRefused] of an idempotency key that a row has already.
+type keyUsedError struct{ id int64 }
+
+func (e *keyUsedError) Error() string {
+	return fmt.Sprintf("%s: tweet %d has this --idempotency-key already, so nothing was added: see 'enqueue show %d'", store.ErrRefused, e.id, e.id)
+}
+
+// Unwrap returns ErrRefused.
+func (e *keyUsedError) Unwrap() error { return store.ErrRefused }

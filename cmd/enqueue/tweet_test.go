@@ -59,7 +59,8 @@ func TestTweet(t *testing.T) {
 		t.Parallel()
 		b := newBundle(t)
 		at, due := b.local(t, 48*time.Hour, "Europe/Vienna")
-		r := b.run(t, "", "--json", "tweet", "--account", "acme", "--at", at, "Türen <auf>")
+		before, deadline := b.local(t, 49*time.Hour, "Europe/Vienna")
+		r := b.run(t, "", "--json", "tweet", "--account", "acme", "--at", at, "--before", before, "--delete-after", "36h", "Türen <auf>")
 		require.NoError(t, r.err)
 		require.Empty(t, r.stderr)
 		require.Contains(t, r.stdout, "Türen <auf>")
@@ -69,7 +70,18 @@ func TestTweet(t *testing.T) {
 		require.Equal(t, due.Format(time.RFC3339), row["due_at"])
 		require.Equal(t, due.In(zone(t, "Europe/Vienna")).Format(time.RFC3339), row["due_local"])
 		require.Equal(t, "Europe/Vienna", row["zone"])
+		require.Equal(t, deadline.Format(time.RFC3339), row["post_before"])
+		require.Equal(t, "1d12h", row["delete_after"])
 		require.InDelta(t, 1, row["workers_alive"], 0)
+	})
+
+	// As long as the database takes.
+	t.Run("LongestLifetime", func(t *testing.T) {
+		t.Parallel()
+		b := newBundle(t)
+		require.Contains(t, b.ok(t, "tweet", "--account", "acme", "--delete-after", fmt.Sprintf("%dd", maxDays), "a"), "deleted 36000d after it was posted\n")
+		_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.tweets SET delete_after = delete_after + interval '1 second'`)
+		require.ErrorContains(t, err, "tweets_delete_after_check")
 	})
 
 	t.Run("Now", func(t *testing.T) {
@@ -144,6 +156,8 @@ func TestTweetRefused(t *testing.T) {
 	foreign, _, err := store.TweetInsert(t.Context(), b.db, "other", store.Tweet{Text: "foreign"}, nil, 0)
 	require.NoError(t, err)
 	b.ok(t, "tweet", "--account", "acme", "--idempotency-key", "used", "first")
+	first := b.entries(t, "list", "--account", "acme")[0].ID
+	deletion := storetest.Deletion(t, b.db, "1", time.Hour)
 	before := b.tweetCount(t)
 	past, _ := b.local(t, -time.Hour, "Europe/Vienna")
 	soon, _ := b.local(t, 2*time.Hour, "Europe/Vienna")
@@ -164,25 +178,30 @@ func TestTweetRefused(t *testing.T) {
 			setup.ExitUsage,
 			[]string{`--at: "2099-03-29 02:30" does not exist in Europe/Vienna`, "2099-03-29T01:30:00+01:00 or 2099-03-29T03:30:00+02:00"},
 		},
-		"InvalidChar":     {"\ufeffsecret", nil, setup.ExitRefused, []string{"refused: the text holds U+FEFF, which X accepts in no tweet: take it out"}},
-		"InvalidUTF8":     {"secret \xff", nil, setup.ExitUsage, []string{"not valid UTF-8"}},
-		"KeyUsed":         {"", []string{"--idempotency-key", "used", "a"}, setup.ExitRefused, []string{"this key was used before, so nothing was added"}},
-		"KeyTooLong":      {"", []string{"--idempotency-key", strings.Repeat("k", 201), "a"}, setup.ExitUsage, []string{"use 1 to 200 characters"}},
-		"LooksLikeFlag":   {"", []string{"--secret is out"}, setup.ExitUsage, []string{"argument 4 is out of place; if it is a text that begins with a dash, put -- before it: see 'enqueue tweet --help'"}},
-		"NoTime":          {"", []string{"--at", "soon", "a"}, setup.ExitUsage, []string{`--at: "soon" is not a time`}},
-		"NotALength":      {"", []string{"--delete-after", "1 day", "a"}, setup.ExitUsage, []string{`--delete-after: "1 day" is not a length of time: write 90m`}},
-		"NUL":             {"secret \x00", nil, setup.ExitUsage, []string{"holds a NUL"}},
-		"Past":            {"", []string{"--at", past, "a"}, setup.ExitUsage, []string{"is past (1 hour ", "ago); it is ", " now: give a later time, or leave --at out for now"}},
-		"PreviousForeign": {"", []string{"--previous", id(foreign), "a"}, setup.ExitRefused, []string{`is a tweet of account "other"`, "give --previous the row id of a tweet of acme"}},
-		"PreviousMissing": {"", []string{"--previous", "999999", "a"}, setup.ExitRefused, []string{"tweets_previous_id_before_check", "give --previous the row id of a tweet of acme", "enqueue list --account acme --status all"}},
-		"Priority":        {"", []string{"--priority", "5", "a"}, setup.ExitUsage, []string{"--priority must be one of", "see 'enqueue tweet --help'"}},
-		"ReplyAndThread":  {"", []string{"--previous", id(foreign), "--reply-to", "1", "a"}, setup.ExitUsage, []string{"can't be used together"}},
-		"ReplyToNoID":     {"", []string{"--reply-to", "x.com/a", "a"}, setup.ExitUsage, []string{`--reply-to: "x.com/a" is not a tweet's id`}},
-		"SeveralAtOnce":   {"", []string{"--zone", "Mars", "--reply-to", "a", "--delete-after", "b", "a"}, setup.ExitUsage, []string{"--zone: ", "--reply-to: ", "--delete-after: "}},
-		"SeveralTexts":    {"", []string{"secret", "text"}, setup.ExitUsage, []string{"the text is 2 arguments: put it in quotes"}},
-		"TooLarge":        {strings.Repeat("secret ", 20000), nil, setup.ExitUsage, []string{"longer than 100000 bytes"}},
-		"TooLong":         {strings.Repeat("secret ", 50), nil, setup.ExitRefused, []string{`refused: the text is too long for account "acme": its weighted length is 350, the limit is 280: shorten it`, "--text-limit 25000"}},
-		"TooLongByEmoji":  {strings.Repeat("👩🏽‍💻", 141), nil, setup.ExitRefused, []string{"its weighted length is 282, the limit is 280"}}, // the database would take it
+		"InvalidChar":       {"\ufeffsecret", nil, setup.ExitRefused, []string{"refused: the text holds U+FEFF, which X accepts in no tweet: take it out"}},
+		"InvalidUTF8":       {"secret \xff", nil, setup.ExitUsage, []string{"not valid UTF-8"}},
+		"KeyUsed":           {"", []string{"--idempotency-key", "used", "a"}, setup.ExitRefused, []string{"refused: tweet " + id(first) + " has this --idempotency-key already, so nothing was added: see 'enqueue show " + id(first) + "'"}},
+		"KeyTooLong":        {"", []string{"--idempotency-key", strings.Repeat("k", 201), "a"}, setup.ExitUsage, []string{"use 1 to 200 characters"}},
+		"LooksLikeFlag":     {"", []string{"--secret is out"}, setup.ExitUsage, []string{"argument 4 is out of place; if it is a text that begins with a dash, put -- before it: see 'enqueue tweet --help'"}},
+		"NoTime":            {"", []string{"--at", "soon", "a"}, setup.ExitUsage, []string{`--at: "soon" is not a time`}},
+		"NoUsername":        {"", []string{"--account", "a b", "a"}, setup.ExitUsage, []string{`--account: "a b" is not a username of X`}},
+		"LengthOfCenturies": {"", []string{"--delete-after", "200000d", "a"}, setup.ExitUsage, []string{`--delete-after: "200000d" is out of range: use 1s to 36000d`}},
+		"LengthOfNothing":   {"", []string{"--delete-after", "0s", "a"}, setup.ExitUsage, []string{`--delete-after: "0s" is out of range: use 1s to 36000d`}},
+		"NotALength":        {"", []string{"--delete-after", "1 day", "a"}, setup.ExitUsage, []string{`--delete-after: "1 day" is not a length of time: write 90m`}},
+		"NUL":               {"secret \x00", nil, setup.ExitUsage, []string{"holds a NUL"}},
+		"Past":              {"", []string{"--at", past, "a"}, setup.ExitUsage, []string{"is past (1 hour ", "ago); it is ", " now: give a later time, or leave --at out for now"}},
+		"PreviousForeign":   {"", []string{"--previous", id(foreign), "a"}, setup.ExitRefused, []string{"refused: --previous " + id(foreign) + ": it is a tweet of other; give the row id of a tweet of acme"}},
+		"PreviousDeletion":  {"", []string{"--previous", id(deletion), "a"}, setup.ExitRefused, []string{"it is a deletion"}},
+		"PreviousNoID":      {"", []string{"--previous", "x", "a"}, setup.ExitUsage, []string{`--previous: "x" is not a row's id`}},
+		"PreviousMissing":   {"", []string{"--previous", "999999", "a"}, setup.ExitRefused, []string{"--previous 999999: there is no such row", "enqueue list --account acme --status all"}},
+		"Priority":          {"", []string{"--priority", "5", "a"}, setup.ExitUsage, []string{"--priority must be one of", "see 'enqueue tweet --help'"}},
+		"ReplyAndThread":    {"", []string{"--previous", id(foreign), "--reply-to", "1", "a"}, setup.ExitUsage, []string{"can't be used together"}},
+		"ReplyToNoID":       {"", []string{"--reply-to", "x.com/a", "a"}, setup.ExitUsage, []string{`--reply-to: "x.com/a" is not a tweet's id`}},
+		"SeveralAtOnce":     {"", []string{"--zone", "Mars", "--reply-to", "a", "--delete-after", "b", "a"}, setup.ExitUsage, []string{"--zone: ", "--reply-to: ", "--delete-after: "}},
+		"SeveralTexts":      {"", []string{"secret", "text"}, setup.ExitUsage, []string{"the text is 2 arguments: put it in quotes"}},
+		"TooLarge":          {strings.Repeat("secret ", 20000), nil, setup.ExitUsage, []string{"longer than 100000 bytes"}},
+		"TooLong":           {strings.Repeat("secret ", 50), nil, setup.ExitRefused, []string{`refused: the text is too long for account "acme": its weighted length is 350, the limit is 280: shorten it`, "--text-limit 25000"}},
+		"TooLongByEmoji":    {strings.Repeat("👩🏽‍💻", 141), nil, setup.ExitRefused, []string{"its weighted length is 282, the limit is 280"}}, // the database would take it
 		"TwiceOnClocks": {
 			"",
 			[]string{"--at", "2099-10-25T02:30", "a"},
@@ -205,6 +224,8 @@ func TestTweetRefused(t *testing.T) {
 			require.NoError(t, json.Unmarshal([]byte(r.stderr), &told), r.stderr)
 			require.Equal(t, test.code, told.ExitCode)
 			require.NotEmpty(t, told.Error)
+			require.NotRegexp(t, `_(check|key|fkey)\b`, told.Error, "a constraint is told")
+			require.Equal(t, name == "KeyUsed", told.RowID == first)
 			require.Equal(t, before, b.tweetCount(t))
 		})
 	}

@@ -22,6 +22,28 @@ func kindName(kind store.Kind) string {
 	return "tweet"
 }
 
+// rowID is the id of a row as a person gives it.
+type rowID int64
+
+// UnmarshalText reads it.
+func (id *rowID) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not a row's id: it is the number in the first column of 'enqueue list --status all'", oneLine(string(text), 60))
+	}
+	*id = rowID(n)
+	return nil
+}
+
+// parseUsername returns a username without the @ that people write before it.
+func parseUsername(s string) (string, error) {
+	s = strings.TrimPrefix(s, "@")
+	if !regexp.MustCompile(`^[A-Za-z0-9_]{1,20}$`).MatchString(s) {
+		return "", setup.Usage("%q is not a username of X: letters, digits and _, up to 20", oneLine(s, 60))
+	}
+	return s, nil
+}
+
 // parseTweetID returns the id of a tweet, given as such or as an address, and the username in the
 // address if it has one.
 func parseTweetID(s string) (id, username string, err error) {
@@ -39,41 +61,46 @@ func parseTweetID(s string) (id, username string, err error) {
 	return match[2], match[1], nil
 }
 
-// units are the units of a length of time, as people write them, and the most digits that keep a sum
-// of all of them below time.Duration's 292 years.
+// units are the units of a length of time, as people write them.
 func units() []struct {
 	name   string
 	length time.Duration
-	digits int
 } {
 	return []struct {
 		name   string
 		length time.Duration
-		digits int
 	}{
-		{"w", 7 * 24 * time.Hour, 3},
-		{"d", 24 * time.Hour, 4},
-		{"h", time.Hour, 5},
-		{"m", time.Minute, 7},
-		{"s", time.Second, 8},
+		{"w", 7 * 24 * time.Hour},
+		{"d", 24 * time.Hour},
+		{"h", time.Hour},
+		{"m", time.Minute},
+		{"s", time.Second},
 	}
 }
+
+// maxDays is the longest lifetime of a tweet that the database takes: Postgres counts a year as 360 days.
+const maxDays = 36_000
 
 // parseInterval reads a length of time: numbers of weeks, days, hours, minutes and seconds, in this
 // order, such as 1d12h. A day is 24 hours.
 func parseInterval(s string) (pgtype.Interval, error) {
 	var pattern strings.Builder
 	for _, unit := range units() {
-		fmt.Fprintf(&pattern, `(?:([0-9]{1,%d})%s)?`, unit.digits, unit.name)
+		fmt.Fprintf(&pattern, `(?:([0-9]+)%s)?`, unit.name)
 	}
 	match := regexp.MustCompile(`^` + pattern.String() + `$`).FindStringSubmatch(s)
-	var total time.Duration
-	for i := range match[min(1, len(match)):] {
-		count, _ := strconv.ParseInt(match[i+1], 10, 64) // digits, or nothing
-		total += time.Duration(count) * units()[i].length
-	}
-	if total == 0 {
+	if match == nil || s == "" {
 		return pgtype.Interval{}, setup.Usage("%q is not a length of time: write 90m, 36h, 7d or 1d12h", oneLine(s, 60))
+	}
+	const longest = maxDays * 24 * time.Hour
+	var total time.Duration
+	for i, unit := range units() {
+		count, _ := strconv.ParseInt(match[i+1], 10, 64) // digits, however many, or nothing
+		total += time.Duration(min(count, int64(longest/unit.length)+1)) * unit.length
+		total = min(total, longest+1)
+	}
+	if total == 0 || total > longest {
+		return pgtype.Interval{}, setup.Usage("%q is out of range: use 1s to %dd", oneLine(s, 60), maxDays)
 	}
 	return pgtype.Interval{Microseconds: total.Microseconds(), Valid: true}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -17,14 +18,21 @@ func TestParseInterval(t *testing.T) {
 	for s, want := range map[string]time.Duration{
 		"1s": time.Second, "90m": 90 * time.Minute, "36h": 36 * time.Hour, "7d": 168 * time.Hour, "2w": 336 * time.Hour,
 		"1d12h": 36 * time.Hour, "1w1d1h1m1s": 193*time.Hour + 61*time.Second, "0d5m": 5 * time.Minute,
+		"1000w": 7000 * 24 * time.Hour, "36000d": 36000 * 24 * time.Hour, "35999d23h59m60s": 36000 * 24 * time.Hour,
 	} {
 		interval, err := parseInterval(s)
 		require.NoError(t, err, s)
 		require.Equal(t, pgtype.Interval{Microseconds: want.Microseconds(), Valid: true}, interval, s)
 	}
-	for _, s := range []string{"", "0", "5", "0m", "-5m", "1.5h", "5 m", "1h1d", "1mo", "1000w", "99999999999999999999s", "h"} {
+	for _, s := range []string{"", "0", "5", "-5m", "1.5h", "5 m", "1h1d", "1mo", "h"} {
 		_, err := parseInterval(s)
 		require.ErrorIs(t, err, setup.ErrUsage, s)
+		require.ErrorContains(t, err, "is not a length of time: write 90m")
+	}
+	for _, s := range []string{"0m", "0d0s", "36001d", "36000d1s", "200000d", "99999999999999999999s", "9999999999999w9999999999999d", strings.Repeat("9", 30) + "w1s"} {
+		_, err := parseInterval(s)
+		require.ErrorIs(t, err, setup.ErrUsage, s)
+		require.ErrorContains(t, err, "is out of range: use 1s to 36000d")
 	}
 }
 

@@ -37,8 +37,8 @@ func TestWrongSettings(t *testing.T) {
 			settings{"TWEETQUEUE_STATE_DIR": "here"},
 			[]string{"--workers=0", "--poll-interval=1ms", "--x-timeout=1h", "--x-api-base-url=x.com"},
 			[]string{
-				`TWEETQUEUE_STATE_DIR is "here": use an absolute path`, "--workers is 0: use 1 to 1000",
-				"--poll-interval is 1ms: use 10ms to 1m", "--x-timeout is 1h0m0s: use 100ms to 2m", "X_API_BASE_URL: ",
+				`TWEETQUEUE_STATE_DIR is "here": use an absolute path`, "--x-api-base-url: new X client: ", "--workers is 0: use 1 to 1000",
+				"--poll-interval is 1ms: use 10ms to 1m", "--x-timeout is 1h0m0s: use 100ms to 2m",
 			},
 		},
 		"BothWays": {
@@ -61,8 +61,34 @@ func TestWrongSettings(t *testing.T) {
 		"FileEmpty": {
 			settings{"X_API_KEY_FILE": secretFile(t, "")}, nil, []string{"X_API_KEY_FILE: "},
 		},
+		"HalfOfAPairMissing": {
+			settings{"X_API_KEY": hunter2, "X_API_SECRET_FILE": "/does/not/exist"}, nil, []string{"X_API_SECRET_FILE: open /does/not/exist"},
+		},
+		"HalfOfAPairTwice": {
+			settings{"X_API_KEY": hunter2, "X_API_KEY_FILE": "/secret", "X_API_SECRET": hunter2},
+			nil,
+			[]string{"X_API_KEY and X_API_KEY_FILE are both set: unset one of them"},
+		},
+		"InClear": {
+			settings{"X_API_BASE_URL": "http://api.x.com/a"},
+			nil,
+			[]string{`X_API_BASE_URL: "http://api.x.com/a" would send the credentials to api.x.com in clear: use https`},
+		},
+		"InClearByFlag": {
+			settings{"X_API_BASE_URL": "https://api.x.com"},
+			[]string{"--x-api-base-url=http://localhost.x.com:80"},
+			[]string{`--x-api-base-url: "http://localhost.x.com:80" would send the credentials to localhost.x.com in clear: use https`},
+		},
+		"InClearOnTheNetwork": {
+			settings{"X_API_BASE_URL": "http://[::ffff:10.0.0.1]:8083"}, nil, []string{"X_API_BASE_URL: "},
+		},
 		"KeyMissing": {
-			settings{"DATABASE_URL": "postgres://u:hunter2@host/db"}, nil, []string{"TWEETQUEUE_KEY is not set"},
+			settings{"DATABASE_URL": "postgres://u:hunter2@host/db"}, nil, []string{"TWEETQUEUE_KEY is not set, nor TWEETQUEUE_KEY_FILE"},
+		},
+		"KeyFileMissing": {
+			settings{"DATABASE_URL": "postgres://u:hunter2@host/db", "TWEETQUEUE_KEY_FILE": "/does/not/exist"},
+			nil,
+			[]string{"TWEETQUEUE_KEY_FILE: /does/not/exist does not exist: restore it, or, if nothing was encrypted yet, make it with 'worker migrate up --create-key'"},
 		},
 		"SpacedPassword": {
 			settings{"DATABASE_URL": "host=x password = hunter2 port=y", "TWEETQUEUE_KEY": key}, nil, []string{"DATABASE_URL: it is no connection string"},
@@ -125,8 +151,7 @@ func TestSecretsNeverPrint(t *testing.T) {
 	env := setup.NewEnv(settings{
 		"DATABASE_URL": "postgres://u:hunter2@host/db", "TWEETQUEUE_KEY": key, "X_API_KEY": "hunter2-key", "X_API_SECRET": "hunter2-secret",
 	}.lookup)
-	c := readConfig(env, false)
-	c.validate(env)
+	c := readConfig(env, "")
 	require.NoError(t, env.Err())
 	require.Contains(t, string(c.DatabaseURL), hunter2)
 

@@ -68,14 +68,14 @@ func (c *demoCmd) Run(ctx context.Context, env *environment) error {
 
 	var err error
 	if d.db, err = setup.OpenTemporary(ctx, "tweetqueue demo"); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	log := newLogger(env.stderr, "", "error")
 	defer closeDatabase(log, d.db)
 	d.out.printf("A private Postgres and a sandbox X (%s) are up. Nothing leaves this machine.\n\n", d.x.URL())
 
 	if err := d.enqueue(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	working, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

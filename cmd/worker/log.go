@@ -37,8 +37,8 @@ func isTerminal(w io.Writer) bool {
 
 // riverLogger gives River the logger, from warnings up: what River has to say below that is told by
 // the worker's own events.
-func riverLogger(log zerolog.Logger) *slog.Logger {
-	return slog.New(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel))))
+func riverLogger(log zerolog.Logger, outage *outage) *slog.Logger {
+	return slog.New(outage.handler(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel)))))
 }
 
 // logEvents returns the observer that logs a worker's events: ids, never a text.

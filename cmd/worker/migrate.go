@@ -17,13 +17,16 @@ type migrateCmd struct {
 }
 
 // on opens the database that a migration is for, without migrating it.
-func (migrateCmd) on(ctx context.Context, env *environment, createKey bool, do func(*setup.Database, config) error) error {
+func (migrateCmd) on(ctx context.Context, env *environment, createKey bool, do func(*setup.Database, setup.Settings) error) error {
 	settings := setup.NewEnv(env.lookup)
-	config := readConfig(settings, createKey)
+	config := setup.Read(settings, createKey)
+	if createKey && config.KeyFile == "" {
+		settings.Errorf("--create-key needs TWEETQUEUE_KEY_FILE, the file to make")
+	}
 	if err := settings.Err(); err != nil {
 		return err
 	}
-	db, err := setup.Locate(ctx, env.lookup, config.Settings)
+	db, err := setup.Locate(ctx, env.lookup, config)
 	if err != nil {
 		return err
 	}
@@ -42,13 +45,13 @@ type migrateUpCmd struct {
 
 // Run migrates up.
 func (c *migrateUpCmd) Run(ctx context.Context, env *environment) error {
-	return migrateCmd{}.on(ctx, env, c.CreateKey, func(db *setup.Database, config config) error {
+	return migrateCmd{}.on(ctx, env, c.CreateKey, func(db *setup.Database, settings setup.Settings) error {
 		report := func(line string) { fmt.Fprintln(env.stdout, line) }
 		if err := migrations.Up(ctx, migrations.Config{Report: report}, string(db.URL)); err != nil {
 			return err
 		}
 		if c.CreateKey {
-			if err := createKey(ctx, db, config); err != nil {
+			if err := createKey(ctx, env, db, settings); err != nil {
 				return err
 			}
 		}
@@ -58,11 +61,8 @@ func (c *migrateUpCmd) Run(ctx context.Context, env *environment) error {
 }
 
 // createKey makes the key file, unless what is in the database was encrypted with another key.
-func createKey(ctx context.Context, db *setup.Database, config config) error {
-	if config.KeyFile == "" {
-		return setup.Usage("--create-key needs TWEETQUEUE_KEY_FILE, the file to make")
-	}
-	if config.Key != "" {
+func createKey(ctx context.Context, env *environment, db *setup.Database, settings setup.Settings) error {
+	if settings.Key != "" {
 		return nil // it is there
 	}
 	if err := db.Connect(ctx, "tweetqueue migrate"); err != nil {
@@ -74,9 +74,13 @@ func createKey(ctx context.Context, db *setup.Database, config config) error {
 	}
 	if has {
 		return fmt.Errorf("%w: %s does not exist, but the database holds credentials that were encrypted with its key: restore the file",
-			store.ErrRefused, config.KeyFile)
+			store.ErrRefused, settings.KeyFile)
 	}
-	return setup.CreateKey(config.KeyFile)
+	if err := setup.CreateKey(settings.KeyFile); err != nil {
+		return err
+	}
+	fmt.Fprintf(env.stdout, "made the key file %s: keep it, the database does not hold it, and every worker and 'enqueue account add' need it\n", settings.KeyFile)
+	return nil
 }
 
 type migrateDownCmd struct {
@@ -86,7 +90,7 @@ type migrateDownCmd struct {
 
 // Run migrates down.
 func (c *migrateDownCmd) Run(ctx context.Context, env *environment) error {
-	return migrateCmd{}.on(ctx, env, false, func(db *setup.Database, _ config) error {
+	return migrateCmd{}.on(ctx, env, false, func(db *setup.Database, _ setup.Settings) error {
 		report := func(line string) { fmt.Fprintln(env.stdout, line) }
 		return migrations.Down(ctx, migrations.Config{Report: report}, string(db.URL), c.All, c.Force)
 	})
@@ -98,7 +102,7 @@ type migrateStatusCmd struct {
 
 // Run tells the state of the schema.
 func (c *migrateStatusCmd) Run(ctx context.Context, env *environment) error {
-	return migrateCmd{}.on(ctx, env, false, func(db *setup.Database, _ config) error {
+	return migrateCmd{}.on(ctx, env, false, func(db *setup.Database, _ setup.Settings) error {
 		pool, err := store.Connect(ctx, db.URL, "tweetqueue migrate", 1)
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", setup.ErrNoDatabase, db.Name, err)

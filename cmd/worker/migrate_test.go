@@ -116,11 +116,14 @@ func TestCreateKey(t *testing.T) {
 	s := settings{"DATABASE_URL": storetest.EmptyURL(t), "TWEETQUEUE_KEY_FILE": path}
 	_, _, err := command(t, s, "migrate", "up")
 	require.Equal(t, setup.ExitUsage, setup.ExitCode(err), "without the flag, a file that is missing is an error")
-	_, _, err = command(t, s.with("TWEETQUEUE_KEY_FILE", ""), "migrate", "up", "--create-key")
+	require.ErrorContains(t, err, "make it with 'worker migrate up --create-key'")
+	stdout, stderr, err := command(t, s.with("TWEETQUEUE_KEY_FILE", ""), "migrate", "up", "--create-key")
 	require.Equal(t, setup.ExitUsage, setup.ExitCode(err))
+	require.Empty(t, stdout+stderr, "nothing was migrated")
 
-	stdout, _, err := command(t, s, "migrate", "up", "--create-key")
+	stdout, _, err = command(t, s, "migrate", "up", "--create-key")
 	require.NoError(t, err)
+	require.Contains(t, stdout, "made the key file "+path+": keep it, the database does not hold it")
 	key, err := os.ReadFile(path)
 	require.NoError(t, err)
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(key)))
@@ -131,8 +134,9 @@ func TestCreateKey(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 
-	_, _, err = command(t, s, "migrate", "up", "--create-key")
+	stdout, _, err = command(t, s, "migrate", "up", "--create-key")
 	require.NoError(t, err)
+	require.NotContains(t, stdout, "made")
 	again, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, key, again)

@@ -28,7 +28,7 @@ const description = `Post and delete tweets on X when their time comes.
 
 Without a command it runs until it is told to stop, on the database of DATABASE_URL or, without
 one, on a private Postgres that it starts itself. A first SIGINT or SIGTERM lets it finish what is
-being sent; a second one kills it.
+being sent; a second one kills it. SIGHUP, which a closing terminal sends, stops it as well.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 no database.
 `
@@ -108,12 +108,8 @@ func (c *runCmd) validate(env *setup.Env) {
 // Run works until ctx ends or the private database dies.
 func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	settings := setup.NewEnv(env.lookup)
-	config := readConfig(settings, false)
-	if c.XAPIBaseURL != "" {
-		config.XAPIBaseURL = c.XAPIBaseURL
-	}
+	config := readConfig(settings, c.XAPIBaseURL)
 	c.validate(settings)
-	config.validate(settings)
 	if err := settings.Err(); err != nil {
 		return err
 	}
@@ -121,18 +117,18 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 
 	db, err := setup.Locate(ctx, env.lookup, config.Settings)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	defer closeDatabase(log, db)
 	defer env.toX.CloseIdleConnections()
 	if c.Migrate {
 		report := func(line string) { log.Info().Str("migration", line).Msg("migrated") }
 		if err := migrations.Up(ctx, migrations.Config{Report: report}, string(db.URL)); err != nil {
-			return err
+			return unlessStopped(ctx, err)
 		}
 	}
 	if err := db.Connect(ctx, "tweetqueue worker"); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	return work(ctx, db, config, log, jobs.Config{
 		Observe: logEvents(log), PollInterval: c.PollInterval, StopTimeout: c.XTimeout + stopMargin,
@@ -140,10 +136,19 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	})
 }
 
+// unlessStopped returns the error of a step of the start; nil if the worker was told to stop meanwhile,
+// as [jobs.Worker.Run] does.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
 // work runs a worker on an open database until ctx ends or the database's private server dies.
 func work(ctx context.Context, db *setup.Database, config config, log zerolog.Logger, jobsConfig jobs.Config) error {
 	if err := migrations.Check(ctx, db.Pool); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	ring, err := db.Keyring()
 	if err != nil {
@@ -153,7 +158,8 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 		jobsConfig.App = &store.AppCredentials{APIKey: config.APIKey, APISecret: config.APISecret}
 	}
 	jobsConfig.Keyring, jobsConfig.Pool, jobsConfig.Name = ring, db.Pool, processName()
-	jobsConfig.Logger = riverLogger(log)
+	outage := newOutage(log, db.Pool.Ping)
+	jobsConfig.Logger, jobsConfig.Observe = riverLogger(log, outage), outage.observer(jobsConfig.Observe)
 	jobsConfig.X.BaseURL = config.XAPIBaseURL
 	worker, err := jobs.New(jobsConfig)
 	if err != nil {
@@ -165,12 +171,15 @@ func work(ctx context.Context, db *setup.Database, config config, log zerolog.Lo
 		log.Info().Msg("stopping: what is being sent is finished; a second signal kills")
 	})()
 	running, stop := context.WithCancelCause(ctx)
+	looking, cease := context.WithCancel(context.WithoutCancel(ctx)) // also while what is being sent is settled
 	var watching sync.WaitGroup
+	watching.Go(func() { outage.watch(looking) })
 	if db.Private != nil {
 		watching.Go(func() { watch(running, stop, db, log) })
 	}
 	err = worker.Run(running)
 	stop(nil)
+	cease()
 	watching.Wait()
 	if cause := context.Cause(running); err == nil && errors.Is(cause, errServerGone) {
 		return cause

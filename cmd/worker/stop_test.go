@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
 	"syscall"
 	"testing"
@@ -58,6 +59,43 @@ func TestSIGTERMInASend(t *testing.T) {
 	require.Zero(t, w.wait(t))
 	require.Equal(t, "posted", b.show(t, id).Status)
 	require.Len(t, b.requests("held"), 1)
+}
+
+// TestSIGHUPInASend: a terminal that closes stops the worker as SIGTERM does, though the shell and the
+// kernel send it a SIGHUP each.
+func TestSIGHUPInASend(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	id, hold := b.held(t)
+	w := startProcess(t, "worker", b.settings)
+	require.NoError(t, hold.WaitHeld(t.Context(), 1))
+	w.signal(t, syscall.SIGHUP)
+	w.awaitText(t, stopping)
+	// It says so about when a second signal of another kind begins to kill.
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for range 10 {
+		<-again.C
+		w.signal(t, syscall.SIGHUP)
+	}
+	hold.Lift()
+	require.Zero(t, w.wait(t))
+	require.Equal(t, "posted", b.show(t, id).Status)
+	require.Len(t, b.requests("held"), 1)
+}
+
+// TestNohup: what was told to outlive its terminal does.
+func TestNohup(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	id, hold := b.held(t)
+	w := startCommand(t, exec.Command("sh", "-c", `trap "" HUP; exec "$0"`, binary(t, "worker")), b.settings)
+	require.NoError(t, hold.WaitHeld(t.Context(), 1))
+	w.signal(t, syscall.SIGHUP)
+	hold.Lift()
+	w.awaitEvent(t, id, "done")
+	w.awaitEvent(t, b.tweet(t, "later"), "done")
+	require.NotContains(t, w.String(), stopping)
 }
 
 // TestSecondSignal kills. The next worker finds the row being sent by a dead one, and does not send

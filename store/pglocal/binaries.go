@@ -62,6 +62,7 @@ func newFinder() finder {
 func ask(ctx context.Context, program, option string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, option)
 	cmd.Env = serverEnv()
+	cmd.SysProcAttr = programAttr(account{})
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
 }

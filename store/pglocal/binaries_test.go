@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -176,10 +177,27 @@ func TestInitdb(t *testing.T) {
 		requireNoData(t, in)
 	})
 
-	t.Run("ThatIsCalledOffEndsWithItsChildren", func(t *testing.T) {
+	t.Run("ThatStallsEndsWithItsChildren", func(t *testing.T) {
 		t.Parallel()
 		mark := fmt.Sprintf("86%07d", os.Getpid())
 		in := bundle(t, "echo begun; sleep "+mark+"; echo never")
+		in.cfg.StartTimeout = 200 * time.Millisecond
+		_, err := in.start(t.Context())
+		require.ErrorIs(t, err, errStalled)
+		requireNoData(t, in)
+		require.NotContains(t, commands(t), "sleep "+mark)
+	})
+
+	// Its data are good, and the next start goes on from there.
+	t.Run("ThatIsCalledOffIsLetFinish", func(t *testing.T) {
+		t.Parallel()
+		in := bundle(t, `echo begun; read -r _ <"$2/../../bell"; touch "$2/finished"`)
+		path := filepath.Join(filepath.Dir(in.dir), "bell")
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+		require.NoError(t, os.Chmod(path, 0o644))
+		bell, err := os.OpenFile(path, os.O_RDWR, 0)
+		require.NoError(t, err)
+		defer bell.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		failed := make(chan error, 1)
 		go func() {
@@ -191,10 +209,10 @@ func TestInitdb(t *testing.T) {
 			return err == nil && len(log) > 0
 		}, patience, time.Millisecond)
 		cancel()
-		err := <-failed
-		require.ErrorIs(t, err, context.Canceled)
-		requireNoData(t, in)
-		require.NotContains(t, commands(t), "sleep "+mark)
+		_, err = bell.WriteString("\n")
+		require.NoError(t, err)
+		require.ErrorIs(t, <-failed, context.Canceled)
+		require.FileExists(t, in.path("data/finished"))
 	})
 }
 

@@ -15,9 +15,14 @@ import (
 type DeniedError struct {
 	// Dirs are the instances' directories.
 	Dirs []string
+
+	closed error // of the first of them that cannot even be looked for; nil: all are there
 }
 
 func (e *DeniedError) Error() string {
+	if e.closed != nil {
+		return fmt.Sprintf("look for the private PostgreSQL: %s: use a directory of your own, or run as a user who may enter it", e.closed)
+	}
 	return fmt.Sprintf("the private PostgreSQL in %s belongs to another user: only that user may use it", strings.Join(e.Dirs, " and "))
 }
 
@@ -39,6 +44,9 @@ func Find(ctx context.Context, dirs ...string) (dir string, ok bool, err error) 
 			return "", false, context.Cause(ctx)
 		case errors.Is(err, fs.ErrPermission):
 			denied.Dirs = append(denied.Dirs, dir)
+			if _, err := os.Stat(dir); err != nil && denied.closed == nil {
+				denied.closed = err
+			}
 		case running:
 			return dir, true, nil
 		}

@@ -64,6 +64,10 @@ func TestFind(t *testing.T) {
 			var which *DeniedError
 			require.ErrorAs(t, err, &which)
 			require.Equal(t, []string{denied}, which.Dirs)
+			closed := filepath.Join(denied, "data", "absent")
+			_, _, err = Find(t.Context(), closed)
+			require.ErrorIs(t, err, fs.ErrPermission)
+			require.ErrorContains(t, err, "stat "+closed+": permission denied")
 			startIn(t, own)
 			found, ok, err := Find(t.Context(), denied, own)
 			require.NoError(t, err)
@@ -88,6 +92,10 @@ func TestFind(t *testing.T) {
 		require.Empty(t, r.Dir)
 		require.NoError(t, os.Chmod(filepath.Join(denied, "data"), 0o755))
 		require.Contains(t, asNobody(denied).Error, denied, "the socket's directory is closed, too")
+		closed := filepath.Join(denied, "sock", "absent")
+		r = asNobody(closed)
+		require.Contains(t, r.Error, "stat "+closed+": permission denied: use a directory of your own")
+		require.NotContains(t, r.Error, "belongs")
 		require.NoError(t, os.Chmod(filepath.Join(denied, "data"), 0o700))
 	})
 

@@ -31,6 +31,9 @@ func (in *instance) launch(ctx context.Context) (*postmaster, error) {
 	if err := in.initData(ctx, bin, as, log); err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // initdb was let finish
+	}
 	socketDir, err := in.socketDir(as)
 	if err != nil {
 		return nil, err
@@ -155,7 +158,7 @@ func (in *instance) logTail(from int64) string {
 const initPrefix = "data.init-"
 
 // initData makes the data if there is none: elsewhere first, so that whatever interrupts initdb,
-// data/ is complete or absent.
+// data/ is complete or absent. An initdb that has begun is waited for, even if ctx ends.
 func (in *instance) initData(ctx context.Context, bin binaries, as account, log *os.File) error {
 	if _, err := os.Lstat(in.path("data")); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -208,7 +211,10 @@ func (in *instance) initdb(ctx context.Context, bin binaries, as account, log *o
 		return err
 	}
 	defer p.release()
-	err = poll(ctx, in.progress(in.cfg.StartTimeout), func() (bool, error) { return p.exited(), nil })
+	// What has begun is let finish, even if ctx ends: it takes about a second, and initdb works through
+	// servers of its own, which would leave their shared memory behind (/dev/shm/PostgreSQL.*) if they
+	// were killed.
+	err = poll(context.WithoutCancel(ctx), in.progress(in.cfg.StartTimeout), func() (bool, error) { return p.exited(), nil })
 	if err != nil {
 		// The whole process group: initdb works through a server of its own.
 		_ = syscall.Kill(-p.pid, syscall.SIGKILL)

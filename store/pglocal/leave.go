@@ -9,17 +9,18 @@ import (
 	"syscall"
 )
 
-// leave gives up a user's place and stops the server if it was the last. The lock on users is
-// the caller's to release.
+// leave gives up a user's place, which it releases, and stops the server if it was the last.
 func (in *instance) leave(users *fileLock) error {
 	lock, err := in.lockStart(context.Background(), in.cfg.StartTimeout)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a temporary instance that its owner has removed
-	}
 	if err != nil {
+		users.release()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a temporary instance that its owner has removed
+		}
 		return fmt.Errorf("leave the private PostgreSQL in %s: %w", in.dir, err)
 	}
 	defer lock.release()
+	defer users.release() // first: who has the start lock next finds nobody's exclusive lock
 	last, err := users.try(syscall.LOCK_EX)
 	if err == nil && (last || in.temporary) {
 		err = in.stop()

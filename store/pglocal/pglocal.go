@@ -63,7 +63,7 @@ type Server struct {
 }
 
 // Start starts the server of cfg.Dir, or adopts it if it runs already, in this process or
-// another. ctx bounds the start only. The errors: ErrNoBinaries, ErrVersionMismatch, ErrLocked,
+// another. ctx bounds the start only; an initdb under way is let finish when it ends. The errors: ErrNoBinaries, ErrVersionMismatch, ErrLocked,
 // fs.ErrPermission for a directory of another user's, and what PostgreSQL itself complains of,
 // with the end of its log.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
@@ -115,7 +115,6 @@ func (s *Server) watch(ctx context.Context, p *process) {
 func (s *Server) release() error {
 	s.stopWatch()
 	<-s.watched
-	defer s.users.release()
 	return s.in.leave(s.users)
 }
 

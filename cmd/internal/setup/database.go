@@ -54,7 +54,10 @@ func readStateDir(env *Env) string {
 func Read(env *Env, createKey bool) Settings {
 	s := ReadDatabase(env)
 	s.KeyFile = env.String("TWEETQUEUE_KEY_FILE")
-	if _, err := os.Stat(s.KeyFile); createKey && s.KeyFile != "" && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(s.KeyFile); s.KeyFile != "" && errors.Is(err, fs.ErrNotExist) && env.String("TWEETQUEUE_KEY") == "" {
+		if !createKey {
+			env.Errorf("TWEETQUEUE_KEY_FILE: %s does not exist: restore it, or, if nothing was encrypted yet, make it with 'worker migrate up --create-key'", s.KeyFile)
+		}
 		return s
 	}
 	s.Key = env.Secret("TWEETQUEUE_KEY")
@@ -140,13 +143,16 @@ func (db *Database) Connect(ctx context.Context, app string) error {
 // Running adopts a private database that runs already; it starts none.
 func Running(ctx context.Context, lookup LookupEnv) (*Database, error) {
 	env := NewEnv(lookup)
-	stateDir := readStateDir(env)
+	url, stateDir := env.Secret("DATABASE_URL"), readStateDir(env)
 	if err := env.Err(); err != nil {
 		return nil, err
 	}
 	dir, running, err := privateDir(ctx, lookup, stateDir)
 	if err != nil {
 		return nil, err
+	}
+	if !running && url != "" {
+		return nil, fmt.Errorf("%w: no private database is running, as DATABASE_URL is set: that is the connection string to use", ErrNoDatabase)
 	}
 	if !running {
 		return nil, fmt.Errorf("%w: no private database is running: start one with 'worker'", ErrNoDatabase)
@@ -194,7 +200,8 @@ func privateDir(ctx context.Context, lookup LookupEnv, stateDir string) (string,
 }
 
 // ErrNoKey is the ErrUsage of a database of the user's without TWEETQUEUE_KEY.
-var ErrNoKey = Usage("TWEETQUEUE_KEY is not set: credentials are encrypted with it. Make one, once, with 'openssl rand -base64 32', and keep it")
+var ErrNoKey = Usage("TWEETQUEUE_KEY is not set, nor TWEETQUEUE_KEY_FILE: credentials are encrypted with this key. " +
+	"Set TWEETQUEUE_KEY_FILE to where it is to be kept, and make it, once, with 'worker migrate up --create-key'")
 
 // Keyring opens the keyring: the setting's, or the key beside the private database, which is made
 // on first use. A database of the user's without TWEETQUEUE_KEY is an [ErrNoKey].

@@ -62,12 +62,13 @@ func (e *usageError) Unwrap() []error { return []error{ErrUsage, e.err} }
 
 // Env reads settings and gathers what is wrong with them, so that all of it is reported at once.
 type Env struct {
-	lookup LookupEnv
-	errs   []error
+	lookup   LookupEnv
+	errs     []error
+	unusable map[string]bool // the secrets that are set, but could not be read
 }
 
 // NewEnv reads from lookup.
-func NewEnv(lookup LookupEnv) *Env { return &Env{lookup: lookup} }
+func NewEnv(lookup LookupEnv) *Env { return &Env{lookup: lookup, unusable: map[string]bool{}} }
 
 // Secret reads the secret setting of that name, or the file that NAME_FILE names, without the line
 // break at its end. Both at once are an error. It is empty if neither is set.
@@ -77,20 +78,37 @@ func (e *Env) Secret(name string) store.Secret {
 	if !hasFile || path == "" {
 		return store.Secret(value)
 	}
+	secret, err := readSecret(name, value, path)
+	if err != nil {
+		e.unusable[name] = true
+		e.Errorf("%w", err)
+	}
+	return secret
+}
+
+func readSecret(name, value, path string) (store.Secret, error) {
 	if value != "" {
-		e.Errorf("%s and %s_FILE are both set: unset one of them", name, name)
-		return ""
+		return "", fmt.Errorf("%s and %s_FILE are both set: unset one of them", name, name)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		e.Errorf("%s_FILE: %w", name, err)
-		return ""
+		return "", fmt.Errorf("%s_FILE: %w", name, err)
 	}
 	secret := strings.TrimRight(string(content), "\r\n")
 	if secret == "" {
-		e.Errorf("%s_FILE: %s is empty", name, path)
+		return "", fmt.Errorf("%s_FILE: %s is empty", name, path)
 	}
-	return store.Secret(secret)
+	return store.Secret(secret), nil
+}
+
+// Pair reads two secret settings that are of use only together. orNeither says what it means that
+// neither is set.
+func (e *Env) Pair(first, second, orNeither string) (one, other store.Secret) {
+	one, other = e.Secret(first), e.Secret(second)
+	if (one == "") != (other == "") && !e.unusable[first] && !e.unusable[second] {
+		e.Errorf("%s and %s belong together: set both, or neither%s", first, second, orNeither)
+	}
+	return one, other
 }
 
 // String reads the setting of that name; empty if it is not set.
