@@ -158,7 +158,7 @@ func TestSandboxForPeople(t *testing.T) {
 	require.Regexp(t, `^[0-9:.]{12}  umbrella        POST   /2/tweets  201, created `+created.ID+`$`, x.awaitText(t, "POST"))
 	_, err = postX(t.Context(), ready.client(t, 1), "a secret")
 	require.Error(t, err)
-	require.Regexp(t, `  403, refused: You are not allowed to create a Tweet with duplicate content\.$`, x.awaitText(t, "403"))
+	require.Regexp(t, `  403, refused: You are not allowed to create a Tweet with duplicate content\.$`, x.awaitText(t, ", refused"))
 	controlX(t, "POST", ready.BaseURL+"/sandbox/faults", `{"kind":"drop_before"}`)
 	_, err = postX(t.Context(), ready.client(t, 0), "a secret")
 	require.Error(t, err)
