@@ -72,7 +72,11 @@ func (env *environment) run(ctx context.Context, args []string) error {
 		return nil
 	}
 	if err != nil {
-		return setup.Usage("%w (see 'worker --help')", err)
+		path := "worker"
+		if parse := new(kong.ParseError); errors.As(err, &parse) && parse.Context.Selected() != nil {
+			path = parse.Context.Selected().FullPath()
+		}
+		return setup.Usage("%w: see '%s --help'", err, path)
 	}
 	return command.Run()
 }

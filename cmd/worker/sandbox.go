@@ -29,6 +29,7 @@ type sandboxCmd struct {
 	Limits              string        `enum:"guide,current,none" default:"guide" help:"The limits that hold: guide (per user 200 posts and 50 deletions per 15 minutes, 300 posts and retweets per 3 hours), current (100 posts per 15 minutes, and per app 10,000 per day) or none."`
 	Listen              string        `default:"127.0.0.1:8083" help:"Where to listen: a loopback address and a port, 0 for a free one."`
 	MissingTweet        string        `enum:"200,404" default:"200" help:"What the read of a missing tweet is told: 200, with errors and without data, or 404."`
+	Premium             bool          `help:"Every user has X Premium: texts of up to 25,000."`
 	ReadLag             time.Duration `help:"How long reads do not show yet what was created or deleted."`
 	ReadLagMax          time.Duration `help:"If it is more, each tweet has a lag of its own from --read-lag up to this."`
 	Seed                uint64        `default:"1" help:"Determines keys, tokens, lags and the faults with a rate, so that they are the same after a restart; but for the tokens of OAuth 2.0, which hold the time. 0 is new ones each time."`
@@ -144,8 +145,12 @@ func (c *sandboxCmd) populate(x *sandbox.Server) (*sandboxReady, error) {
 		return nil, err
 	}
 	ready := &sandboxReady{Apps: []sandboxApp{{app, bearer}}}
+	textLimit := 0 // the default
+	if c.Premium {
+		textLimit = sandbox.PremiumTextLimit
+	}
 	for _, described := range c.User {
-		if err := ready.add(x, described); err != nil {
+		if err := ready.add(x, described, textLimit); err != nil {
 			return nil, err
 		}
 	}
@@ -153,9 +158,9 @@ func (c *sandboxCmd) populate(x *sandbox.Server) (*sandboxReady, error) {
 }
 
 // add makes a user of the app, who is described as NAME or NAME:TOKEN:SECRET.
-func (r *sandboxReady) add(x *sandbox.Server, described string) error {
+func (r *sandboxReady) add(x *sandbox.Server, described string, textLimit int) error {
 	name, chosen, hasToken := strings.Cut(described, ":")
-	user, err := x.AddUser(sandbox.User{Username: name})
+	user, err := x.AddUser(sandbox.User{Username: name, TextLimit: textLimit})
 	if err != nil {
 		return err
 	}
@@ -183,14 +188,26 @@ func (r *sandboxReady) add(x *sandbox.Server, described string) error {
 func (r *sandboxReady) print(w io.Writer) {
 	fmt.Fprintf(w, "# A stand-in for X, until Ctrl-C. For another terminal, as %s:\n", r.Tokens[0].Username)
 	fmt.Fprintf(w, "export X_API_BASE_URL=%s\n", r.BaseURL)
-	fmt.Fprintf(w, "export X_API_KEY=%s X_API_SECRET=%s\n", r.Apps[0].Key, r.Apps[0].Secret)
+	fmt.Fprintf(w, "export X_API_KEY=%s X_API_SECRET=%s\n", shellQuote(r.Apps[0].Key), shellQuote(r.Apps[0].Secret))
 	for i, t := range r.Tokens {
+		instead := ""
 		if i > 0 {
-			fmt.Fprintf(w, "# or as %s:\n", t.Username)
+			instead = "# or as " + t.Username + ": "
 		}
-		fmt.Fprintf(w, "export X_ACCESS_TOKEN=%s X_ACCESS_TOKEN_SECRET=%s\n", t.AccessToken, t.AccessTokenSecret)
+		fmt.Fprintf(w, "%sexport X_ACCESS_TOKEN=%s X_ACCESS_TOKEN_SECRET=%s\n", instead, shellQuote(t.AccessToken), shellQuote(t.AccessTokenSecret))
 	}
 	fmt.Fprintf(w, "# Its record: %s%s/requests, %[2]s/tweets; its faults: %[2]s/faults.\n# OAuth 2.0 tokens are told by --json. Requests follow.\n", r.BaseURL, sandbox.ControlPath)
+}
+
+// shellQuote quotes what a shell would not take as it is.
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("-_.:/+=", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // tellJSON prints the first object and one for each request that ends.

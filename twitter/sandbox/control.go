@@ -103,7 +103,7 @@ func checkLocal(r *http.Request) error {
 	if origin == "" {
 		return nil
 	}
-	if u, err := url.Parse(origin); err != nil || !isLoopback(u.Host) {
+	if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
 		return refuseControl(http.StatusForbidden, "the control routes are for this machine: the origin %q is another", origin)
 	}
 	return nil

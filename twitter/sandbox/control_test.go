@@ -227,7 +227,8 @@ func TestControlIsLocal(t *testing.T) {
 		require.Equal(t, 403, status(host, ""), host)
 		require.Equal(t, 403, status("127.0.0.1", "http://"+host), host)
 	}
-	for _, origin := range []string{"null", "file://", "http://%zz"} {
+	// Another program's pages on this machine are foreign, too.
+	for _, origin := range []string{"null", "file://", "http://%zz", "http://127.0.0.1:9999", "http://localhost"} {
 		require.Equal(t, 403, status("127.0.0.1", origin), origin)
 	}
 	require.Len(t, b.server.Faults(), 2*len(local))
