@@ -94,14 +94,15 @@ func (w *Worker) sweep(ctx context.Context) error {
 // wakeLoop wakes what waited for something that is over: at once when this worker has ended a wait, and
 // every wakeEvery what others have ended, and what was locked.
 func (w *Worker) wakeLoop(ctx context.Context) {
-	failing := false
+	failing, after := false, int64(0)
 	for ctx.Err() == nil {
-		_, more, err := store.Wake(ctx, w.pool, wakeBatch)
+		woken, err := store.Wake(ctx, w.pool, after, wakeBatch)
+		after = woken.After
 		if err != nil && !failing && ctx.Err() == nil {
 			w.tell(Event{Type: EventError, Err: err})
 		}
 		failing = err != nil
-		if more {
+		if woken.More && err == nil {
 			continue
 		}
 		timer := time.NewTimer(wakeEvery)

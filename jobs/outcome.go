@@ -62,6 +62,8 @@ const (
 type Attempt struct {
 	Kind    store.Kind
 	Retries int // earlier ones in a row
+	// Doubt says that an earlier request for the row may have taken effect.
+	Doubt bool
 	// OAuth2 says that it was signed with an OAuth 2.0 token, and Refreshed that this token was made
 	// anew because X did not accept the one before.
 	OAuth2, Refreshed bool
@@ -97,7 +99,11 @@ func inDoubt(kind store.Kind) string {
 func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 	switch failure.Kind {
 	case twitter.KindNeverSent, twitter.KindRefreshUnknown: // the next refresh tells
-		return retry(attempt.Retries)
+		v := retry(attempt.Retries)
+		if refresh := new(twitter.Error); errors.As(failure.Err, &refresh) && refresh.Kind == twitter.KindRateLimited {
+			v.Wait = refresh.Answer.RetryAfter(now) // of the token endpoint
+		}
+		return v
 	case twitter.KindMaybeSent, twitter.KindUnreadable, twitter.KindServerError, twitter.KindRequestTimeout:
 		return Verdict{Outcome: OutcomeUnconfirmed}
 
@@ -140,7 +146,13 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 		}
 		return Verdict{Outcome: OutcomeFail}
 
-	case twitter.KindDuplicate, twitter.KindReplyNotAllowed, twitter.KindQuoteNotAllowed,
+	case twitter.KindDuplicate:
+		if attempt.Doubt {
+			return Verdict{Outcome: OutcomeUnconfirmed} // most likely that request's own tweet
+		}
+		return Verdict{Outcome: OutcomeFail}
+
+	case twitter.KindReplyNotAllowed, twitter.KindQuoteNotAllowed,
 		twitter.KindReplyTargetGone, twitter.KindTooManyCashtags, twitter.KindNotPermitted,
 		twitter.KindFeatureNotPermitted, twitter.KindForbidden, twitter.KindInvalidRequest,
 		twitter.KindOther:

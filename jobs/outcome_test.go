@@ -194,6 +194,28 @@ func TestDecideLosesPatience(t *testing.T) {
 	require.Equal(t, OutcomeRetry, never.Outcome)
 }
 
+// A duplicate is final, unless it may be of a request of the row itself.
+func TestDecideOnADuplicateAfterADoubt(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, OutcomeFail, Decide(Attempt{Kind: store.PostTweet}, failureOf(twitter.KindDuplicate), answered()).Outcome)
+	v := Decide(Attempt{Kind: store.PostTweet, Doubt: true}, failureOf(twitter.KindDuplicate), answered())
+	require.Equal(t, OutcomeUnconfirmed, v.Outcome)
+	require.Contains(t, v.Error, "it may be on X")
+}
+
+// A token endpoint that limits refreshes is believed as X is; nothing else was sent, so nothing else waits.
+func TestDecideOnALimitedRefresh(t *testing.T) {
+	t.Parallel()
+	failure := failureOf(twitter.KindNeverSent)
+	limited := failureOf(twitter.KindRateLimited)
+	limited.Answer.Limits.RetryAfter = 7 * time.Minute
+	failure.Err = limited
+	v := Decide(Attempt{Kind: store.PostTweet}, failure, answered())
+	require.Equal(t, OutcomeRetry, v.Outcome)
+	require.Equal(t, 7*time.Minute, v.Wait)
+	require.False(t, v.Block)
+}
+
 func TestDecideRetriesByTheSchedule(t *testing.T) {
 	t.Parallel()
 	for retries, want := range retrySchedule {

@@ -25,6 +25,9 @@ const (
 	settleEvery = 500 * time.Millisecond
 	// finishWithin is how long a job waits for its settlement, which goes on without it.
 	finishWithin = 2 * time.Second
+	// maxDetached is how many settlements go on without their jobs. More would be a database that is
+	// away, or an application that locks all there is: then it is better to stop sending.
+	maxDetached = 200
 )
 
 // settle records an answer and brings its row to what follows. An answer of X that we hold must
@@ -56,7 +59,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		}
 	case OutcomeRetry, OutcomeRefresh:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForRetry, v.Wait
-		settlement.Retries = result.row.Retries + 1
+		settlement.Retries = result.retries() + 1
 		settlement.GiveBack = result.x.StatusCode == 0
 	case OutcomePauseAccount, OutcomePauseApp:
 		settlement.Status, settlement.WaitFor = store.Scheduled, store.ForAccount
@@ -99,7 +102,16 @@ func (w *Worker) decide(result answer) Verdict {
 		}
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured, Error: credentials.Error()}
 	}
-	return Decide(Attempt{Kind: result.row.Kind, Retries: result.row.Retries}, result.err, time.Now())
+	return Decide(Attempt{Kind: result.row.Kind, Retries: result.retries(), Doubt: result.row.Doubt}, result.err, time.Now())
+}
+
+// retries is how many retries in a row came before the request. What never reached X says nothing of what
+// X will answer, so its first answer begins a new count.
+func (a answer) retries() int {
+	if a.x.StatusCode != 0 && !a.row.Answered {
+		return 0
+	}
+	return a.row.Retries
 }
 
 // write tries one settlement until the database has it, or has refused it.

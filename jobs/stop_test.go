@@ -152,6 +152,36 @@ func TestLockedRowsHoldUpThemselvesAlone(t *testing.T) {
 	require.Len(t, w.x.Requests(), workers+1)
 }
 
+// An operator's open transaction on an account holds up that account's own hold, and no other account.
+func TestLockedAccountHoldsUpItselfAlone(t *testing.T) {
+	t.Parallel()
+	for name, lock := range map[string]string{
+		"Account": `UPDATE tweetqueue.accounts SET time_zone = 'UTC' WHERE username = 'acme'`,
+		"App":     `UPDATE tweetqueue.apps SET website = 'https://example.com'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const conns = 4
+			w := newWorld(t, sandbox.Config{})
+			w.account("other")
+			kind := map[string]sandbox.Kind{"Account": sandbox.KindUnauthorized, "App": sandbox.KindCreditsDepleted}[name]
+			w.fault(sandbox.Fault{Match: sandbox.Match{Username: "acme"}, Kind: kind})
+			operator := w.application()
+			_, err := operator.Exec(t.Context(), lock)
+			require.NoError(t, err)
+			var ids []int64
+			for i := range 2 * conns {
+				ids = append(ids, w.tweet(fmt.Sprintf("of acme %d", i)))
+			}
+			r := w.start(opts{conns: conns, config: Config{Workers: 2}})
+			r.wait(EventError, ids...) // each waits to be recorded
+			r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, 0))
+			require.NoError(t, operator.Commit(t.Context()))
+			r.wait(EventWaiting, ids...)
+		})
+	}
+}
+
 // A worker that is told to stop waits for settlements whose jobs have left them.
 func TestStopWaitsForALockedRow(t *testing.T) {
 	t.Parallel()

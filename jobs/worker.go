@@ -84,6 +84,7 @@ type Worker struct {
 	lease       *lease
 	working     working
 	settling    sync.WaitGroup                 // settlements under way
+	detached    chan struct{}                  // one for each settlement that goes on without its job
 	ending      chan struct{}                  // closed when a stopping worker has waited for long enough
 	wakes       chan struct{}                  // of capacity 1: see wake
 	sweepFrom   map[store.Kind]store.SweepFrom // owned by the sweep's loop
@@ -102,7 +103,7 @@ func New(config Config) (*Worker, error) {
 	w := &Worker{
 		pool: config.Pool, keyring: config.Keyring, app: config.App, x: config.X, observe: config.Observe,
 		poll: config.PollInterval, stopTimeout: config.StopTimeout,
-		lease: &lease{pool: config.Pool, name: config.Name}, ending: make(chan struct{}),
+		lease: &lease{pool: config.Pool, name: config.Name}, ending: make(chan struct{}), detached: make(chan struct{}, maxDetached),
 		wakes: make(chan struct{}, 1), sweepFrom: map[store.Kind]store.SweepFrom{},
 	}
 	if w.x.BaseURL == "" {
@@ -271,7 +272,13 @@ func (w *Worker) finish(do func() error, claims ...claimed) error {
 		return err
 	case <-timer.C:
 	}
+	select {
+	case w.detached <- struct{}{}:
+	default: // enough of them go on by themselves
+		return <-done
+	}
 	w.settling.Go(func() {
+		defer func() { <-w.detached }()
 		if err := <-done; err != nil {
 			w.tell(Event{Type: EventError, Kind: claims[0].row.Kind, RowID: claims[0].row.ID, Err: err})
 		}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,9 +88,13 @@ func TestPostsInTime(t *testing.T) {
 		require.Equal(t, done.DueAt, due.DueAt)
 		require.Less(t, due.Lateness, 5*time.Second) // seconds are for a loaded machine
 	}
-	require.Equal(t, []string{"enqueued before", "then", "enqueued later"}, w.texts())
-	for i, id := range []int64{before, after, later} {
-		require.False(t, w.x.Requests()[i].ArrivedAt.Before(w.entry(id).DueAt), "it is not early")
+	// What is due by the time the worker starts is sent at once, in any order.
+	require.ElementsMatch(t, []string{"enqueued before", "then", "enqueued later"}, w.texts())
+	for _, id := range []int64{before, after, later} {
+		entry := w.entry(id)
+		i := slices.IndexFunc(w.x.Tweets(), func(tweet sandbox.Tweet) bool { return tweet.ID == *entry.TweetID })
+		request := w.x.Requests()[w.x.Tweets()[i].Request-1]
+		require.False(t, request.ArrivedAt.Before(entry.DueAt), "it is not early")
 	}
 }
 
@@ -327,6 +332,38 @@ func TestRunFillsTheAppsKeys(t *testing.T) {
 	r := w.start(opts{config: Config{App: keys}})
 	r.waitFor(func(e Event) bool { return e.Type == EventReady })
 	require.Equal(t, *keys, kept())
+}
+
+// A row that could not reach X for long has all of its tries left for a refusal that mostly is final.
+func TestPatienceAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.fault(sandbox.Fault{Kind: sandbox.KindStatusBefore, Status: 404, Times: 2})
+	id := w.tweet("after an outage")
+	w.exec(`UPDATE tweetqueue.tweets SET retries = $1`, patience+1)
+	r := w.start(opts{})
+	require.Equal(t, store.ForRetry, r.wait(EventWaiting, id).WaitingFor)
+	require.Equal(t, 1, one[int](w, `SELECT retries FROM tweetqueue.tweets`))
+	r.wait(EventDone, id)
+	require.Len(t, w.requests(id), 3)
+	require.Zero(t, one[int](w, `SELECT retries FROM tweetqueue.tweets`))
+}
+
+// A duplicate after a request that may have arrived is no failure: most likely it did.
+func TestDuplicateAfterADoubt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.fault(sandbox.Fault{Kind: sandbox.KindDropAfter, Times: 1})
+	w.fault(sandbox.Fault{Kind: sandbox.KindDuplicate})
+	id := w.tweet("Did it arrive?")
+	r := w.start(opts{})
+	r.wait(EventUnconfirmed, id)
+	w.exec(`UPDATE tweetqueue.tweets SET status = 'failed' WHERE id = $1`, id) // a person takes it for lost
+	w.exec(`UPDATE tweetqueue.tweets SET status = 'scheduled' WHERE id = $1`, id)
+	r.waitFor(func(e Event) bool { return e.Type == EventUnconfirmed && strings.Contains(e.Reason, "duplicate") })
+	require.Equal(t, "unconfirmed", w.status(id))
+	require.Contains(t, *w.entry(id).Error, "duplicate")
+	require.Len(t, w.x.Tweets(), 1)
 }
 
 // What stops a job before its row is settled is told: it is tried again, but nobody else would say so.

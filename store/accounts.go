@@ -208,15 +208,32 @@ ORDER BY a.username`
 }
 
 // AccountHold puts an account in a state that holds its rows back, for wait from now or, if wait is
-// 0, until a person says otherwise. A hold without an end is not replaced by one with an end.
+// 0, until a person says otherwise. A hold without an end is not replaced by one with an end. Either way
+// the account is locked by then, so that the end of the hold waits for what rests on it; [ErrRowLocked]
+// if somebody else has it locked.
 func AccountHold(ctx context.Context, db DBTX, id int64, state State, reason string, wait time.Duration) error {
-	const query = `-- name: AccountHold :exec
-UPDATE tweetqueue.accounts
-SET state = $2, state_reason = $3,
-    state_until = CASE WHEN $4 > interval '0' THEN tweetqueue.clock() + $4 END
-WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $4 = interval '0')`
-	if _, err := db.Exec(ctx, query, id, state, validText(reason), wait); err != nil {
-		return fmt.Errorf("hold account %d: %w", id, err)
+	const query = `-- name: AccountHold :one
+WITH locked AS MATERIALIZED (
+    SELECT id FROM tweetqueue.accounts WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+), held AS (
+    UPDATE tweetqueue.accounts
+    SET state = $2, state_reason = $3,
+        state_until = CASE WHEN $4 > interval '0' THEN tweetqueue.clock() + $4 END
+    WHERE id = (SELECT id FROM locked)
+        AND (state = 'active' OR state_until IS NOT NULL OR $4 = interval '0')
+)
+SELECT EXISTS (SELECT FROM locked)`
+	return hold(db.QueryRow(ctx, query, id, state, validText(reason), wait), "account", id)
+}
+
+// hold reads whether what is to be held could be locked.
+func hold(row pgx.Row, what string, id int64) error {
+	var locked bool
+	if err := row.Scan(&locked); err != nil {
+		return fmt.Errorf("hold %s %d: %w", what, id, err)
+	}
+	if !locked {
+		return fmt.Errorf("hold %s %d: %w", what, id, ErrRowLocked)
 	}
 	return nil
 }
@@ -286,15 +303,18 @@ SELECT name, credentials FROM tweetqueue.apps`
 
 // AppHold is AccountHold for an app, which pauses.
 func AppHold(ctx context.Context, db DBTX, id int64, reason string, wait time.Duration) error {
-	const query = `-- name: AppHold :exec
-UPDATE tweetqueue.apps
-SET state = 'paused', state_reason = $2,
-    state_until = CASE WHEN $3 > interval '0' THEN tweetqueue.clock() + $3 END
-WHERE id = $1 AND (state = 'active' OR state_until IS NOT NULL OR $3 = interval '0')`
-	if _, err := db.Exec(ctx, query, id, validText(reason), wait); err != nil {
-		return fmt.Errorf("hold app %d: %w", id, err)
-	}
-	return nil
+	const query = `-- name: AppHold :one
+WITH locked AS MATERIALIZED (
+    SELECT id FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+), held AS (
+    UPDATE tweetqueue.apps
+    SET state = 'paused', state_reason = $2,
+        state_until = CASE WHEN $3 > interval '0' THEN tweetqueue.clock() + $3 END
+    WHERE id = (SELECT id FROM locked)
+        AND (state = 'active' OR state_until IS NOT NULL OR $3 = interval '0')
+)
+SELECT EXISTS (SELECT FROM locked)`
+	return hold(db.QueryRow(ctx, query, id, validText(reason), wait), "app", id)
 }
 
 // AppRelease is AccountRelease for an app.

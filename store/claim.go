@@ -18,6 +18,9 @@ type Row struct {
 	WakeAt     time.Time // due, and not before what it last waited for
 	Priority   int
 	Retries    int // in a row, so far
+	// Answered says that the row's last request was answered by X, and Doubt that one of its requests may
+	// have taken effect.
+	Answered, Doubt bool
 
 	AccountID int64
 	Username  string
@@ -44,6 +47,10 @@ type Row struct {
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
 	const shared = `t.id, t.status, t.waiting_for, t.wake_at, t.priority, t.retries,
+    t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
+        WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
+    t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
+        WHERE r.row_id = t.id AND (r.outcome = 'unconfirmed' OR r.outcome IS NULL)),
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials`
 	const tweets = `-- name: TweetsLock :many
@@ -74,7 +81,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Row, error) {
 		r := &Row{Kind: kind}
 		targets := []any{
-			&r.ID, &r.Status, &r.WaitingFor, &r.WakeAt, &r.Priority, &r.Retries,
+			&r.ID, &r.Status, &r.WaitingFor, &r.WakeAt, &r.Priority, &r.Retries, &r.Answered, &r.Doubt,
 			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 		}

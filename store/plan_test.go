@@ -87,7 +87,7 @@ func TestWorkersUseIndexes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = store.CancelDeadJobs(t.Context(), db, 500)
 		require.NoError(t, err)
-		_, _, err = store.Wake(t.Context(), db, 500)
+		_, err = store.Wake(t.Context(), db, 0, 500)
 		require.NoError(t, err)
 		_, err = store.EntryGet(t.Context(), db, 1)
 		require.NoError(t, err)

@@ -249,7 +249,7 @@ func TestWorker(t *testing.T) {
 	})
 	_, err = store.CancelDeadJobs(ctx, db, 10)
 	require.NoError(t, err)
-	_, _, err = store.Wake(ctx, db, 10)
+	_, err = store.Wake(ctx, db, 0, 10)
 	require.NoError(t, err)
 	_, err = store.TakeOver(ctx, db, 10, 0, []int64{})
 	require.NoError(t, err)

@@ -6,71 +6,73 @@ import (
 	"time"
 )
 
-// Wake wakes rows that waited for something that is over: for a tweet before them in their thread, for
+// Woken is what a [Wake] has done.
+type Woken struct {
+	Rows  int   // woken
+	After int64 // the tweet that the next call goes on after; 0: from the first
+	More  bool  // there may be more that can be woken at once
+}
+
+// Wake wakes rows that waited for something that is over: for a tweet before them in their thread, and for
 // an account or an app that is active again. At most limit of each sort; rows that someone else has
-// locked are passed over until the next call. It returns how many, and whether there are more that it
-// could wake at once.
-func Wake(ctx context.Context, db DBTX, limit int) (woken int, more bool, err error) {
+// locked are passed over until a later call. Of threads it goes on after the tweet of that id.
+func Wake(ctx context.Context, db DBTX, after int64, limit int) (Woken, error) {
 	// What is over says so on its own row: see the triggers. Mostly there is nothing. The order makes
 	// the planner use the index also where it has no statistics.
 	const marked = `-- name: WakesPending :one
 SELECT (SELECT id FROM tweetqueue.tweets WHERE wake_next ORDER BY id LIMIT 1) IS NOT NULL,
     EXISTS (SELECT FROM tweetqueue.accounts WHERE wake_held)
         OR EXISTS (SELECT FROM tweetqueue.apps WHERE wake_held)`
+	var woken Woken
 	var threads, holds bool
 	if err := db.QueryRow(ctx, marked).Scan(&threads, &holds); err != nil {
-		return 0, false, fmt.Errorf("look for what is over: %w", err)
+		return woken, fmt.Errorf("look for what is over: %w", err)
 	}
 	if threads {
-		if woken, err = wakeThreads(ctx, db, limit); err != nil {
-			return 0, false, err
+		if err := woken.threads(ctx, db, after, limit); err != nil {
+			return woken, err
 		}
-		more = woken >= limit
 	}
 	if holds {
-		held, full, err := wakeHeld(ctx, db, limit)
-		if err != nil {
-			return woken, false, err
-		}
-		woken, more = woken+held, more || full
+		return woken, woken.held(ctx, db, limit)
 	}
-	return woken, more, nil
+	return woken, nil
 }
 
-// wakeThreads wakes what stands after tweets that are over. A tweet's mark stays for as long as one of
-// them was locked.
-func wakeThreads(ctx context.Context, db DBTX, limit int) (int, error) {
+// threads wakes what stands after tweets that are over. A tweet's mark stays for as long as one of these
+// rows is locked: a claim may be about to make it wait for what the tweet was before.
+func (w *Woken) threads(ctx context.Context, db DBTX, after int64, limit int) error {
 	const query = `-- name: ThreadsWake :one
 WITH over AS MATERIALIZED (
-    SELECT id FROM tweetqueue.tweets WHERE wake_next ORDER BY id LIMIT $1
+    SELECT id FROM tweetqueue.tweets WHERE wake_next AND id > $1 ORDER BY id LIMIT $2
     FOR NO KEY UPDATE SKIP LOCKED
 ), next AS MATERIALIZED (
     SELECT id FROM tweetqueue.tweets
     WHERE previous_id = ANY (ARRAY(SELECT id FROM over)) AND status = 'scheduled'
-        AND waiting_for = 'thread'
     FOR NO KEY UPDATE SKIP LOCKED
 ), woken AS (
     UPDATE tweetqueue.tweets SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
-    WHERE id = ANY (ARRAY(SELECT id FROM next))
+    WHERE id = ANY (ARRAY(SELECT id FROM next)) AND waiting_for = 'thread'
     RETURNING 1
 ), cleared AS (
     UPDATE tweetqueue.tweets t SET wake_next = false
     WHERE t.id = ANY (ARRAY(SELECT id FROM over)) AND NOT EXISTS (
         SELECT FROM tweetqueue.tweets n
-        WHERE n.previous_id = t.id AND n.status = 'scheduled' AND n.waiting_for = 'thread'
+        WHERE n.previous_id = t.id AND n.status = 'scheduled'
             AND n.id <> ALL (ARRAY(SELECT id FROM next)))
 )
-SELECT count(*) FROM woken`
-	var woken int
-	if err := db.QueryRow(ctx, query, limit).Scan(&woken); err != nil {
-		return 0, fmt.Errorf("wake threads: %w", err)
+SELECT (SELECT count(*) FROM woken),
+    (SELECT CASE WHEN count(*) = $2 THEN max(id) ELSE 0 END FROM over)`
+	if err := db.QueryRow(ctx, query, after, limit).Scan(&w.Rows, &w.After); err != nil {
+		return fmt.Errorf("wake threads: %w", err)
 	}
-	return woken, nil
+	w.More = w.After != 0
+	return nil
 }
 
-// wakeHeld wakes what accounts and apps have held back. Whoever makes a row wait for one has seen it
+// held wakes what accounts and apps have held back. Whoever makes a row wait for one has seen it
 // held, under a lock that the end of the hold waits for: so what is not found here never waited.
-func wakeHeld(ctx context.Context, db DBTX, limit int) (woken int, full bool, err error) {
+func (w *Woken) held(ctx context.Context, db DBTX, limit int) error {
 	const byAccount = `-- name: HeldByAccountWake :exec
 UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
 WHERE id = ANY (ARRAY(
@@ -85,37 +87,39 @@ WHERE id = ANY (ARRAY(
     WHERE p.wake_held AND t.status = 'scheduled' AND t.waiting_for = 'app'
     LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED))`
 	const clearAccounts = `-- name: AccountsWoken :exec
-UPDATE tweetqueue.accounts a SET wake_held = false
-WHERE a.wake_held AND NOT EXISTS (
+UPDATE tweetqueue.accounts SET wake_held = false
+WHERE id = ANY (ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.wake_held AND NOT EXISTS (
     SELECT FROM tweetqueue.tweets t
     WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account'
     UNION ALL
     SELECT FROM tweetqueue.deletions t
-    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account')`
+    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account')
+    FOR NO KEY UPDATE SKIP LOCKED))`
 	const clearApps = `-- name: AppsWoken :exec
-UPDATE tweetqueue.apps p SET wake_held = false
-WHERE p.wake_held AND NOT EXISTS (
+UPDATE tweetqueue.apps SET wake_held = false
+WHERE id = ANY (ARRAY(SELECT p.id FROM tweetqueue.apps p WHERE p.wake_held AND NOT EXISTS (
     SELECT FROM tweetqueue.accounts a JOIN tweetqueue.tweets t ON t.account = a.username
     WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app'
     UNION ALL
     SELECT FROM tweetqueue.accounts a JOIN tweetqueue.deletions t ON t.account = a.username
-    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app')`
+    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app')
+    FOR NO KEY UPDATE SKIP LOCKED))`
 	for _, kind := range Kinds() {
 		for _, query := range []string{byAccount, byApp} {
 			tag, err := db.Exec(ctx, kind.sql(query), limit)
 			if err != nil {
-				return woken, false, fmt.Errorf("wake held %s: %w", kind.table(), err)
+				return fmt.Errorf("wake held %s: %w", kind.table(), err)
 			}
-			woken += int(tag.RowsAffected())
-			full = full || tag.RowsAffected() >= int64(limit)
+			w.Rows += int(tag.RowsAffected())
+			w.More = w.More || tag.RowsAffected() >= int64(limit)
 		}
 	}
 	for _, query := range []string{clearAccounts, clearApps} {
 		if _, err := db.Exec(ctx, query); err != nil {
-			return woken, full, fmt.Errorf("end the waking of what was held: %w", err)
+			return fmt.Errorf("end the waking of what was held: %w", err)
 		}
 	}
-	return woken, full, nil
+	return nil
 }
 
 // SweepFrom is where a sweep goes on: after the last overdue row that was looked at. Zero is the

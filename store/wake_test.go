@@ -60,12 +60,12 @@ func settleFirst(ctx context.Context, tx pgx.Tx, first *store.Request) error {
 // wake wakes all that can be woken, one row at a time, and returns how many rows that were.
 func (b *testBundle) wake(t testing.TB) int {
 	t.Helper()
-	all := 0
+	all, after := 0, int64(0)
 	for {
-		woken, more, err := store.Wake(t.Context(), b.db, 1)
+		woken, err := store.Wake(t.Context(), b.db, after, 1)
 		require.NoError(t, err)
-		all += woken
-		if !more {
+		all, after = all+woken.Rows, woken.After
+		if !woken.More {
 			return all
 		}
 	}
@@ -183,6 +183,25 @@ func TestThreadSettleThenClaim(t *testing.T) {
 	require.NoError(t, settle.Commit(t.Context()))
 }
 
+// The claim of the second has read that the first is being sent, when the first fails and is looked after:
+// the second is woken once more, to learn what became of it.
+func TestThreadClaimAcrossAFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.thread(t)
+	claim := storetest.Tx(t, b.db)
+	rows, err := store.RowsLock(t.Context(), claim, store.PostTweet, []int64{second})
+	require.NoError(t, err)
+	require.Equal(t, store.Sending, *rows[0].PreviousStatus)
+	b.settle(t, store.PostTweet, first, store.Settlement{Status: store.Failed, Error: "why"})
+	require.Zero(t, b.wake(t))
+	waitFor(t, claim, store.PostTweet, second, store.ForThread)
+	require.NoError(t, claim.Commit(t.Context()))
+	require.Equal(t, 1, b.wake(t))
+	b.requireAwake(t, second)
+	b.requireNoMarks(t)
+}
+
 // An application's open transaction on what stands after a tweet holds up that row, and not the tweet's
 // settlement. It is woken when the transaction has ended.
 func TestThreadOpenTransaction(t *testing.T) {
@@ -193,7 +212,11 @@ func TestThreadOpenTransaction(t *testing.T) {
 	edit := storetest.Tx(t, b.db)
 	exec(t, edit, `UPDATE tweetqueue.tweets SET text = 'edited' WHERE id = $1`, second)
 	b.settle(t, store.PostTweet, first, posted("1001"))
-	require.Zero(t, b.wake(t))
+	other, behind := b.thread(t)
+	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, behind, store.ForThread) })
+	b.settle(t, store.PostTweet, other, posted("1002"))
+	require.Equal(t, 1, b.wake(t), "what is locked does not stand in the way of what comes after it")
+	b.requireAwake(t, behind)
 	require.NoError(t, edit.Commit(t.Context()))
 	require.Equal(t, 1, b.wake(t))
 	b.requireAwake(t, second)
@@ -355,6 +378,44 @@ func TestHoldEndsDuringClaim(t *testing.T) {
 				require.NoError(t, resume.Commit(t.Context()))
 				b.requireAwake(t, id)
 			})
+		})
+	}
+}
+
+// A hold waits for nobody's lock, and holds one itself whether or not it changes anything; nor does the end
+// of the waking wait for one.
+func TestHoldsAndLocks(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Account", "App"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			h, id := b.holds(t)[name], storetest.Tweet(t, b.db, "a", 0)
+			operator := storetest.Tx(t, b.db)
+			exec(t, operator, h.resume)
+			require.ErrorIs(t, h.begin(t.Context(), b.db, time.Hour), store.ErrRowLocked)
+			require.NoError(t, operator.Rollback(t.Context()))
+
+			require.NoError(t, h.begin(t.Context(), b.db, 0))
+			settle := storetest.Tx(t, b.db)
+			require.NoError(t, h.begin(t.Context(), settle, time.Hour)) // changes nothing
+			pid, join := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, h.resume)
+				return err
+			})
+			waitBlocked(t, b.db, pid)
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running'`)
+			waitFor(t, settle, store.PostTweet, id, h.what)
+			require.NoError(t, settle.Commit(t.Context()))
+			join()
+
+			operator = storetest.Tx(t, b.db)
+			exec(t, operator, `SELECT FROM tweetqueue.`+h.table+` FOR UPDATE`)
+			require.Equal(t, 1, b.wake(t))
+			b.requireAwake(t, id)
+			require.NoError(t, operator.Rollback(t.Context()))
+			require.Zero(t, b.wake(t))
+			b.requireNoMarks(t)
 		})
 	}
 }

@@ -74,8 +74,9 @@ func (s sent) without(text string) string {
 	return clean(text, maxText)
 }
 
+// in looks as far as a text is shown, and a little on: X's answers and the texts sent can be long.
 func (s sent) in(text string) bool {
-	theirs, edges := foldEdges(text)
+	theirs, edges := foldEdges(clean(text, maxText+4*echoRunes))
 	for _, own := range s {
 		size := len([]rune(own))
 		for i := 0; i+min(size, echoRunes) <= len(theirs); i++ {

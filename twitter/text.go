@@ -68,7 +68,7 @@ func (p ParsedTweet) Problem(limit int) TextProblem {
 // Valid reports whether the text has no [TextProblem].
 func (p ParsedTweet) Valid(limit int) bool { return p.Problem(limit) == TextOK }
 
-// Permillage returns how much of a limit the text takes, in thousandths, rounded down.
+// Permillage returns how much of a limit, which is above 0, the text takes, in thousandths, rounded down.
 func (p ParsedTweet) Permillage(limit int) int { return p.WeightedLength * 1000 / limit }
 
 // String tells the findings without the text.
