@@ -20,8 +20,7 @@ import (
 )
 
 // answersByOutcome says what each answer of X in twitter/testdata/answers means for the first
-// request of a tweet or deletion; that of the token endpoint, for a tweet that needs a new token. It
-// is the table of x-api.md 6.5, told by the captured answers of 4.4, 6.3 and 6.4.
+// request of a tweet or deletion; that of the token endpoint, for a tweet that needs a new token.
 func answersByOutcome() map[Outcome][]string {
 	return map[Outcome][]string{
 		OutcomeWait: {

@@ -104,7 +104,7 @@ func (s *silent) received() string {
 }
 
 // The process dies at each point of claim, send and settle. What is then in the database, and what
-// the next worker does, is in the package's documentation and in design 4.
+// the next worker does, is in the package's documentation and in docs/architecture.md.
 func TestDeathDuringSend(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -36,7 +36,7 @@ func failureOf(kind twitter.Kind) *twitter.Error {
 	return failure
 }
 
-// verdicts is the table of design 6 and x-api.md 6.5, by kind of failure and of row, without words.
+// verdicts is the answer table, by kind of failure and of row, without words.
 func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 	both := func(v Verdict) map[store.Kind]Verdict {
 		return map[store.Kind]Verdict{store.PostTweet: v, store.DeleteTweet: v}

@@ -20,7 +20,7 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN cardinality(ids) BETWEEN 1 AND 100 AND array_position(ids, NULL) IS NULL
     AND array_to_string(ids, ',') ~ '^[0-9]{1,19}(,[0-9]{1,19})*$';
 
--- A poll has 2 to 4 options of 1 to 25 characters (x-api: POST /2/tweets).
+-- A poll has 2 to 4 options of 1 to 25 characters (X's documents: create-post).
 CREATE FUNCTION tweetqueue.are_poll_options(options text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN cardinality(options) BETWEEN 2 AND 4 AND array_position(options, NULL) IS NULL

@@ -261,7 +261,7 @@ func closing(r *http.Request) *http.Request {
 	return r
 }
 
-// TestOutages are those of x-api.md 12, number 7, that concern one route or everybody.
+// TestOutages are those that X has had, of one route or of everybody.
 func TestOutages(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sandbox.Config{})

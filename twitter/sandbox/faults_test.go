@@ -203,7 +203,7 @@ func TestHang(t *testing.T) {
 	})
 }
 
-// TestRefusals has the bodies of x-api.md 4.4 and 6.3.
+// TestRefusals has the bodies of X that were captured.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	clock := newTestClock()
