@@ -232,7 +232,7 @@ func TestOpenTransactionOnThreads(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	var firsts, seconds []int64
 	for i := range threads {
-		first := w.enqueue("acme", store.Tweet{Text: fmt.Sprintf("first %d", i)}, time.Second)
+		first := w.enqueue("acme", store.Tweet{Text: fmt.Sprintf("first %d", i)}, time.Hour)
 		firsts = append(firsts, first)
 		seconds = append(seconds, w.enqueue("acme", store.Tweet{Text: fmt.Sprintf("second %d", i), PreviousID: &first}, 0))
 	}
@@ -241,6 +241,7 @@ func TestOpenTransactionOnThreads(t *testing.T) {
 	app := w.application()
 	_, err := app.Exec(t.Context(), `UPDATE tweetqueue.tweets SET priority = 3 WHERE id = ANY ($1)`, seconds)
 	require.NoError(t, err)
+	w.exec(`UPDATE tweetqueue.tweets SET post_at = tweetqueue.clock() WHERE id = ANY ($1)`, firsts)
 	r.wait(EventDone, firsts...)
 	r.wait(EventDone, w.tweet("a bystander"))
 	require.NoError(t, app.Commit(t.Context()))

@@ -144,8 +144,8 @@ func TestMoveAndCancelWhenFetched(t *testing.T) {
 }
 
 // TestOpenTransaction keeps another application's transaction open, which has edited one due row; many
-// other tweets become due meanwhile, evenly, and go out on time. Of three rounds one has to do: other
-// work on the machine is no fault of the worker.
+// other tweets become due meanwhile, evenly, and go out on time. Of three rounds one has to do, or
+// else be no worse than without that transaction: other work on the machine is no fault of the worker.
 func TestOpenTransaction(t *testing.T) {
 	t.Parallel()
 	holdQuiet(t)
@@ -176,7 +176,12 @@ func TestOpenTransaction(t *testing.T) {
 		t.Logf("round %d, %d tweets in %s: late by %s (median), %s (99%%), %s (longest)",
 			round, tweets, while, late[tweets/2], late[tweets*99/100], longest)
 	}
-	require.LessOrEqual(t, longest, time.Second)
+	if longest <= time.Second {
+		return
+	}
+	late := b.lateness(t, "without it, tweet ", tweets, while)
+	t.Logf("without the transaction: late by %s (longest)", late[tweets-1])
+	require.LessOrEqual(t, longest, 2*late[tweets-1])
 }
 
 // lateness inserts tweets that become due evenly over a while, and returns by how much each arrived
