@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"syscall"
 	"testing"
@@ -65,6 +67,10 @@ func TestSIGTERMInASend(t *testing.T) {
 // kernel send it a SIGHUP each.
 func TestSIGHUPInASend(t *testing.T) {
 	t.Parallel()
+	// Tests that run under nohup would hand it on; what is caught here is not ignored by a program started.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	b := newBundle(t)
 	id, hold := b.held(t)
 	w := startProcess(t, "worker", b.settings)
