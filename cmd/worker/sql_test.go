@@ -144,19 +144,19 @@ func TestMoveAndCancelWhenFetched(t *testing.T) {
 }
 
 // TestOpenTransaction keeps another application's transaction open, which has edited one due row; many
-// other tweets become due meanwhile, evenly, and go out on time. Of three rounds one has to do, or
-// else be no worse than without that transaction: other work on the machine is no fault of the worker.
+// other tweets become due meanwhile, evenly, and go out on time. Of three rounds one has to do: other
+// work on the machine is no fault of the worker. Were they held up, they would be late by up to 10 s.
 func TestOpenTransaction(t *testing.T) {
 	t.Parallel()
 	holdQuiet(t)
-	const tweets, while = 1000, 10 * time.Second
+	const tweets, while, limit = 1000, 10 * time.Second, 3 * time.Second
 	b := newBundleOn(t, sandbox.Config{Limits: []sandbox.Limit{}})
 	b.exec(t, `UPDATE tweetqueue.quotas SET maximum = 1000000`)
 	w := startProcess(t, "worker", b.settings)
 	w.awaitEvent(t, storetest.Tweet(t, b.db, "the first", 0), "done") // it runs
 
 	longest := time.Hour
-	for round := 1; round <= 3 && longest > time.Second; round++ {
+	for round := 1; round <= 3 && longest > limit; round++ {
 		edited := storetest.Tweet(t, b.db, fmt.Sprintf("to be edited %d", round), 2*time.Second)
 		edit := storetest.Tx(t, b.db)
 		text := fmt.Sprintf("edited %d", round)
@@ -176,12 +176,7 @@ func TestOpenTransaction(t *testing.T) {
 		t.Logf("round %d, %d tweets in %s: late by %s (median), %s (99%%), %s (longest)",
 			round, tweets, while, late[tweets/2], late[tweets*99/100], longest)
 	}
-	if longest <= time.Second {
-		return
-	}
-	late := b.lateness(t, "without it, tweet ", tweets, while)
-	t.Logf("without the transaction: late by %s (longest)", late[tweets-1])
-	require.LessOrEqual(t, longest, 2*late[tweets-1])
+	require.LessOrEqual(t, longest, limit)
 }
 
 // lateness inserts tweets that become due evenly over a while, and returns by how much each arrived
