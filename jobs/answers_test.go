@@ -27,7 +27,7 @@ func answersByOutcome() map[Outcome][]string {
 			"403_over_daily_limit_185", "429_daily", "429_html", "429_legacy_88", "429_too_many_requests",
 		},
 		OutcomeRetry: {
-			"403_authentication_unknown", "404_outage_create", "refresh_302_redirect", "refresh_400_other_invalid_request",
+			"200_deleted_nothing_said", "403_authentication_unknown", "404_outage_create", "refresh_302_redirect", "refresh_400_other_invalid_request",
 			"refresh_401_everybody", "refresh_404_outage", "refresh_429",
 			// It is not known whether X has replaced the token; the tweet itself was not sent.
 			"refresh_200_empty", "refresh_200_no_token", "refresh_200_truncated", "refresh_403_html", "refresh_408", "refresh_503",
@@ -39,7 +39,7 @@ func answersByOutcome() map[Outcome][]string {
 			"500_internal", "500_legacy_131", "502_bad_gateway", "503_legacy_130", "503_unavailable", "503_with_a_refusal_inside",
 			"504_empty", "520_cloudflare",
 			// Of deletions: the tweet may be gone.
-			"200_delete_missing", "200_deleted_nothing_said", "403_delete_not_authorized_typed", "403_legacy_183", "403_not_author",
+			"200_delete_missing", "403_delete_not_authorized_typed", "403_legacy_183", "403_not_author",
 			"404_legacy_144", "404_legacy_34", "404_missing_tweet",
 		},
 		OutcomePauseAccount: {

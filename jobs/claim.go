@@ -40,15 +40,21 @@ type claimed struct {
 	sendBy  time.Time // by this machine's monotonic clock
 }
 
+// doubtful is a row whose look-up is due.
+type doubtful struct {
+	row   *store.Row
+	jobID int64
+}
+
 // claim decides on the rows of the jobs, in one transaction, and returns those that are to be sent
-// now. Every other row is as it was, or waits, or is over. If the commit's outcome is not known, the
+// now, and those that are to be looked up. Every other row is as it was, or waits, or is over. If the commit's outcome is not known, the
 // error is a store.CommitError beside the rows: they are not to be sent, but released.
-func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]claimed, error) {
+func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]claimed, []doubtful, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	leaseID := w.lease.current()
 	if err := w.lease.check(leaseID); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
 	var p *plan
@@ -73,13 +79,13 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err != nil {
 			return err
 		}
-		p = newPlan(kind, leaseID, sendBy, now)
+		p = newPlan(kind, leaseID, sendBy, now, w.maxLate)
 		for _, job := range jobs {
 			i := slices.IndexFunc(rows, func(row *store.Row) bool { return row.ID == job.rowID })
 			if i < 0 {
 				continue
 			}
-			if err := probe(ctx, tx, rows[i], now, quotas[rows[i].AccountID]); err != nil {
+			if err := p.probe(ctx, tx, rows[i], quotas[rows[i].AccountID]); err != nil {
 				return err
 			}
 			p.add(rows[i], job.jobID, quotas[rows[i].AccountID])
@@ -87,15 +93,15 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		return p.write(ctx, tx, quotas)
 	})
 	if unknown := new(store.CommitError); errors.As(err, &unknown) {
-		return p.claims, fmt.Errorf("claim %s: %w", kind, err)
+		return p.claims, nil, fmt.Errorf("claim %s: %w", kind, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("claim %s: %w", kind, err)
+		return nil, nil, fmt.Errorf("claim %s: %w", kind, err)
 	}
 	for i := range p.events {
 		w.tell(p.events[i])
 	}
-	return p.claims, nil
+	return p.claims, p.doubts, nil
 }
 
 func accountsOf(rows []*store.Row) []int64 {
@@ -114,21 +120,23 @@ type plan struct {
 	leaseID int64
 	sendBy  time.Time // by the monotonic clock, for a row without a deadline
 	now     time.Time // the database's, after the locks
+	maxLate time.Duration
 
 	claims   []claimed
+	doubts   []doubtful
 	waits    []store.Wait
 	closings []store.Closing
 	early    []int64 // scheduled, and not due yet
 	events   []Event
 }
 
-func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time) *plan {
-	return &plan{kind: kind, leaseID: leaseID, sendBy: sendBy, now: now}
+func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time, maxLate time.Duration) *plan {
+	return &plan{kind: kind, leaseID: leaseID, sendBy: sendBy, now: now, maxLate: maxLate}
 }
 
 // add decides on a row, and takes its places if it is to be sent.
 func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
-	d := decide(row, p.now, quotas)
+	d := decide(row, p.now, quotas, p.maxLate)
 	event := Event{Kind: p.kind, RowID: row.ID, JobID: jobID, Account: row.Username, Reason: d.reason}
 	switch {
 	case d.send:
@@ -145,7 +153,7 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 		})
 		event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, p.now.Sub(row.WakeAt)
 	case d.wait != "":
-		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason})
+		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason, Doubt: d.doubt})
 		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, &d.until
 	case d.close != "":
 		p.closings = append(p.closings, store.Closing{RowID: row.ID, Status: d.close, Reason: d.reason})
@@ -153,6 +161,9 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 		if d.close == store.Missed {
 			event.Type = EventMissed
 		}
+	case row.LookedUp && !row.WakeAt.After(p.now):
+		p.doubts = append(p.doubts, doubtful{row: row, jobID: jobID})
+		return
 	case row.Status == store.Scheduled:
 		p.early = append(p.early, row.ID)
 		return
@@ -218,12 +229,12 @@ func rewakeLocked(ctx context.Context, tx pgx.Tx, kind store.Kind, ids []int64, 
 // probe takes the one try that a row's app and account have when their hold has ended, if the row would
 // be sent now: one that waits for something else must not use it up. A row that does not get it
 // finds the hold extended.
-func probe(ctx context.Context, tx pgx.Tx, row *store.Row, now time.Time, quotas []*store.Quota) error {
+func (p *plan) probe(ctx context.Context, tx pgx.Tx, row *store.Row, quotas []*store.Quota) error {
 	held := row.App.State != store.Active || row.Account.State != store.Active
-	if !held || !decide(row, now, quotas).send {
+	if !held || !decide(row, p.now, quotas, p.maxLate).send {
 		return nil
 	}
-	until := now.Add(probeRest)
+	until := p.now.Add(probeRest)
 	if row.App.State != store.Active {
 		won, err := store.AppProbe(ctx, tx, row.AppID, probeRest)
 		if err != nil {
@@ -253,23 +264,34 @@ type decision struct {
 	body   []byte
 	wait   store.WaitingFor
 	until  time.Time
+	doubt  int64 // the tweet that it waits for to be looked up
 	close  store.Status
 	reason string
 }
 
 // decide reads the row and its windows, all locked, and the clock after the locks, and nothing else.
-func decide(row *store.Row, now time.Time, quotas []*store.Quota) decision {
+func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.Duration) decision {
 	if row.Status != store.Scheduled || row.WakeAt.After(now) {
 		return decision{}
 	}
 	if before := row.Tweet.PostBefore; before != nil && !now.Before(*before) {
 		return decision{close: store.Missed, reason: "its deadline passed before it could be posted" + waitedFor(row)}
 	}
+	if late := lateness(row, now); maxLate > 0 && late > maxLate {
+		return decision{close: store.Missed, reason: fmt.Sprintf("it is %s late, and nothing is posted that is more than %s late%s: schedule it again if it is still to go out",
+			late.Round(time.Second), maxLate, waitedFor(row))}
+	}
 	if row.App.Holds(now) {
 		return held(store.ForApp, fmt.Sprintf("app %q is %s", row.AppName, row.App.State), row.App, now)
 	}
 	if row.Account.Holds(now) {
 		return held(store.ForAccount, fmt.Sprintf("account %q is %s", row.Username, row.Account.State), row.Account, now)
+	}
+	if row.AccountDoubt != nil && row.Kind == store.PostTweet {
+		return decision{
+			wait: store.ForAccount, until: now.Add(heldRecheck), doubt: *row.AccountDoubt,
+			reason: fmt.Sprintf("tweet %d of its account may be on X, and is being looked up", *row.AccountDoubt),
+		}
 	}
 	if previous := row.PreviousStatus; previous != nil && *previous != store.Posted {
 		return decision{
@@ -309,6 +331,20 @@ func held(what store.WaitingFor, reason string, hold store.Hold, now time.Time) 
 		until = *hold.Until
 	}
 	return decision{wait: what, until: until, reason: reason}
+}
+
+// lateness is how late a tweet is that has no deadline of its own. To wait for a limit, or for a person
+// who schedules it again, is no lateness, and a thread that has begun is brought to its end. A deletion is
+// never too late.
+func lateness(row *store.Row, now time.Time) time.Duration {
+	if row.Kind != store.PostTweet || row.Tweet.PostBefore != nil || row.PreviousTweetID != nil {
+		return 0
+	}
+	since := row.DueAt
+	if waited := value(row.WaitingFor); (waited == store.ForQuota || waited == store.ForTime) && row.WakeAt.After(since) {
+		since = row.WakeAt
+	}
+	return now.Sub(since)
 }
 
 // waitedFor says what a missed row was last waiting for.

@@ -162,7 +162,10 @@ func (w *world) requireTakenOver(id int64) {
 	w.Helper()
 	before := len(w.x.Requests())
 	w.declareDead()
-	heir := w.start(opts{config: Config{X: twitter.Config{BaseURL: one[string](w, `SELECT x_base_url FROM tweetqueue.installation`)}}})
+	heir := w.start(opts{config: Config{
+		LookUpAfter: []time.Duration{time.Hour},
+		X:           twitter.Config{BaseURL: one[string](w, `SELECT x_base_url FROM tweetqueue.installation`)},
+	}})
 	// Not by its event: where the database is slow, the dead worker's own last look can still find
 	// that its lease has ended.
 	w.eventually("the row is in doubt", func() bool { return w.status(id) == "unconfirmed" })
@@ -173,8 +176,9 @@ func (w *world) requireTakenOver(id int64) {
 	require.Nil(w, requests[0].AnsweredAt)
 
 	jobs := storetest.Jobs(w, w.db, id)
-	require.Len(w, jobs, 1)
+	require.Len(w, jobs, 2)
 	require.Equal(w, "cancelled", jobs[0].State)
+	require.Equal(w, "pending", jobs[1].State, "it is looked up")
 	worked := heir.worked(jobs[0].ID, 2)
 	_, err := heir.river.JobRetry(w.Context(), jobs[0].ID)
 	require.NoError(w, err)
@@ -264,19 +268,19 @@ func TestTakeOverIsTold(t *testing.T) {
 	require.NoError(t, dead.lease.start(t.Context()))
 	tweet, deletion := w.tweet("In doubt"), storetest.Deletion(t, w.db, "1445880548472328192", 0)
 	for kind, id := range map[store.Kind]int64{store.PostTweet: tweet, store.DeleteTweet: deletion} {
-		claims, err := dead.claim(t.Context(), kind, []wakeUp{{jobID: storetest.Jobs(t, w.db, id)[0].ID, rowID: id}})
+		claims, _, err := dead.claim(t.Context(), kind, []wakeUp{{jobID: storetest.Jobs(t, w.db, id)[0].ID, rowID: id}})
 		require.NoError(t, err)
 		require.Len(t, claims, 1)
 	}
 	w.declareDead()
-	r := w.start(opts{})
-	for kind, id := range map[store.Kind]int64{store.PostTweet: tweet, store.DeleteTweet: deletion} {
-		event := r.wait(EventUnconfirmed, id)
-		require.Equal(t, Event{
-			Type: EventUnconfirmed, At: event.At, Kind: kind, RowID: id,
-			Reason: "the worker test stopped while this was being sent",
-		}, event)
-	}
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}}})
+	const reason = "the worker test stopped while this was being sent"
+	event := r.wait(EventUnconfirmed, tweet)
+	require.Equal(t, Event{Type: EventUnconfirmed, At: event.At, Kind: store.PostTweet, RowID: tweet, Reason: reason}, event)
+	event = r.wait(EventWaiting, deletion)
+	require.Equal(t, Event{
+		Type: EventWaiting, At: event.At, Kind: store.DeleteTweet, RowID: deletion, WaitingFor: store.ForRetry, Reason: reason,
+	}, event)
 	require.Empty(t, w.x.Requests())
 }
 
@@ -298,7 +302,7 @@ func TestTakeOverOfWhatWasLostHoldOf(t *testing.T) {
 	settled := make(chan error, 1)
 	go func() { settled <- worker.work(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: kept}}) }()
 	w.held(fault, 1)
-	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 2, rowID: lost}})
+	claims, _, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 2, rowID: lost}})
 	require.NoError(t, err)
 	require.Len(t, claims, 1)
 

@@ -26,7 +26,7 @@ func TestDecideOnARow(t *testing.T) {
 	day := 24 * time.Hour
 	due := func(change func(*store.Row)) *store.Row {
 		row := &store.Row{
-			Kind: store.PostTweet, ID: 7, Status: store.Scheduled, WakeAt: now, Username: "acme", AppName: "default", TextLimit: 280,
+			Kind: store.PostTweet, ID: 7, Status: store.Scheduled, DueAt: now, WakeAt: now, Username: "acme", AppName: "default", TextLimit: 280,
 			Account: store.Hold{State: store.Active}, App: store.Hold{State: store.Active},
 			Tweet: store.Tweet{Text: "Hi"},
 		}
@@ -190,7 +190,7 @@ func TestDecideOnARow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := decide(test.row, now, test.quotas)
+			got := decide(test.row, now, test.quotas, 24*time.Hour)
 			require.Equal(t, string(test.want.body), string(got.body))
 			require.WithinDuration(t, test.want.until, got.until, quarter/256)
 			require.False(t, got.until.Before(test.want.until.Add(-quarter/256)))

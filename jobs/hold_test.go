@@ -257,7 +257,7 @@ func TestRefusedByTheClientReturnsItsPlace(t *testing.T) {
 	worker := w.newWorker(opts{})
 	require.NoError(t, worker.lease.start(t.Context()))
 	id := w.tweet("Hi")
-	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+	claims, _, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
 	require.NoError(t, err)
 	claims[0].request.Body = []byte(`no JSON`)
 	require.NoError(t, worker.settle(t.Context(), worker.send(t.Context(), claims[0])))

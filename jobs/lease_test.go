@@ -151,7 +151,7 @@ func TestStaleLeaseSendsNothing(t *testing.T) {
 			worker := w.newWorker(opts{config: Config{X: twitter.Config{BaseURL: url}}})
 			require.NoError(t, worker.lease.start(t.Context()))
 			id := w.tweet("Nobody may see this")
-			claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+			claims, _, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
 			require.NoError(t, err)
 			require.Len(t, claims, 1)
 			require.Equal(t, "sending", w.status(id))
@@ -187,7 +187,7 @@ func TestSendsNothingPastTheDeadline(t *testing.T) {
 	left := sendWithin - time.Second
 	deadline := now.Add(left).Truncate(time.Microsecond)
 	id := w.enqueue("acme", store.Tweet{Text: "Now or never", PostBefore: &deadline}, 0)
-	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+	claims, _, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
 	require.NoError(t, err)
 	require.Len(t, claims, 1)
 	require.WithinDuration(t, deadline, claims[0].request.SendBy, 0)
@@ -214,7 +214,7 @@ func TestTimeToSendBeginsAfterTheLocks(t *testing.T) {
 	require.NoError(t, err)
 	done := make(chan []claimed, 1)
 	go func() {
-		claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+		claims, _, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
 		assert.NoError(t, err)
 		done <- claims
 	}()
@@ -238,7 +238,7 @@ func TestStaleLeaseClaimsNothing(t *testing.T) {
 	require.NoError(t, worker.lease.start(t.Context()))
 	worker.lease.began = worker.lease.began.Add(-leaseFresh)
 	id := w.tweet("Hi")
-	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+	claims, _, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
 	require.ErrorIs(t, err, ErrLeaseStale)
 	require.Empty(t, claims)
 	require.Equal(t, "scheduled:time", w.status(id))

@@ -10,7 +10,7 @@ import (
 
 const (
 	promoteBatch  = 1000
-	takeOverEvery = 3 * time.Second
+	takeOverEvery = time.Second // dead after 12 s, taken over within 15
 	sweepEvery    = 10 * time.Second
 	sweepBatch    = 5000
 	measureEvery  = 20 * time.Second
@@ -56,18 +56,22 @@ func (w *Worker) promoteLoop(ctx context.Context) {
 	}
 }
 
-// takeOver makes the rows of dead workers unconfirmed, and those that this one has lost hold of.
+// takeOver takes over the rows of dead workers, and those that this one has lost hold of.
 func (w *Worker) takeOver(ctx context.Context) error {
 	// What this worker works on is listed before the statement runs, which is told apart from what it
 	// has claimed since by a minute's age: the statement may not come later than that.
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	taken, err := store.TakeOver(ctx, w.pool, loopBatch, w.lease.current(), w.working.list())
+	taken, err := store.TakeOver(ctx, w.pool, loopBatch, w.lease.current(), w.working.list(), w.lookUps.after[0])
 	for _, t := range taken {
-		w.tell(Event{
+		event := Event{
 			Type: EventUnconfirmed, Kind: t.Kind, RowID: t.RowID,
 			Reason: fmt.Sprintf("the worker %s stopped while this was being sent", t.Worker),
-		})
+		}
+		if t.Status == store.Scheduled {
+			event.Type, event.WaitingFor = EventWaiting, store.ForRetry
+		}
+		w.tell(event)
 	}
 	return err
 }

@@ -22,7 +22,7 @@ const (
 	// OutcomeRefresh means that X did not accept an OAuth 2.0 access token, and created nothing. It may
 	// accept the same request once the token is refreshed.
 	OutcomeRefresh Outcome = "refresh"
-	// OutcomeUnconfirmed means that the request may have taken effect. It is not sent again.
+	// OutcomeUnconfirmed means that the request may have taken effect. It is looked up.
 	OutcomeUnconfirmed Outcome = "unconfirmed"
 	// OutcomeFail means that X refused this tweet for good. It says nothing of the next one.
 	OutcomeFail Outcome = "fail"
@@ -42,6 +42,8 @@ type Verdict struct {
 	Wait time.Duration
 	// Block says that the wait holds for every row of the account and action: X's limit.
 	Block bool
+	// NoAnswer says that X did not answer a request that may have reached it: it may be out of order.
+	NoAnswer bool
 	// Error says why in words; empty for OutcomeDone.
 	Error string
 }
@@ -52,6 +54,8 @@ const (
 	// money or permissions. Then one row is tried again.
 	probeUnauthorized = 15 * time.Minute
 	probeConfigured   = time.Hour
+	// probeOutage is how long an app rests whose requests X does not answer, before one tries again.
+	probeOutage = 15 * time.Second
 
 	// patience is how many times in a row a refusal is retried that is mostly final but at times
 	// passes: a 404 from POST /2/tweets, and "Authenticating with Unknown".
@@ -91,9 +95,9 @@ func Decide(attempt Attempt, err error, now time.Time) Verdict {
 // inDoubt begins the reason of a row that became unconfirmed.
 func inDoubt(kind store.Kind) string {
 	if kind == store.DeleteTweet {
-		return "it is not known whether the tweet is gone, and it is not tried again by itself: "
+		return "it is not known whether the tweet is gone: "
 	}
-	return "it may be on X, so it is not sent again by itself: "
+	return "it may be on X: "
 }
 
 func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
@@ -105,7 +109,10 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 		}
 		return v
 	case twitter.KindMaybeSent, twitter.KindUnreadable, twitter.KindServerError, twitter.KindRequestTimeout:
-		return Verdict{Outcome: OutcomeUnconfirmed}
+		if attempt.Kind == store.DeleteTweet {
+			return retry(attempt.Retries) // twice does no harm
+		}
+		return Verdict{Outcome: OutcomeUnconfirmed, NoAnswer: true}
 
 	case twitter.KindRateLimited:
 		return Verdict{Outcome: OutcomeWait, Wait: failure.Answer.RetryAfter(now), Block: true}

@@ -42,6 +42,7 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		return map[store.Kind]Verdict{store.PostTweet: v, store.DeleteTweet: v}
 	}
 	fail, doubt := Verdict{Outcome: OutcomeFail}, Verdict{Outcome: OutcomeUnconfirmed}
+	unanswered := Verdict{Outcome: OutcomeUnconfirmed, NoAnswer: true}
 	retried := Verdict{Outcome: OutcomeRetry, Wait: backedOff}
 	pauseApp := func(wait time.Duration) Verdict { return Verdict{Outcome: OutcomePauseApp, Wait: wait} }
 	pause := func(state store.State, wait time.Duration) Verdict {
@@ -51,10 +52,11 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		twitter.KindNeverSent:      both(retried),
 		twitter.KindRefreshUnknown: both(retried), // the request was not sent either
 
-		twitter.KindMaybeSent:      both(doubt),
-		twitter.KindUnreadable:     both(doubt),
-		twitter.KindServerError:    both(doubt),
-		twitter.KindRequestTimeout: both(doubt),
+		// To delete a tweet twice does no harm.
+		twitter.KindMaybeSent:      {store.PostTweet: unanswered, store.DeleteTweet: retried},
+		twitter.KindUnreadable:     {store.PostTweet: unanswered, store.DeleteTweet: retried},
+		twitter.KindServerError:    {store.PostTweet: unanswered, store.DeleteTweet: retried},
+		twitter.KindRequestTimeout: {store.PostTweet: unanswered, store.DeleteTweet: retried},
 
 		twitter.KindRateLimited: both(Verdict{Outcome: OutcomeWait, Wait: 7 * time.Minute, Block: true}),
 
@@ -110,7 +112,9 @@ func TestDecideIsTheAnswerTable(t *testing.T) {
 				}
 				require.Contains(t, got.Error, failure.Error(), "the reason has X's words")
 				if got.Outcome == OutcomeUnconfirmed {
-					require.Contains(t, got.Error, "again by itself", "the reason says what follows")
+					require.Contains(t, got.Error, map[store.Kind]string{
+						store.PostTweet: "it may be on X: ", store.DeleteTweet: "it is not known whether the tweet is gone: ",
+					}[row], "the reason says what is not known")
 				}
 				got.Error = ""
 				require.Equal(t, want, got)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tweetqueue/store"
+	"tweetqueue/twitter"
 )
 
 const (
@@ -48,9 +49,9 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	case OutcomeDone:
 		settlement.Status = result.row.Kind.Done()
 	case OutcomeFail:
-		settlement.Status, settlement.GiveBack = store.Failed, result.x.StatusCode == 0
+		settlement.Status, settlement.GiveBack = store.Failed, result.neverArrived()
 	case OutcomeUnconfirmed:
-		settlement.Status = store.Unconfirmed
+		settlement.Status, settlement.LookUpAt = store.Unconfirmed, w.firstLookUp(result)
 	case OutcomeWait:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForQuota, v.Wait
 		settlement.Retries = result.row.Retries
@@ -60,13 +61,13 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	case OutcomeRetry, OutcomeRefresh:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForRetry, v.Wait
 		settlement.Retries = result.retries() + 1
-		settlement.GiveBack = result.x.StatusCode == 0
+		settlement.GiveBack = result.neverArrived()
 	case OutcomePauseAccount, OutcomePauseApp:
 		settlement.Status, settlement.WaitFor = store.Scheduled, store.ForAccount
 		if v.Outcome == OutcomePauseApp {
 			settlement.WaitFor = store.ForApp
 		}
-		settlement.Wait, settlement.GiveBack = v.Wait, result.x.StatusCode == 0
+		settlement.Wait, settlement.GiveBack = v.Wait, result.neverArrived()
 		if v.Wait == 0 {
 			settlement.Wait = heldRecheck
 		}
@@ -78,6 +79,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		// person see it.
 		v = Verdict{Outcome: OutcomeUnconfirmed}
 		settlement.Status, settlement.TweetID, settlement.WaitFor = store.Unconfirmed, "", ""
+		settlement.LookUpAt = w.firstLookUp(result)
 		settlement.Error = fmt.Sprintf("the answer could not be recorded: %v (X's tweet id: %q)", err, result.tweetID)
 		settled, err = w.write(ctx, result, v, settlement)
 	}
@@ -85,13 +87,27 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		return fmt.Errorf("settle %s %d: %w", result.row.Kind, result.row.ID, err)
 	}
 	w.tellSettled(result, v, settled)
-	if v.Outcome == OutcomeDone {
-		w.resume(ctx, result.row)
-	}
-	if settled.WakeNext {
+	w.resume(ctx, result, v)
+	if settled.Wakes {
 		w.wake()
 	}
 	return nil
+}
+
+// firstLookUp is when a row that may be on X is looked up first. Whether a tweet is gone already can be seen
+// at once.
+func (w *Worker) firstLookUp(result answer) time.Time {
+	if result.row.Kind == store.DeleteTweet {
+		return result.request.GrantedAt
+	}
+	return result.request.GrantedAt.Add(w.lookUps.after[0])
+}
+
+// neverArrived reports whether the request certainly did not reach X, which then did not count it.
+func (a answer) neverArrived() bool {
+	failure := new(twitter.Error)
+	maybe := errors.As(a.err, &failure) && failure.Kind == twitter.KindMaybeSent
+	return a.x.StatusCode == 0 && !maybe
 }
 
 // decide is the answer table, and beside it what never became a request of twitter.
@@ -116,6 +132,7 @@ func (a answer) retries() int {
 
 // write tries one settlement until the database has it, or has refused it.
 func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement store.Settlement) (settled store.Settled, err error) {
+	var paused bool
 	again, err := w.insist(ctx, Event{
 		Kind: result.row.Kind, RowID: result.row.ID, RequestID: result.request.ID, Account: result.row.Username,
 		Reason: "an answer waits to be recorded",
@@ -125,8 +142,12 @@ func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement
 			return err
 		}
 		settled = all[0]
-		return w.hold(ctx, tx, result.row, v)
+		paused, err = w.hold(ctx, tx, result.row, v)
+		return err
 	})
+	if err == nil && paused {
+		w.tell(Event{Type: EventHeld, Account: result.row.Username, WaitingFor: store.ForApp, Reason: outageReason})
+	}
 	if again && settled.Status == settlement.Status &&
 		(settlement.TweetID == "" || value(settled.TweetID) == settlement.TweetID) {
 		settled.Applied = true // by the try whose commit seemed to fail
@@ -178,36 +199,49 @@ func (w *Worker) isEnding() bool {
 	}
 }
 
+// outageReason is why an app pauses whose requests X does not answer, for a person.
+const outageReason = "X has not answered the latest requests of several accounts; one is tried at a time until it does"
+
 // hold puts the row's account or app on hold if the verdict says so, as the last lock of the transaction.
-func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict) error {
-	switch v.Outcome {
-	case OutcomePauseAccount:
-		return store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
-	case OutcomePauseApp:
-		return store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
-	case OutcomeDone, OutcomeWait, OutcomeRetry, OutcomeRefresh, OutcomeUnconfirmed, OutcomeFail:
+// It returns whether X seems to be out of order.
+func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict) (outage bool, err error) {
+	switch {
+	case v.Outcome == OutcomePauseAccount:
+		return false, store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
+	case v.Outcome == OutcomePauseApp:
+		return false, store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
+	case v.NoAnswer:
+		return store.AppDoubt(ctx, tx, row.AppID, row.AccountID, outageReason, probeOutage)
 	}
-	return nil
+	return false, nil
 }
 
-// resume ends the hold of a row's account and app after a success. It is no part of the settlement,
-// which must not wait for it. If it fails, the next success does it.
-func (w *Worker) resume(ctx context.Context, row *store.Row) {
+// resume ends the hold of a row's account and app after a success, and what was taken for an outage after
+// any answer. It is no part of the settlement, which must not wait for it. If it fails, the next success
+// does it.
+func (w *Worker) resume(ctx context.Context, result answer, v Verdict) {
+	row := result.row
+	releases := v.Outcome == OutcomeDone && (row.Account.State != store.Active || row.App.State != store.Active)
+	answered := row.AppDoubted && result.x.StatusCode != 0 && !v.NoAnswer
+	if !releases && !answered {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	var err error
-	if row.Account.State != store.Active {
+	if releases && row.Account.State != store.Active {
 		err = store.AccountRelease(ctx, w.pool, row.AccountID)
 	}
-	if row.App.State != store.Active {
+	if releases && row.App.State != store.Active {
 		err = errors.Join(err, store.AppRelease(ctx, w.pool, row.AppID))
+	}
+	if answered {
+		err = errors.Join(err, store.AppAnswered(ctx, w.pool, row.AppID))
 	}
 	if err != nil {
 		w.tell(Event{Type: EventError, Account: row.Username, Err: err})
 	}
-	if row.Account.State != store.Active || row.App.State != store.Active {
-		w.wake()
-	}
+	w.wake()
 }
 
 // permanent reports whether the database refused a statement for what it says: a constraint or a

@@ -109,7 +109,7 @@ func TestSettleOutlastsTheJob(t *testing.T) {
 	worker := w.newWorker(opts{})
 	require.NoError(t, worker.lease.start(t.Context()))
 	id := w.tweet("Posted all the same")
-	claims, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
+	claims, _, err := worker.claim(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}})
 	require.NoError(t, err)
 	result := worker.send(t.Context(), claims[0])
 	require.NoError(t, result.err)

@@ -1,11 +1,13 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +32,16 @@ type Config struct {
 	Keyring *store.Keyring
 	// Logger is River's. What the worker itself has to say goes to Observe.
 	Logger *slog.Logger
+	// LongestCreation is the longest that X may take to create a tweet after the last instant at which its
+	// request may have started, and ReadLag the longest from then until a read shows it. A tweet that a
+	// complete read does not show later than that is not on X. Default 2 and 5 minutes.
+	LongestCreation, ReadLag time.Duration
+	// LookUpAfter is when a tweet is looked for on X of which it is not known whether it was created: how
+	// long after its request, ascending. The last of them decides. Default 5 s, 30 s, 2 min and 10 min.
+	LookUpAfter []time.Duration
+	// MaxLate is how late a tweet may go out that has no post_before of its own; past it, it is missed.
+	// Default 24 h; less than 0: any time.
+	MaxLate time.Duration
 	// Name is the process's, for people: host and process id.
 	Name string
 	// Observe is told what happens. It is called from many goroutines and must not block. Nil:
@@ -67,10 +79,14 @@ func (c Config) validate() error {
 	}
 	for name, n := range map[string]int64{
 		"PollInterval": int64(c.PollInterval), "StopTimeout": int64(c.StopTimeout), "Workers": int64(c.Workers),
+		"LongestCreation": int64(c.LongestCreation), "ReadLag": int64(c.ReadLag),
 	} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s is negative", name))
 		}
+	}
+	if !slices.IsSorted(c.LookUpAfter) || slices.ContainsFunc(c.LookUpAfter, func(d time.Duration) bool { return d <= 0 }) {
+		errs = append(errs, fmt.Errorf("LookUpAfter is %v: use longer and longer times", c.LookUpAfter))
 	}
 	return errors.Join(errs...)
 }
@@ -89,6 +105,9 @@ type Worker struct {
 	wakes       chan struct{}                  // of capacity 1: see wake
 	sweepFrom   map[store.Kind]store.SweepFrom // owned by the sweep's loop
 	app         *store.AppCredentials
+	lookUps     lookUpTimes
+	maxLate     time.Duration
+	xAhead      ahead
 	river       *river.Client[pgx.Tx]
 	observe     func(Event)
 	poll        time.Duration
@@ -104,7 +123,13 @@ func New(config Config) (*Worker, error) {
 		pool: config.Pool, keyring: config.Keyring, app: config.App, x: config.X, observe: config.Observe,
 		poll: config.PollInterval, stopTimeout: config.StopTimeout,
 		lease: &lease{pool: config.Pool, name: config.Name}, ending: make(chan struct{}), detached: make(chan struct{}, maxDetached),
-		wakes: make(chan struct{}, 1), sweepFrom: map[store.Kind]store.SweepFrom{},
+		wakes: make(chan struct{}, 1), sweepFrom: map[store.Kind]store.SweepFrom{}, maxLate: cmp.Or(config.MaxLate, 24*time.Hour),
+		lookUps: lookUpTimes{
+			after: config.LookUpAfter, longest: cmp.Or(config.LongestCreation, 2*time.Minute), readLag: cmp.Or(config.ReadLag, 5*time.Minute),
+		},
+	}
+	if len(w.lookUps.after) == 0 {
+		w.lookUps.after = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 	}
 	if w.x.BaseURL == "" {
 		w.x.BaseURL = twitter.DefaultBaseURL
@@ -234,27 +259,32 @@ func (w *Worker) run(ctx context.Context) error {
 
 // work claims, sends and settles the rows of jobs.
 func (w *Worker) work(ctx context.Context, kind store.Kind, jobs []wakeUp) error {
-	claims, err := w.claim(ctx, kind, jobs)
+	claims, doubts, err := w.claim(ctx, kind, jobs)
 	w.working.add(claims)
 	if err != nil {
 		if len(claims) == 0 {
 			return err
 		}
 		// Committed or not, none of them was sent.
-		return errors.Join(err, w.finish(func() error { return w.release(ctx, kind, claims, err.Error()) }, claims...))
+		about := Event{Kind: kind, RowID: claims[0].row.ID}
+		return errors.Join(err, w.finish(about, claims, func() error { return w.release(ctx, kind, claims, err.Error()) }))
 	}
 	var errs []error
 	for _, claim := range claims {
 		result := w.send(ctx, claim)
-		errs = append(errs, w.finish(func() error { return w.settle(ctx, result) }, claim))
+		about := Event{Kind: kind, RowID: claim.row.ID, RequestID: claim.request.ID}
+		errs = append(errs, w.finish(about, []claimed{claim}, func() error { return w.settle(ctx, result) }))
+	}
+	for _, doubt := range doubts {
+		errs = append(errs, w.lookUp(ctx, doubt.row, doubt.jobID))
 	}
 	return errors.Join(errs...)
 }
 
-// finish ends what the claims have begun, and waits for it, but not for longer than it takes to see
-// that something is in the way, such as an application's lock on the row: what then goes on takes no
-// place that other rows need, and [Worker.Run] still waits for it.
-func (w *Worker) finish(do func() error, claims ...claimed) error {
+// finish ends what was begun, of the claims or of a look-up, and waits for it, but not for longer than it
+// takes to see that something is in the way, such as an application's lock on the row: what then goes on
+// takes no place that other rows need, and [Worker.Run] still waits for it. About is for its error.
+func (w *Worker) finish(about Event, claims []claimed, do func() error) error {
 	done := make(chan error, 1)
 	w.settling.Go(func() {
 		defer w.working.remove(claims)
@@ -280,7 +310,8 @@ func (w *Worker) finish(do func() error, claims ...claimed) error {
 	w.settling.Go(func() {
 		defer func() { <-w.detached }()
 		if err := <-done; err != nil {
-			w.tell(Event{Type: EventError, Kind: claims[0].row.Kind, RowID: claims[0].row.ID, Err: err})
+			about.Type, about.Err = EventError, err
+			w.tell(about)
 		}
 	})
 	return nil

@@ -280,7 +280,7 @@ func TestDoubtsAreNotSentAgain(t *testing.T) {
 			w := newWorld(t, sandbox.Config{})
 			w.fault(sandbox.Fault{Kind: kind})
 			id := w.tweet("Is it there?")
-			impatient := opts{config: Config{X: twitter.Config{Timeout: 500 * time.Millisecond}}}
+			impatient := opts{config: Config{LookUpAfter: []time.Duration{time.Hour}, X: twitter.Config{Timeout: 500 * time.Millisecond}}}
 			r := w.start(impatient)
 			event := r.wait(EventUnconfirmed, id)
 			require.Contains(t, event.Reason, "it may be on X")
@@ -290,7 +290,7 @@ func TestDoubtsAreNotSentAgain(t *testing.T) {
 
 			again := w.start(impatient)
 			other := w.tweet("This one comes after it")
-			again.wait(EventUnconfirmed, other)
+			require.Equal(t, store.ForAccount, again.wait(EventWaiting, other).WaitingFor)
 			require.Equal(t, "unconfirmed", w.status(id))
 			require.Len(t, w.requests(id), 1)
 			seen := 0
@@ -398,7 +398,7 @@ func TestPanicInARequestIsADoubt(t *testing.T) {
 	require.NoError(t, worker.lease.start(t.Context()))
 	require.NoError(t, worker.work(t.Context(), store.PostTweet, []wakeUp{{jobID: 1, rowID: id}}))
 	require.Equal(t, "unconfirmed", w.status(id))
-	require.Contains(t, *w.entry(id).Error, "it may be on X, so it is not sent again by itself: panic in a request: a mistake")
+	require.Contains(t, *w.entry(id).Error, "it may be on X: panic in a request: a mistake")
 }
 
 func TestRunRefusesAnotherX(t *testing.T) {

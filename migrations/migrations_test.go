@@ -63,7 +63,7 @@ SELECT coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), '') FROM (
 	SELECT format('relation %s %s %s', c.relkind, c.relname, c.relacl) FROM s JOIN pg_class c ON relnamespace = n
 	UNION ALL SELECT format('column %s.%s %s %s %s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod),
 		attnotnull, attcollation::regcollation, pg_get_expr(adbin, adrelid), attacl)
-		FROM s JOIN pg_class c ON relnamespace = n JOIN pg_attribute ON attrelid = c.oid
+		FROM s JOIN pg_class c ON relnamespace = n JOIN pg_attribute ON attrelid = c.oid AND NOT attisdropped
 		LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attnum > 0
 	UNION ALL SELECT format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM s JOIN pg_constraint ON connamespace = n
 	UNION ALL SELECT pg_get_indexdef(c.oid) FROM s JOIN pg_class c ON relnamespace = n WHERE relkind = 'i'

@@ -308,7 +308,7 @@ WITH locked AS MATERIALIZED (
     SELECT id FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ), held AS (
     UPDATE tweetqueue.apps
-    SET state = 'paused', state_reason = $2,
+    SET state = 'paused', state_reason = $2, doubted = '{}', -- X answered
         state_until = CASE WHEN $3 > interval '0' THEN tweetqueue.clock() + $3 END
     WHERE id = (SELECT id FROM locked)
         AND (state = 'active' OR state_until IS NOT NULL OR $3 = interval '0')
@@ -320,10 +320,58 @@ SELECT EXISTS (SELECT FROM locked)`
 // AppRelease is AccountRelease for an app.
 func AppRelease(ctx context.Context, db DBTX, id int64) error {
 	const query = `-- name: AppRelease :exec
-UPDATE tweetqueue.apps SET state = 'active', state_reason = NULL, state_until = NULL
+UPDATE tweetqueue.apps SET state = 'active', state_reason = NULL, state_until = NULL, doubted = '{}'
 WHERE id = $1 AND state <> 'active' AND state_until IS NOT NULL`
 	if _, err := db.Exec(ctx, query, id); err != nil {
 		return fmt.Errorf("release app %d: %w", id, err)
+	}
+	return nil
+}
+
+// outageDoubts is on how many accounts in a row an app's requests leave a doubt before it is taken for an
+// outage of X.
+const outageDoubts = 5
+
+// AppDoubt notes that a request of an account left a doubt: X did not answer it. After doubts on five
+// accounts, without an answer to any request of the app between them, the app pauses for wait; then
+// one row at a time tries whether X answers ([AppProbe]), until one does ([AppAnswered]): an outage of X must not
+// turn a whole queue into doubts. It returns whether the app is paused by it. [ErrRowLocked] as with [AppHold].
+func AppDoubt(ctx context.Context, db DBTX, appID, accountID int64, reason string, wait time.Duration) (paused bool, err error) {
+	const query = `-- name: AppDoubt :one
+WITH locked AS MATERIALIZED (
+    SELECT id, state, state_until,
+        CASE WHEN $2 = ANY (doubted) THEN doubted ELSE doubted || $2::bigint END AS doubted
+    FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+), doubted AS (
+    UPDATE tweetqueue.apps p SET doubted = l.doubted[1:$3],
+        state = CASE WHEN cardinality(l.doubted) >= $3 THEN 'paused' ELSE p.state END,
+        state_reason = CASE WHEN cardinality(l.doubted) >= $3 THEN $4 ELSE p.state_reason END,
+        state_until = CASE WHEN cardinality(l.doubted) >= $3 THEN tweetqueue.clock() + $5 ELSE p.state_until END
+    FROM locked l WHERE p.id = l.id AND (l.state = 'active' OR l.state_until IS NOT NULL)
+    RETURNING p.state = 'paused' AND cardinality(p.doubted) >= $3 AS paused
+)
+SELECT EXISTS (SELECT FROM locked), coalesce((SELECT paused FROM doubted), false)`
+	var locked bool
+	if err := db.QueryRow(ctx, query, appID, accountID, outageDoubts, validText(reason), wait).Scan(&locked, &paused); err != nil {
+		return false, fmt.Errorf("note a doubt of app %d: %w", appID, err)
+	}
+	if !locked {
+		return false, fmt.Errorf("note a doubt of app %d: %w", appID, ErrRowLocked)
+	}
+	return paused, nil
+}
+
+// AppAnswered notes that X answered a request of the app, so that it is in order: what AppDoubt noted is
+// forgotten, and an app that it paused is active again.
+func AppAnswered(ctx context.Context, db DBTX, appID int64) error {
+	const query = `-- name: AppAnswered :exec
+UPDATE tweetqueue.apps SET doubted = '{}',
+    state = CASE WHEN cardinality(doubted) >= $2 THEN 'active' ELSE state END,
+    state_reason = CASE WHEN cardinality(doubted) >= $2 THEN NULL ELSE state_reason END,
+    state_until = CASE WHEN cardinality(doubted) >= $2 THEN NULL ELSE state_until END
+WHERE id = $1 AND doubted <> '{}'`
+	if _, err := db.Exec(ctx, query, appID, outageDoubts); err != nil {
+		return fmt.Errorf("note an answer to app %d: %w", appID, err)
 	}
 	return nil
 }

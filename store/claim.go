@@ -15,12 +15,15 @@ type Row struct {
 	ID         int64
 	Status     Status
 	WaitingFor *WaitingFor
+	DueAt      time.Time // post_at or delete_at; the instant at which it was written if that is later
 	WakeAt     time.Time // due, and not before what it last waited for
 	Priority   int
 	Retries    int // in a row, so far
 	// Answered says that the row's last request was answered by X, and Doubt that one of its requests may
 	// have taken effect.
 	Answered, Doubt bool
+	// LookedUp says that the row is unconfirmed and its next look-up is due at WakeAt.
+	LookedUp bool
 
 	AccountID int64
 	Username  string
@@ -32,6 +35,10 @@ type Row struct {
 	App       Hold
 	// Sealed: see OpenAccount and OpenApp.
 	AccountCredentials, AppCredentials []byte
+	// AccountDoubt is a tweet of the account that is being looked up; nil if there is none.
+	AccountDoubt *int64
+	// AppDoubted says that the app's latest request left a doubt: see AppDoubt.
+	AppDoubted bool
 
 	// TweetID is the tweet to delete; empty for a tweet to post.
 	TweetID string
@@ -46,13 +53,16 @@ type Row struct {
 // locked are left out, as are rows that do not exist: see [RowsRewake]. One that only adds the next
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
-	const shared = `t.id, t.status, t.waiting_for, t.wake_at, t.priority, t.retries,
+	const shared = `t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at), t.wake_at, t.priority, t.retries,
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.row_id = t.id AND (r.outcome = 'unconfirmed' OR r.outcome IS NULL)),
+    t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL,
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
-    p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials`
+    p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials, p.doubted <> '{}',
+    (SELECT d.id FROM tweetqueue.tweets d
+        WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1)`
 	const tweets = `-- name: TweetsLock :many
 SELECT ` + shared + `, ` + tweetColumns + `
 FROM tweetqueue.tweets t
@@ -74,16 +84,17 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 	if kind == DeleteTweet {
 		query = deletions
 	}
-	rows, err := tx.Query(ctx, query, ids)
+	rows, err := tx.Query(ctx, kind.sql(query), ids)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
 	}
 	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Row, error) {
 		r := &Row{Kind: kind}
 		targets := []any{
-			&r.ID, &r.Status, &r.WaitingFor, &r.WakeAt, &r.Priority, &r.Retries, &r.Answered, &r.Doubt,
+			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.WakeAt, &r.Priority, &r.Retries, &r.Answered, &r.Doubt, &r.LookedUp,
 			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
-			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
+			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials, &r.AppDoubted,
+			&r.AccountDoubt,
 		}
 		if kind == DeleteTweet {
 			targets = append(targets, &r.TweetID)
@@ -240,6 +251,8 @@ type Wait struct {
 	For    WaitingFor
 	Until  time.Time
 	Reason string // for a person; may be empty
+	// Doubt is the tweet of the account that is being looked up, if it is that which the row waits for.
+	Doubt int64
 }
 
 // recheckDelay is how soon a row is looked at again of whose wait it is not certain that its end
@@ -293,6 +306,12 @@ SELECT t.id FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.id = ANY ($1) AND p.state <> 'active'
 ORDER BY p.id FOR SHARE OF p SKIP LOCKED`
+	// Who settles the doubt has it locked, or waits for this lock and then finds this row waiting.
+	const doubts = `-- name: DoubtsConfirm :many
+SELECT i.row_id FROM unnest($1::bigint[], $2::bigint[]) AS i (row_id, doubt)
+JOIN tweetqueue.tweets d ON d.id = i.doubt
+WHERE d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL
+ORDER BY d.id FOR SHARE OF d SKIP LOCKED`
 	// Who ends the previous row has it locked, or waits for this lock and then finds this row waiting.
 	const threads = `-- name: ThreadsConfirm :many
 SELECT t.id FROM {table} t JOIN tweetqueue.tweets b ON b.id = t.previous_id
@@ -302,21 +321,26 @@ ORDER BY b.id FOR SHARE OF b SKIP LOCKED`
 	for what, query := range map[WaitingFor]string{ForAccount: accounts, ForApp: apps, ForThread: threads} {
 		var rowIDs []int64
 		for _, w := range waits {
-			if w.For == what {
+			if w.For == what && w.Doubt == 0 {
 				rowIDs = append(rowIDs, w.RowID)
 			}
 		}
-		if len(rowIDs) == 0 {
-			continue
-		}
-		rows, err := tx.Query(ctx, kind.sql(query), rowIDs)
-		if err != nil {
-			return nil, fmt.Errorf("confirm waits of %s: %w", kind.table(), err)
-		}
-		if confirmed[what], err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
-			return nil, fmt.Errorf("confirm waits of %s: %w", kind.table(), err)
+		var err error
+		if confirmed[what], err = waitsRead(ctx, tx, kind.sql(query), rowIDs); err != nil {
+			return nil, err
 		}
 	}
+	var rowIDs, doubtIDs []int64
+	for _, w := range waits {
+		if w.Doubt != 0 {
+			rowIDs, doubtIDs = append(rowIDs, w.RowID), append(doubtIDs, w.Doubt)
+		}
+	}
+	inDoubt, err := waitsRead(ctx, tx, doubts, rowIDs, doubtIDs)
+	if err != nil {
+		return nil, err
+	}
+	confirmed[ForAccount] = append(confirmed[ForAccount], inDoubt...)
 	return func(w Wait) bool {
 		switch w.For {
 		case ForAccount, ForApp, ForThread:
@@ -325,6 +349,22 @@ ORDER BY b.id FOR SHARE OF b SKIP LOCKED`
 		}
 		return true
 	}, nil
+}
+
+// waitsRead returns the rows that a query confirms of those given.
+func waitsRead(ctx context.Context, tx pgx.Tx, query string, rowIDs []int64, more ...any) ([]int64, error) {
+	if len(rowIDs) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, query, append([]any{rowIDs}, more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("confirm waits: %w", err)
+	}
+	confirmed, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("confirm waits: %w", err)
+	}
+	return confirmed, nil
 }
 
 // Closing is the end of a row that is not sent at all.

@@ -45,14 +45,16 @@ func (k Kind) table() string {
 }
 
 // sql completes a query that is the same for every kind: {table}, {due_at}, {done_at}, {done},
-// {kind}, {queue}, {deadline}, {set_tweet_id} and {wake_next} stand for the kind's own. None comes from outside.
+// {kind}, {queue}, {deadline}, {set_tweet_id}, {wakes} and {doubt} stand for the kind's own. None comes from outside.
 func (k Kind) sql(query string) string {
-	due, done, deadline, setTweetID, wakeNext := "post_at", "posted_at", "t.post_before", "tweet_id = i.tweet_id,", "t.wake_next"
+	due, done, deadline, setTweetID, wakes := "post_at", "posted_at", "t.post_before", "tweet_id = i.tweet_id,", "t.wake_next OR t.wake_account"
+	doubt := "t.if_unconfirmed, t.post_before, ''"
 	if k == DeleteTweet {
-		due, done, deadline, setTweetID, wakeNext = "delete_at", "deleted_at", "NULL::timestamptz", "", "false"
+		due, done, deadline, setTweetID, wakes = "delete_at", "deleted_at", "NULL::timestamptz", "", "false"
+		doubt = "'', NULL::timestamptz, t.tweet_id"
 	}
-	return strings.NewReplacer("{table}", "tweetqueue."+k.table(), "{due_at}", due, "{done_at}", done, "{deadline}", deadline, "{set_tweet_id}", setTweetID, "{wake_next}", wakeNext,
-		"{done}", string(k.Done()), "{kind}", string(k), "{queue}", k.Queue()).Replace(query)
+	return strings.NewReplacer("{table}", "tweetqueue."+k.table(), "{due_at}", due, "{done_at}", done, "{deadline}", deadline, "{set_tweet_id}", setTweetID, "{wakes}", wakes,
+		"{doubt}", doubt, "{done}", string(k.Done()), "{kind}", string(k), "{queue}", k.Queue()).Replace(query)
 }
 
 // Status is where a row stands; design and database have the table of what may follow what.

@@ -77,7 +77,7 @@ func TestWorkersUseIndexes(t *testing.T) {
 		require.NoError(t, err)
 		// Once to find those that are due, once to find the next.
 		require.GreaterOrEqual(t, strings.Count(strings.Join(db.plans, "\n"), "tweetqueue_parked_idx"), 2)
-		_, err = store.TakeOver(t.Context(), db, 500, 0, []int64{})
+		_, err = store.TakeOver(t.Context(), db, 500, 0, []int64{}, 5*time.Second)
 		require.NoError(t, err)
 		for _, kind := range store.Kinds() {
 			_, _, err = store.Sweep(t.Context(), db, kind, store.SweepFrom{}, 500)

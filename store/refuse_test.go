@@ -104,6 +104,12 @@ func illegal() map[string][]string {
 		"requests_kind_check":    {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by) VALUES ('retweet', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now())`},
 		"requests_outcome_check": {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, outcome) VALUES ('post_tweet', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now(), 'done')`},
 
+		"requests_looked_for_check": {
+			`INSERT INTO tweetqueue.requests (kind, account_id, worker_id, job_id, granted_at, send_by) VALUES ('look_up', (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now())`,
+			`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, looked_for) VALUES ('post_tweet', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now(), '{1}')`,
+		},
+		"prices_usd_check": {set("prices", "usd = -1")},
+
 		"apps_name_check":         {`INSERT INTO tweetqueue.apps (name, credentials) VALUES ('', '')`, `INSERT INTO tweetqueue.apps (name, credentials) VALUES (repeat('a', 101), '')`},
 		"apps_name_key":           {`INSERT INTO tweetqueue.apps (name, credentials) VALUES ('default', '')`},
 		"apps_state_check":        {set("apps", "state = 'needs_login', state_reason = 'a'")},

@@ -251,7 +251,7 @@ func TestWorker(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.Wake(ctx, db, 0, 10)
 	require.NoError(t, err)
-	_, err = store.TakeOver(ctx, db, 10, 0, []int64{})
+	_, err = store.TakeOver(ctx, db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.NoError(t, store.WorkerStop(ctx, db, id))
 }

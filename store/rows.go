@@ -170,6 +170,7 @@ SELECT id FROM tweetqueue.tweets WHERE previous_id = $1 AND status = 'scheduled'
 // SentRequest is a request to X as it is recorded.
 type SentRequest struct {
 	ID             int64           `json:"id"`
+	Kind           string          `json:"kind"` // post_tweet, delete_tweet or look_up
 	Worker         string          `json:"worker"`
 	GrantedAt      time.Time       `json:"granted_at"`
 	AnsweredAt     *time.Time      `json:"answered_at,omitempty"`
@@ -180,23 +181,25 @@ type SentRequest struct {
 	Answer         *string         `json:"answer,omitempty"` // X's raw answer
 	Limits         json.RawMessage `json:"limits,omitempty"`
 	Error          *string         `json:"error,omitempty"`
+	CostUSD        *string         `json:"cost_usd,omitempty"` // decimal
 }
 
-// RequestList returns the requests that were made for a row, the oldest first.
+// RequestList returns the requests that were made for a row, the oldest first; also the look-ups that
+// looked for other rows beside it.
 func RequestList(ctx context.Context, db DBTX, rowID int64) ([]SentRequest, error) {
 	const query = `-- name: RequestList :many
-SELECT r.id, w.name, r.granted_at, r.answered_at, r.outcome, r.status_code, r.x_transaction_id,
-    r.body, r.answer, r.limits, r.error
+SELECT r.id, r.kind, w.name, r.granted_at, r.answered_at, r.outcome, r.status_code, r.x_transaction_id,
+    r.body, r.answer, r.limits, r.error, trim_scale(r.cost_usd)::text
 FROM tweetqueue.requests r JOIN tweetqueue.workers w ON w.id = r.worker_id
-WHERE r.row_id = $1 ORDER BY r.id`
+WHERE r.row_id = $1 OR r.looked_for @> ARRAY[$1::bigint] ORDER BY r.id`
 	rows, err := db.Query(ctx, query, rowID)
 	if err != nil {
 		return nil, fmt.Errorf("list requests of row %d: %w", rowID, err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (SentRequest, error) {
 		var r SentRequest
-		err := row.Scan(&r.ID, &r.Worker, &r.GrantedAt, &r.AnsweredAt, &r.Outcome, &r.StatusCode, &r.XTransactionID,
-			&r.Body, &r.Answer, &r.Limits, &r.Error)
+		err := row.Scan(&r.ID, &r.Kind, &r.Worker, &r.GrantedAt, &r.AnsweredAt, &r.Outcome, &r.StatusCode, &r.XTransactionID,
+			&r.Body, &r.Answer, &r.Limits, &r.Error, &r.CostUSD)
 		return r, err
 	})
 	if err != nil {

@@ -26,6 +26,8 @@ type Settlement struct {
 	// WaitFor and Wait say what a scheduled row waits for, and for how long from now.
 	WaitFor WaitingFor
 	Wait    time.Duration
+	// LookUpAt is when an unconfirmed row is looked up first; zero leaves it to a person.
+	LookUpAt time.Time
 	// Retries is the row's new count of retries in a row.
 	Retries int
 	// Error says in words why the row is not done.
@@ -60,8 +62,8 @@ type Settled struct {
 	DoneAt      *time.Time
 	NextAt      *time.Time
 	Error       *string
-	// WakeNext says that rows after it in its thread are to be woken: see [Wake].
-	WakeNext bool
+	// Wakes says that it ended what other rows wait for, and they are to be woken: see [Wake].
+	Wakes bool
 }
 
 // Settle records the answers on their requests and brings their rows to what follows, in the order
@@ -77,6 +79,9 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 		return nil, err
 	}
 	if err := correctQuotas(ctx, tx, kind, settlements); err != nil {
+		return nil, err
+	}
+	if err := resumeSending(ctx, tx, kind, settlements); err != nil {
 		return nil, err
 	}
 	if err := answerRequests(ctx, tx, settlements); err != nil {
@@ -197,46 +202,76 @@ WHERE id = $1`
 	return nil
 }
 
+// resumeSending takes rows out of the queue again that are about to be sent once more, because nobody knew
+// what became of their latest request: now X's answer to it is here, and they are settled as if they had
+// never been in doubt.
+func resumeSending(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) error {
+	const query = `-- name: RowsResumeSending :exec
+UPDATE {table} t SET status = 'sending', waiting_for = NULL, next_attempt_at = NULL
+FROM unnest($1::bigint[], $2::bigint[]) AS i (row_id, request_id)
+JOIN tweetqueue.requests r ON r.id = i.request_id AND (r.outcome IS NULL OR r.outcome = 'unconfirmed')
+WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status = 'scheduled'`
+	var rowIDs, requestIDs []int64
+	for _, s := range settlements {
+		if s.Status != Unconfirmed {
+			rowIDs, requestIDs = append(rowIDs, s.RowID), append(requestIDs, s.RequestID)
+		}
+	}
+	if len(rowIDs) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, kind.sql(query), rowIDs, requestIDs); err != nil {
+		return fmt.Errorf("resume %s: %w", kind.table(), err)
+	}
+	return nil
+}
+
 // settleRows applies the settlements to rows whose latest request they answer, and returns those.
 func settleRows(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settled, error) {
 	const query = `-- name: RowsSettle :many
 UPDATE {table} t
 SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retries,
-    next_attempt_at = CASE WHEN i.status = 'scheduled'
-        THEN least(tweetqueue.clock() + i.wait, {deadline}) END,
+    next_attempt_at = CASE i.status WHEN 'scheduled' THEN least(tweetqueue.clock() + i.wait, {deadline})
+        WHEN 'unconfirmed' THEN i.look_up_at END,
     {done_at} = CASE WHEN i.status = '{done}' THEN tweetqueue.clock() END,
     {set_tweet_id} error = nullif(i.error, '')
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::interval[],
-    $7::text[], $8::text[])
-    AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error)
+    $7::text[], $8::text[], $9::timestamptz[])
+    AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error, look_up_at)
 WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status IN ('sending', 'unconfirmed')
     AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed')
 RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
-    t.next_attempt_at, t.error, {wake_next}`
+    t.next_attempt_at, t.error, {wakes}`
 	n := len(settlements)
 	rowIDs, requestIDs := make([]int64, n), make([]int64, n)
 	statuses, fors, tweetIDs, errs := make([]string, n), make([]string, n), make([]*string, n), make([]string, n)
-	retries, waits := make([]int32, n), make([]time.Duration, n)
+	retries, waits, lookUps := make([]int32, n), make([]time.Duration, n), make([]*time.Time, n)
 	for i, s := range settlements {
 		rowIDs[i], requestIDs[i], statuses[i], fors[i] = s.RowID, s.RequestID, string(s.Status), string(s.WaitFor)
+		if !s.LookUpAt.IsZero() {
+			lookUps[i] = &s.LookUpAt
+		}
 		retries[i], waits[i], errs[i] = int32(s.Retries), s.Wait, validText(s.Error)
 		if s.TweetID != "" {
 			tweetIDs[i] = &s.TweetID
 		}
 	}
-	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, waits, tweetIDs, errs)
+	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, waits, tweetIDs, errs, lookUps)
 	if err != nil {
 		return nil, fmt.Errorf("settle %s: %w", kind.table(), err)
 	}
-	settled, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Settled, error) {
-		r := Settled{Applied: true}
-		return r, row.Scan(&r.RequestID, &r.RowID, &r.Account, &r.Status, &r.WaitingFor, &r.TweetID,
-			&r.DueAt, &r.DoneAt, &r.NextAt, &r.Error, &r.WakeNext)
-	})
+	settled, err := pgx.CollectRows(rows, scanSettled)
 	if err != nil {
 		return nil, fmt.Errorf("settle %s: %w", kind.table(), err)
 	}
 	return settled, nil
+}
+
+func scanSettled(row pgx.CollectableRow) (Settled, error) {
+	r := Settled{Applied: true}
+	err := row.Scan(&r.RequestID, &r.RowID, &r.Account, &r.Status, &r.WaitingFor, &r.TweetID,
+		&r.DueAt, &r.DoneAt, &r.NextAt, &r.Error, &r.Wakes)
+	return r, err
 }
 
 // withUnapplied adds, as they are, the rows whose settlement was recorded only.

@@ -13,23 +13,29 @@ type Woken struct {
 	More  bool  // there may be more that can be woken at once
 }
 
-// Wake wakes rows that waited for something that is over: for a tweet before them in their thread, and for
-// an account or an app that is active again. At most limit of each sort; rows that someone else has
+// Wake wakes rows that waited for something that is over: for a tweet before them in their thread, for a
+// doubt of their account, and for an account or an app that is active again. At most limit of each sort; rows that someone else has
 // locked are passed over until a later call. Of threads it goes on after the tweet of that id.
 func Wake(ctx context.Context, db DBTX, after int64, limit int) (Woken, error) {
 	// What is over says so on its own row: see the triggers. Mostly there is nothing. The order makes
 	// the planner use the index also where it has no statistics.
 	const marked = `-- name: WakesPending :one
 SELECT (SELECT id FROM tweetqueue.tweets WHERE wake_next ORDER BY id LIMIT 1) IS NOT NULL,
+    (SELECT id FROM tweetqueue.tweets WHERE wake_account ORDER BY id LIMIT 1) IS NOT NULL,
     EXISTS (SELECT FROM tweetqueue.accounts WHERE wake_held)
         OR EXISTS (SELECT FROM tweetqueue.apps WHERE wake_held)`
 	var woken Woken
-	var threads, holds bool
-	if err := db.QueryRow(ctx, marked).Scan(&threads, &holds); err != nil {
+	var threads, doubts, holds bool
+	if err := db.QueryRow(ctx, marked).Scan(&threads, &doubts, &holds); err != nil {
 		return woken, fmt.Errorf("look for what is over: %w", err)
 	}
 	if threads {
 		if err := woken.threads(ctx, db, after, limit); err != nil {
+			return woken, err
+		}
+	}
+	if doubts {
+		if err := woken.doubted(ctx, db, limit); err != nil {
 			return woken, err
 		}
 	}
@@ -67,6 +73,48 @@ SELECT (SELECT count(*) FROM woken),
 		return fmt.Errorf("wake threads: %w", err)
 	}
 	w.More = w.After != 0
+	return nil
+}
+
+// doubted wakes what waited for a doubt of its account that is settled, once the account has no other and
+// is not held: the end of the last of these wakes the rows. Whoever makes a row wait for a doubt has it
+// locked: so what is not found here never waited.
+func (w *Woken) doubted(ctx context.Context, db DBTX, limit int) error {
+	const query = `-- name: DoubtedWake :one
+WITH settled AS MATERIALIZED (
+    SELECT id, account FROM tweetqueue.tweets WHERE wake_account ORDER BY id LIMIT $1
+    FOR NO KEY UPDATE SKIP LOCKED
+), free AS MATERIALIZED (
+    SELECT DISTINCT s.account FROM settled s JOIN tweetqueue.accounts a ON a.username = s.account
+    WHERE a.state = 'active' AND NOT EXISTS (
+        SELECT FROM tweetqueue.tweets d
+        WHERE d.account = s.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL)
+), next AS MATERIALIZED (
+    SELECT id FROM tweetqueue.tweets
+    WHERE account = ANY (ARRAY(SELECT account FROM free))
+        AND status = 'scheduled' AND waiting_for = 'account'
+    LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+), woken AS (
+    UPDATE tweetqueue.tweets SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM next))
+    RETURNING 1
+), cleared AS (
+    UPDATE tweetqueue.tweets t SET wake_account = false
+    WHERE t.id = ANY (ARRAY(SELECT id FROM settled)) AND NOT EXISTS (
+        SELECT FROM tweetqueue.tweets n
+        WHERE n.account = t.account AND n.status = 'scheduled'
+            AND n.waiting_for = 'account'
+            AND n.account = ANY (ARRAY(SELECT account FROM free))
+            AND n.id <> ALL (ARRAY(SELECT id FROM next)))
+)
+SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM settled) = $1 OR (SELECT count(*) FROM next) = $1`
+	var rows int
+	var more bool
+	if err := db.QueryRow(ctx, query, limit).Scan(&rows, &more); err != nil {
+		return fmt.Errorf("wake what a doubt held back: %w", err)
+	}
+	w.Rows += rows
+	w.More = w.More || more
 	return nil
 }
 
@@ -129,7 +177,7 @@ type SweepFrom struct {
 	RowID  int64
 }
 
-// Sweep looks at rows of a kind that have been due for a while, at most limit of them in the order of
+// Sweep looks at rows of a kind that have been due for a while, also those whose look-up is, at most limit of them in the order of
 // wake_at, and gives a new job to those that have none that lives: somebody removed or cancelled it in
 // River, or its worker died before it had claimed the row. That one is finalised. It returns how many,
 // and where the next sweep goes on; zero, once it has come to the end.
@@ -140,7 +188,8 @@ func Sweep(ctx context.Context, db DBTX, kind Kind, from SweepFrom, limit int) (
 WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS ago
 ), overdue AS MATERIALIZED (
     SELECT id, wake_at, priority, (SELECT ago FROM clock) AS ago FROM {table}
-    WHERE status = 'scheduled' AND wake_at < (SELECT ago FROM clock) AND wake_at >= $1
+    WHERE (status = 'scheduled' OR (status = 'unconfirmed' AND next_attempt_at IS NOT NULL))
+        AND wake_at < (SELECT ago FROM clock) AND wake_at >= $1
         AND (wake_at, id) > ($1, $2)
     ORDER BY wake_at, id LIMIT $3
 ), lost AS (
@@ -181,8 +230,9 @@ WHERE id = ANY (ARRAY(
     SELECT j.id FROM tweetqueue.river_job j
     WHERE j.state = 'running' AND j.kind = '{kind}'
         AND j.attempted_at < tweetqueue.clock() - interval '1 hour'
-        AND coalesce((SELECT t.status FROM {table} t WHERE t.id = (j.args ->> 'row_id')::bigint), '')
-            NOT IN ('scheduled', 'sending')
+        AND coalesce((SELECT CASE WHEN t.status <> 'unconfirmed' OR t.next_attempt_at IS NOT NULL THEN t.status END
+            FROM {table} t WHERE t.id = (j.args ->> 'row_id')::bigint), '')
+            NOT IN ('scheduled', 'sending', 'unconfirmed')
     LIMIT $1 FOR NO KEY UPDATE OF j SKIP LOCKED))`
 	cancelled := 0
 	for _, kind := range Kinds() {

@@ -84,7 +84,7 @@ func TestThreadWakesWhatWaits(t *testing.T) {
 	first, second := b.thread(t)
 	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, second, store.ForThread) })
 	require.Greater(t, b.next(t, second), aDay-time.Hour)
-	require.True(t, b.settle(t, store.PostTweet, first, posted("1001")).WakeNext)
+	require.True(t, b.settle(t, store.PostTweet, first, posted("1001")).Wakes)
 	require.Equal(t, 1, b.wake(t))
 	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, second))
 	b.requireAwake(t, second)
@@ -99,7 +99,7 @@ func TestThreadWakesWhatWaits(t *testing.T) {
 	require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, third))
 	require.Greater(t, b.next(t, third), aDay-time.Hour)
 	b.requireNoMarks(t)
-	require.False(t, b.settle(t, store.PostTweet, b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "alone", 0))[0], posted("1003")).WakeNext)
+	require.False(t, b.settle(t, store.PostTweet, b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "alone", 0))[0], posted("1003")).Wakes)
 }
 
 // However a tweet ends, and whoever says so, what stands after it is looked at again.

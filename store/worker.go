@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,18 +62,19 @@ SELECT count(*) FROM tweetqueue.workers WHERE tweetqueue.worker_alive(renewed_at
 type TakenOver struct {
 	Kind   Kind
 	RowID  int64
+	Status Status
 	Worker string // the worker's name
 }
 
-// TakeOver makes the rows unconfirmed that are being sent by a worker whose lease is dead, at most
-// limit of each kind, and finalises their jobs, so that River does not run them again. So it does with
-// rows of the worker own, claimed more than a minute ago, whose requests it is not working on any
-// more. It never sends anything: such a row may have reached X. Rows that were taken before an
-// error are returned.
-func TakeOver(ctx context.Context, db DBTX, limit int, own int64, working []int64) ([]TakenOver, error) {
+// TakeOver takes over the rows that are being sent by a worker whose lease is dead, at most limit of each
+// kind, and finalises their jobs, so that River does not run them again. So it does with rows of the
+// worker own, claimed more than a minute ago, whose requests it is not working on any more. A tweet may
+// have reached X: it becomes unconfirmed, to be looked up at the given time after its request was granted. A
+// deletion is repeated, which does no harm. Rows that were taken before an error are returned.
+func TakeOver(ctx context.Context, db DBTX, limit int, own int64, working []int64, lookUpAfter time.Duration) ([]TakenOver, error) {
 	const query = `-- name: TakeOver :many
 WITH lost AS (
-    SELECT t.id, r.job_id, w.name
+    SELECT t.id, r.job_id, r.granted_at, w.name
     FROM {table} t
     JOIN tweetqueue.requests r ON r.id = t.request_id
     JOIN tweetqueue.workers w ON w.id = r.worker_id
@@ -84,19 +86,23 @@ WITH lost AS (
     UPDATE tweetqueue.river_job j SET state = 'cancelled', finalized_at = tweetqueue.clock()
     FROM lost WHERE j.id = lost.job_id AND j.state = 'running'
 )
-UPDATE {table} t SET status = 'unconfirmed',
-    error = 'the worker ' || lost.name || ' stopped while this was being sent: it may be on X'
+UPDATE {table} t SET {taken_over} || 'the worker ' || lost.name || ' stopped while this was being sent'
 FROM lost WHERE t.id = lost.id AND t.status = 'sending'
-RETURNING t.id, lost.name`
+RETURNING t.id, t.status, lost.name`
+	becomes := map[Kind]string{
+		PostTweet: `status = 'unconfirmed', next_attempt_at = lost.granted_at + $4, error = 'it may be on X: '`,
+		DeleteTweet: `status = 'scheduled', waiting_for = 'retry',
+    next_attempt_at = greatest(lost.granted_at + $4, tweetqueue.clock()), error = 'it is deleted again: '`,
+	}
 	var all []TakenOver
 	for _, kind := range Kinds() {
-		rows, err := db.Query(ctx, kind.sql(query), limit, own, working)
+		rows, err := db.Query(ctx, kind.sql(strings.ReplaceAll(query, "{taken_over}", becomes[kind])), limit, own, working, lookUpAfter)
 		if err != nil {
 			return all, fmt.Errorf("take over %s: %w", kind.table(), err)
 		}
 		taken, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (TakenOver, error) {
 			t := TakenOver{Kind: kind}
-			err := row.Scan(&t.RowID, &t.Worker)
+			err := row.Scan(&t.RowID, &t.Status, &t.Worker)
 			return t, err
 		})
 		if err != nil {

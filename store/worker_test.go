@@ -60,30 +60,35 @@ func TestTakeOver(t *testing.T) {
 	b.workerID = living
 	other := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "b", 0))[0].RowID
 
-	taken, err := store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
+	taken, err := store.TakeOver(t.Context(), b.db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.Empty(t, taken)
 
 	// A worker that said goodbye is dead at once, as one is whose lease ran out.
 	require.NoError(t, store.WorkerStop(t.Context(), b.db, dead))
-	taken, err = store.TakeOver(t.Context(), b.db, 1, 0, []int64{})
+	taken, err = store.TakeOver(t.Context(), b.db, 1, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.Equal(t, []store.TakenOver{
-		{Kind: store.PostTweet, RowID: ids[0], Worker: "tester"}, {Kind: store.DeleteTweet, RowID: ids[2], Worker: "tester"},
+		{Kind: store.PostTweet, RowID: ids[0], Status: store.Unconfirmed, Worker: "tester"},
+		{Kind: store.DeleteTweet, RowID: ids[2], Status: store.Scheduled, Worker: "tester"},
 	}, taken)
-	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
+	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.Len(t, taken, 2)
-	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
+	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.Empty(t, taken)
 
 	for i, id := range ids {
 		entry, err := store.EntryGet(t.Context(), b.db, id)
 		require.NoError(t, err)
-		require.Equal(t, store.Unconfirmed, entry.Status)
-		require.Contains(t, *entry.Error, "it may be on X")
-		require.Len(t, storetest.Jobs(t, b.db, id), 1) // it is not sent again
+		require.Equal(t, takenOver(entry.Kind), entry.Status)
+		require.Contains(t, *entry.Error, "the worker tester stopped")
+		// A new job: it looks for the tweet, or deletes it again.
+		list := storetest.Jobs(t, b.db, id)
+		require.Len(t, list, 2)
+		require.Equal(t, "pending", list[1].State)
+		require.True(t, entry.NextAttemptAt.Equal(list[1].ScheduledAt))
 		want := "cancelled"
 		if i == 1 {
 			want = "completed"
@@ -91,6 +96,14 @@ func TestTakeOver(t *testing.T) {
 		require.Equal(t, want, query[string](t, b.db, `SELECT state::text FROM tweetqueue.river_job WHERE id = $1 AND finalized_at IS NOT NULL`, jobs[i]))
 	}
 	require.Equal(t, "sending", storetest.Status(t, b.db, other))
+}
+
+// takenOver is what a row becomes whose worker died: a tweet is looked up, a deletion repeated.
+func takenOver(kind store.Kind) store.Status {
+	if kind == store.DeleteTweet {
+		return store.Scheduled
+	}
+	return store.Unconfirmed
 }
 
 // A worker takes over from itself what it lost: claimed a while ago, and worked on no more.
@@ -105,7 +118,7 @@ func TestTakeOverOfOnesOwn(t *testing.T) {
 			require.NoError(t, err)
 			take := func(own int64, working ...int64) []store.TakenOver {
 				exec(t, b.db, `UPDATE tweetqueue.workers SET renewed_at = tweetqueue.clock()`)
-				taken, err := store.TakeOver(t.Context(), b.db, 10, own, append([]int64{}, working...))
+				taken, err := store.TakeOver(t.Context(), b.db, 10, own, append([]int64{}, working...), 5*time.Second)
 				require.NoError(t, err)
 				return taken
 			}
@@ -116,7 +129,7 @@ func TestTakeOverOfOnesOwn(t *testing.T) {
 			taken := take(b.workerID, requests[1].ID)
 			require.Len(t, taken, 1)
 			require.Equal(t, requests[0].RowID, taken[0].RowID)
-			require.Equal(t, "unconfirmed", storetest.Status(t, b.db, requests[0].RowID))
+			require.Equal(t, takenOver(kind), taken[0].Status)
 			require.Equal(t, "sending", storetest.Status(t, b.db, requests[1].RowID))
 		})
 	}
@@ -130,7 +143,7 @@ func TestTakeOverPassesOverLockedRows(t *testing.T) {
 	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
 	settle := storetest.Tx(t, b.db)
 	require.NoError(t, settleFirst(t.Context(), settle, request))
-	taken, err := store.TakeOver(t.Context(), b.db, 10, 0, []int64{})
+	taken, err := store.TakeOver(t.Context(), b.db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.Empty(t, taken)
 	require.NoError(t, settle.Commit(t.Context()))

@@ -120,9 +120,7 @@ func (r *shown) writeAsked(w io.Writer, instant func(*time.Time) string) {
 	}
 	field(w, "deadline", instant(t.PostBefore))
 	field(w, "deleted after", r.DeleteAfter)
-	if t.IfUnconfirmed == "hold" { // the other wish comes true with the look-up on X
-		field(w, "if unconfirmed", t.IfUnconfirmed)
-	}
+	field(w, "if unconfirmed", t.IfUnconfirmed)
 	field(w, "idempotency key", value(t.IdempotencyKey))
 	field(w, "metadata", string(t.Metadata))
 	field(w, "in_reply_to_tweet_id", value(t.InReplyToTweetID))
@@ -148,12 +146,19 @@ func (r *shown) writeAsked(w io.Writer, instant func(*time.Time) string) {
 }
 
 func writeRequest(w io.Writer, r store.SentRequest, instant func(*time.Time) string) {
-	fmt.Fprintf(w, "request %d by %s: %s\n", r.ID, printable(r.Worker), outcome(r))
+	name := "request"
+	if r.Kind == "look_up" {
+		name = "look-up"
+	}
+	fmt.Fprintf(w, "%s %d by %s: %s\n", name, r.ID, printable(r.Worker), outcome(r))
 	field(w, "error", value(r.Error))
 	field(w, "granted", instant(&r.GrantedAt))
 	field(w, "answered", instant(r.AnsweredAt))
 	field(w, "x-transaction-id", value(r.XTransactionID))
 	field(w, "limits", string(r.Limits))
+	if r.CostUSD != nil {
+		field(w, "cost", "$"+*r.CostUSD)
+	}
 	field(w, "sent", value(r.Body))
 	field(w, "X answered", value(r.Answer))
 }

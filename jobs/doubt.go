@@ -1,0 +1,282 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+// lookUpTimes say when a doubt is looked up, and how long X may take.
+type lookUpTimes struct {
+	after   []time.Duration // after the request was granted, ascending
+	longest time.Duration   // the longest from send_by until a tweet is created
+	readLag time.Duration   // the longest from then until a read shows it
+}
+
+const (
+	// giveUpReading is how long after the request a look-up is tried that X does not answer. Then a
+	// person decides.
+	giveUpReading = 24 * time.Hour
+	// lookUpAgain is the shortest rest before a look-up that comes beside those of the configuration.
+	lookUpAgain = 5 * time.Second
+	lookUpEvery = 10 * time.Minute // the longest
+)
+
+// next is when the doubt is looked up next; it has passed if that was the last time.
+func (t lookUpTimes) next(d *store.Doubt, now time.Time) time.Time {
+	granted := d.Open[len(d.Open)-1].GrantedAt
+	for _, after := range t.after {
+		if at := granted.Add(after); at.After(now) && at.Before(t.last(d)) {
+			return at
+		}
+	}
+	return t.last(d)
+}
+
+// last is the first instant at which a complete read that does not show the tweet says that it is not on X:
+// the last look-up of the configuration, and not before X has had its time to create it and to show it.
+func (t lookUpTimes) last(d *store.Doubt) time.Time {
+	latest := d.Open[len(d.Open)-1]
+	last := latest.SendBy.Add(t.longest + t.readLag)
+	if at := latest.GrantedAt.Add(t.after[len(t.after)-1]); at.After(last) {
+		return at
+	}
+	return last
+}
+
+// judge decides what a look-up means for each doubt. It reads nothing but what it holds.
+type judge struct {
+	times  lookUpTimes
+	began  time.Time // the look-up, by the database's clock
+	now    time.Time // by the same
+	seen   sight
+	userID string
+	weighs map[int64]*evidence // by row
+}
+
+// evidence is which of the tweets that X shows may be a row's.
+type evidence struct {
+	sent     []*twitter.Sent
+	unclear  string   // why no read can tell, in words; else empty
+	same     []string // what was sent
+	possible []string // cannot be told apart from it
+	rivals   []int64  // other rows that a tweet in same is the same as
+	rival    bool     // of which one is being sent, so that it will be known in a moment
+}
+
+// weigh compares each tweet that X shows with each request that may have made it. Tweets that stand on a
+// row already, also in another version, are that row's.
+func (j *judge) weigh(doubts []*store.Doubt, known []string) {
+	j.weighs = map[int64]*evidence{}
+	for _, d := range doubts {
+		e := &evidence{}
+		j.weighs[d.RowID] = e
+		for _, request := range d.Open {
+			sent, err := twitter.ParseSent(request.Body)
+			switch {
+			case err != nil:
+				e.unclear = "what was sent cannot be read: " + err.Error()
+			case sent.Hidden():
+				e.unclear = "X shows tweets of its kind on no timeline"
+			default:
+				e.sent = append(e.sent, sent)
+			}
+		}
+		for _, t := range j.seen.tweets {
+			if !j.mayBeOf(d, t) || slices.ContainsFunc(append(t.EditHistoryTweetIDs, t.ID), func(id string) bool { return slices.Contains(known, id) }) {
+				continue
+			}
+			switch e.match(t, j.seen.includes) {
+			case twitter.Same:
+				e.same = append(e.same, t.ID)
+			case twitter.Possible:
+				e.possible = append(e.possible, t.ID)
+			case twitter.Different:
+			}
+		}
+	}
+	for _, d := range doubts {
+		for _, other := range doubts {
+			if other.RowID != d.RowID && slices.ContainsFunc(j.weighs[d.RowID].same, func(id string) bool { return slices.Contains(j.weighs[other.RowID].same, id) }) {
+				j.weighs[d.RowID].rivals = append(j.weighs[d.RowID].rivals, other.RowID)
+				j.weighs[d.RowID].rival = j.weighs[d.RowID].rival || other.Status == store.Sending
+			}
+		}
+	}
+}
+
+// mayBeOf reports whether a tweet was created while one of the row's requests may have created it.
+func (j *judge) mayBeOf(d *store.Doubt, t twitter.Tweet) bool {
+	created, known := twitter.CreatedAt(t.ID)
+	if !known {
+		created = t.CreatedAt
+	}
+	if t.AuthorID != "" && t.AuthorID != j.userID {
+		return false
+	}
+	created = created.Add(-j.seen.ahead)
+	return !created.Before(d.Open[0].GrantedAt.Add(-lookUpBefore)) &&
+		!created.After(d.Open[len(d.Open)-1].SendBy.Add(j.times.longest+clockMargin))
+}
+
+// match is the best that any of the row's requests has.
+func (e *evidence) match(t twitter.Tweet, includes twitter.Includes) twitter.Evidence {
+	best := twitter.Different
+	if mutantMatcher {
+		return best
+	}
+	for _, sent := range e.sent {
+		if m := sent.Match(t, includes); m > best {
+			best = m
+		}
+	}
+	return best
+}
+
+// tweet decides on a tweet in doubt.
+func (j *judge) tweet(d *store.Doubt) store.Resolution {
+	if err := j.seen.err; err != nil {
+		return j.failed(d, err)
+	}
+	e := j.weighs[d.RowID]
+	next := j.later(j.times.next(d, j.now))
+	final := !j.began.Before(j.times.last(d))
+	switch {
+	case e.unclear != "":
+		return person(d, e.unclear)
+	case e.rival:
+		return j.again(d, next, "another row with the same text is being sent")
+	case len(e.rivals) > 0:
+		return person(d, fmt.Sprintf("X shows a tweet (%s) that may be this row's or that of %s", strings.Join(e.same, ", "), rows(e.rivals)))
+	case len(e.same) > 1:
+		return person(d, fmt.Sprintf("X shows %d tweets that may be this row's: %s", len(e.same), strings.Join(e.same, ", ")))
+	case len(e.same) == 1:
+		at, _ := twitter.CreatedAt(e.same[0])
+		at = at.Add(-j.seen.ahead)
+		if at.After(j.now) {
+			at = j.now
+		}
+		return store.Resolution{Status: store.Posted, TweetID: e.same[0], DoneAt: &at}
+	case !final:
+		return j.again(d, next, "X does not show it yet")
+	case len(e.possible) > 0:
+		return person(d, "X shows a tweet that may be this row's, or not: "+strings.Join(e.possible, ", "))
+	}
+	return j.absent(d)
+}
+
+// absent decides on a tweet that is not on X.
+func (j *judge) absent(d *store.Doubt) store.Resolution {
+	switch {
+	case d.PostBefore != nil && !j.now.Before(*d.PostBefore):
+		return store.Resolution{Status: store.Missed, Error: "X does not show it, and its deadline has passed"}
+	case d.Duplicate:
+		// Sent once more it would be refused once more.
+		return store.Resolution{Status: store.Failed, Error: d.Error + "; X shows no tweet of this row, so it is like an older one"}
+	case d.IfUnconfirmed == "hold":
+		return person(d, "X does not show it, and the row says hold")
+	}
+	return store.Resolution{Status: store.Scheduled, WaitFor: store.ForRetry, NextAt: &j.now, Error: "X does not show it, so it is sent again"}
+}
+
+// deletion decides on a tweet of which it is not known whether it is gone.
+func (j *judge) deletion(d *store.Doubt) store.Resolution {
+	switch {
+	case j.seen.err != nil:
+		return j.failed(d, j.seen.err)
+	case j.seen.gone:
+		// What was created a moment ago may not be shown yet.
+		created, known := twitter.CreatedAt(d.TweetID)
+		if shown := created.Add(j.times.readLag); known && shown.After(j.now) && created.Before(j.now.Add(clockMargin)) {
+			return j.again(d, shown, "X does not show it, or not yet")
+		}
+		return store.Resolution{Status: store.Deleted}
+	case j.seen.tweets[0].AuthorID != "" && j.seen.tweets[0].AuthorID != j.userID:
+		return store.Resolution{Status: store.Failed, Error: "the tweet is another user's: only its author can delete it"}
+	case d.Retries >= patience:
+		return store.Resolution{Status: store.Failed, Error: "X still shows the tweet, and answered to its deletion: " + d.Error}
+	}
+	at := j.now.Add(backoff(d.Retries))
+	return store.Resolution{
+		Status: store.Scheduled, WaitFor: store.ForRetry, NextAt: &at, Retries: d.Retries + 1,
+		Error: "X still shows the tweet, so it is deleted again",
+	}
+}
+
+// failed decides on a doubt whose look-up failed.
+func (j *judge) failed(d *store.Doubt, err error) store.Resolution {
+	words := "the look-up failed: " + err.Error()
+	failure := new(twitter.Error)
+	switch {
+	case errors.Is(err, errTimelineCut):
+		return person(d, err.Error())
+	case !errors.As(err, &failure): // of the account's credentials
+	case failure.Kind == twitter.KindForbidden && d.TweetID != "":
+		return store.Resolution{Status: store.Failed, Error: "the tweet is not this account's: X does not even show it to it"}
+	case mayNotRead(failure.Kind) && !j.began.Before(j.times.last(d)):
+		return person(d, "the account may not read its own tweets: "+err.Error())
+	case failure.Kind == twitter.KindRateLimited:
+		return j.again(d, j.now.Add(failure.Answer.RetryAfter(j.now)), words)
+	}
+	if j.now.Sub(d.Open[len(d.Open)-1].GrantedAt) > giveUpReading {
+		return person(d, words)
+	}
+	return j.again(d, j.later(j.times.next(d, j.now)), words)
+}
+
+// later returns next, or, if that has passed, an instant that is the further away the longer the doubt lasts.
+func (j *judge) later(next time.Time) time.Time {
+	if next.After(j.now) {
+		return next
+	}
+	return j.now.Add(min(max(j.now.Sub(next)/2, lookUpAgain), lookUpEvery))
+}
+
+// again looks a doubt up another time.
+func (j *judge) again(d *store.Doubt, at time.Time, why string) store.Resolution {
+	return store.Resolution{
+		Status: store.Unconfirmed, NextAt: &at, Retries: d.Retries, Error: d.Error + "; " + why,
+	}
+}
+
+// person leaves a doubt to a person.
+func person(d *store.Doubt, why string) store.Resolution {
+	does := fmt.Sprintf("look at the account on X, then run 'enqueue resolve %d --posted TWEET_ID' or 'enqueue resolve %[1]d --not-posted'", d.RowID)
+	if d.TweetID != "" {
+		does = fmt.Sprintf("look at the tweet on X, then run 'enqueue resolve %d --deleted' or 'enqueue resolve %[1]d --not-deleted'", d.RowID)
+	}
+	return store.Resolution{
+		Status: store.Unconfirmed, Retries: d.Retries, Error: d.Error + "; " + why + ": " + does,
+	}
+}
+
+func rows(ids []int64) string {
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = fmt.Sprintf("row %d", id)
+	}
+	return strings.Join(words, ", ")
+}
+
+// mayNotRead reports whether X refused a read for what the account or its app is.
+func mayNotRead(kind twitter.Kind) bool {
+	switch kind { //nolint:exhaustive // All others pass, or say nothing of reading.
+	case twitter.KindForbidden, twitter.KindAppPermissions, twitter.KindNotEnrolled, twitter.KindFeatureNotPermitted,
+		twitter.KindNotPermitted, twitter.KindUnsupportedAuthentication, twitter.KindSuspended, twitter.KindLocked,
+		twitter.KindAppSuspended, twitter.KindInvalidRequest, twitter.KindOther:
+		return true
+	}
+	return false
+}
+
+// ahead is how far X's clock is ahead of the database's, as the last answer told.
+type ahead struct{ by atomic.Int64 }
+
+func (a *ahead) get() time.Duration  { return time.Duration(a.by.Load()) }
+func (a *ahead) set(d time.Duration) { a.by.Store(int64(d)) }

@@ -1,0 +1,5 @@
+//go:build mutant_matcher
+
+package jobs
+
+const mutantMatcher = true

@@ -1,0 +1,274 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Doubt is a row of which it is not known whether a request for it took effect on X.
+type Doubt struct {
+	RowID  int64
+	Status Status // Sending (it will be known in a moment) or Unconfirmed
+	// LookedUp says that it is being looked up; otherwise a person decides, or its request is under way.
+	LookedUp bool
+	// RequestID is the row's latest request, Error what became of it, in words.
+	RequestID int64
+	Error     string
+	Retries   int
+	// Duplicate says that X refused the latest request as a duplicate.
+	Duplicate bool
+	// IfUnconfirmed is what happens if X does not show the tweet: resend or hold.
+	IfUnconfirmed string
+	PostBefore    *time.Time
+	// TweetID is the tweet to delete.
+	TweetID string
+	// Open are the requests that may have taken effect, the oldest first. There is at least one.
+	Open []OpenRequest
+}
+
+// OpenRequest is a request that may have taken effect.
+type OpenRequest struct {
+	ID        int64
+	Body      []byte // the exact bytes of a POST; nil for a DELETE
+	GrantedAt time.Time
+	SendBy    time.Time
+}
+
+// DoubtsLock locks the rows of an account that are being looked up and returns their ids, in order. It
+// leaves out what another transaction has locked.
+func DoubtsLock(ctx context.Context, tx pgx.Tx, kind Kind, accountID int64) ([]int64, error) {
+	const query = `-- name: DoubtsLock :many
+SELECT t.id FROM {table} t
+WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1)
+    AND t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL
+ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED`
+	rows, err := tx.Query(ctx, kind.sql(query), accountID)
+	if err != nil {
+		return nil, fmt.Errorf("lock doubts: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("lock doubts: %w", err)
+	}
+	return ids, nil
+}
+
+// Doubts returns the rows of an account whose requests may have taken effect, by id: those that are
+// being sent, those that are looked up, and those that a person decides on.
+func Doubts(ctx context.Context, db DBTX, kind Kind, accountID int64) ([]*Doubt, error) {
+	const query = `-- name: Doubts :many
+SELECT t.id, t.status, t.next_attempt_at IS NOT NULL, t.request_id,
+    coalesce(l.error, 'it may be on X: nobody has recorded the answer'), t.retries,
+    l.outcome = 'unconfirmed' AND l.status_code = 403, {doubt},
+    r.id, r.body, r.granted_at, r.send_by
+FROM {table} t
+JOIN tweetqueue.requests l ON l.id = t.request_id
+JOIN tweetqueue.requests r ON r.row_id = t.id AND r.kind = '{kind}'
+    AND (r.outcome IS NULL OR r.outcome = 'unconfirmed')
+WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1)
+    AND t.status IN ('sending', 'unconfirmed')
+ORDER BY t.id, r.id`
+	rows, err := db.Query(ctx, kind.sql(query), accountID)
+	if err != nil {
+		return nil, fmt.Errorf("read doubts: %w", err)
+	}
+	var doubts []*Doubt
+	var d Doubt
+	var request OpenRequest
+	var body *string
+	var duplicate *bool
+	_, err = pgx.ForEachRow(rows, []any{
+		&d.RowID, &d.Status, &d.LookedUp, &d.RequestID, &d.Error, &d.Retries, &duplicate,
+		&d.IfUnconfirmed, &d.PostBefore, &d.TweetID, &request.ID, &body, &request.GrantedAt, &request.SendBy,
+	}, func() error {
+		if len(doubts) == 0 || doubts[len(doubts)-1].RowID != d.RowID {
+			doubt := d
+			doubt.Duplicate = kind == PostTweet && duplicate != nil && *duplicate
+			doubts = append(doubts, &doubt)
+		}
+		open := request
+		if body != nil {
+			open.Body = []byte(*body)
+		}
+		last := doubts[len(doubts)-1]
+		last.Open = append(last.Open, open)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read doubts: %w", err)
+	}
+	return doubts, nil
+}
+
+// LookUp is a request that reads, as it is written before it is sent.
+type LookUp struct {
+	AccountID int64
+	WorkerID  int64
+	JobID     int64
+	RowIDs    []int64 // what it looks for
+	SendBy    time.Time
+}
+
+// LookUpStart writes the request of a look-up, returns its id, and puts off the next look-up of its rows
+// by rest: whoever sees that instant knows that this one was never settled.
+func LookUpStart(ctx context.Context, tx pgx.Tx, kind Kind, l LookUp, rest time.Duration) (int64, error) {
+	const start = `-- name: LookUpStart :one
+INSERT INTO tweetqueue.requests (kind, looked_for, account_id, worker_id, job_id, granted_at, send_by)
+VALUES ('look_up', $1, $2, $3, $4, tweetqueue.clock(), $5) RETURNING id`
+	const postpone = `-- name: LookUpsPostpone :exec
+UPDATE {table} SET next_attempt_at = tweetqueue.clock() + $2 WHERE id = ANY ($1) AND status = 'unconfirmed'`
+	var id int64
+	err := tx.QueryRow(ctx, start, l.RowIDs, l.AccountID, l.WorkerID, l.JobID, l.SendBy).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("start look-up: %w", err)
+	}
+	if _, err := tx.Exec(ctx, kind.sql(postpone), l.RowIDs, rest); err != nil {
+		return 0, fmt.Errorf("postpone the next look-up: %w", err)
+	}
+	return id, nil
+}
+
+// LookUpAnswer is what became of a look-up.
+type LookUpAnswer struct {
+	RequestID      int64
+	RowIDs         []int64 // what was looked for
+	Outcome        string
+	Error          string
+	StatusCode     int
+	XTransactionID string
+	Answer         []byte
+	Limits         any
+	// Price and Tweets are what it cost: the name of a price, and how many tweets X returned.
+	Price  string
+	Tweets int
+}
+
+// LookUpSettle records the answer of a look-up, in the transaction that settles what it found. It locks
+// the rows first; [ErrRowLocked] if another transaction has locked one of them.
+func LookUpSettle(ctx context.Context, tx pgx.Tx, kind Kind, a LookUpAnswer) error {
+	const cost = `-- name: RequestCost :exec
+UPDATE tweetqueue.requests
+SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2) WHERE id = $1`
+	if err := rowsLockAll(ctx, tx, kind, a.RowIDs); err != nil {
+		return err
+	}
+	err := answerRequests(ctx, tx, []Settlement{{
+		RequestID: a.RequestID, Outcome: a.Outcome, StatusCode: a.StatusCode, XTransactionID: a.XTransactionID,
+		Answer: a.Answer, Limits: a.Limits, Error: a.Error,
+	}})
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, cost, a.RequestID, a.Price, a.Tweets); err != nil {
+		return fmt.Errorf("record the cost of request %d: %w", a.RequestID, err)
+	}
+	return nil
+}
+
+// TweetIDsKnown returns which of X's ids stand on any row of tweets.
+func TweetIDsKnown(ctx context.Context, db DBTX, accountID int64, ids []string) ([]string, error) {
+	const query = `-- name: TweetIDsKnown :many
+SELECT tweet_id FROM tweetqueue.tweets
+WHERE account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND tweet_id = ANY ($2)`
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := db.Query(ctx, query, accountID, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for known tweets: %w", err)
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for known tweets: %w", err)
+	}
+	return known, nil
+}
+
+// Resolution ends a doubt, or says when it is looked up again.
+type Resolution struct {
+	RowID     int64
+	RequestID int64 // the row's latest: the resolution of another doubt changes nothing
+	// Status is what the row becomes: done (posted or deleted), scheduled, failed or missed; or Unconfirmed:
+	// then NextAt is the next look-up, and nil leaves it to a person.
+	Status  Status
+	NextAt  *time.Time // also of a scheduled row: not before; nil: at once
+	WaitFor WaitingFor // of a scheduled row
+	Retries int
+	TweetID string     // of a posted tweet
+	DoneAt  *time.Time // nil: now
+	Error   string
+}
+
+// Resolve brings unconfirmed rows to what was found out. Rows that are not unconfirmed any more, or
+// have another request by now, stay as they are, and are not returned.
+func Resolve(ctx context.Context, tx pgx.Tx, kind Kind, resolutions []Resolution) ([]Settled, error) {
+	const query = `-- name: RowsResolve :many
+UPDATE {table} t
+SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retries,
+    next_attempt_at = CASE WHEN i.status IN ('scheduled', 'unconfirmed') THEN i.next_at END,
+    {done_at} = CASE WHEN i.status = '{done}' THEN coalesce(i.done_at, tweetqueue.clock()) END,
+    {set_tweet_id} error = nullif(i.error, '')
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
+    $7::timestamptz[], $8::text[], $9::text[])
+    AS i (row_id, request_id, status, waiting_for, retries, next_at, done_at, tweet_id, error)
+WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status = 'unconfirmed'
+RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
+    t.next_attempt_at, t.error, {wakes}`
+	n := len(resolutions)
+	rowIDs, requestIDs, retries := make([]int64, n), make([]int64, n), make([]int32, n)
+	statuses, fors, errs := make([]string, n), make([]string, n), make([]string, n)
+	nexts, dones, tweetIDs := make([]*time.Time, n), make([]*time.Time, n), make([]*string, n)
+	for i, r := range resolutions {
+		rowIDs[i], requestIDs[i], retries[i] = r.RowID, r.RequestID, int32(r.Retries)
+		statuses[i], fors[i], errs[i] = string(r.Status), string(r.WaitFor), validText(r.Error)
+		nexts[i], dones[i] = r.NextAt, r.DoneAt
+		if r.TweetID != "" {
+			tweetIDs[i] = &r.TweetID
+		}
+	}
+	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, nexts, dones, tweetIDs, errs)
+	if err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", kind.table(), err)
+	}
+	resolved, err := pgx.CollectRows(rows, scanSettled)
+	if err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", kind.table(), err)
+	}
+	return resolved, nil
+}
+
+// ResolveByHand is a person's word on an unconfirmed row, a tweet or a deletion: whether it took effect,
+// and, of a tweet, as which one and since when. What did not take effect is scheduled again, or missed if
+// its deadline has passed. It returns the row as it is then. [ErrNotFound] if there is none; [ErrLostRace],
+// with the row, if it is not unconfirmed; [ErrRefused] if another row has that tweet.
+func ResolveByHand(ctx context.Context, db DBTX, id int64, done bool, tweetID *string, doneAt *time.Time) (Entry, error) {
+	// That a person took long is no lateness of the row: see next_attempt_at.
+	const query = `-- name: RowResolveByHand :exec
+UPDATE {table} t
+SET status = i.status, {set_tweet_id} retries = 0,
+    {done_at} = CASE WHEN i.status = '{done}' THEN coalesce($4, tweetqueue.clock()) END,
+    waiting_for = CASE WHEN i.status = 'scheduled' THEN 'time' END,
+    next_attempt_at = CASE WHEN i.status = 'scheduled' THEN tweetqueue.clock() END,
+    error = CASE WHEN i.status = 'missed' THEN 'its deadline passed before it was known not to be on X' END
+FROM (SELECT t.id AS row_id, $3::text AS tweet_id, CASE WHEN $2 THEN '{done}'
+        WHEN {deadline} <= tweetqueue.clock() THEN 'missed' ELSE 'scheduled' END AS status
+    FROM {table} t WHERE t.id = $1) AS i
+WHERE t.id = i.row_id AND t.status = 'unconfirmed'`
+	for _, kind := range Kinds() {
+		tag, err := db.Exec(ctx, kind.sql(query), id, done, tweetID, doneAt)
+		if err != nil {
+			return Entry{}, fmt.Errorf("resolve row %d: %w", id, refusal(err))
+		}
+		if tag.RowsAffected() == 1 {
+			return EntryGet(ctx, db, id)
+		}
+	}
+	entry, err := EntryGet(ctx, db, id)
+	if err != nil {
+		return Entry{}, err
+	}
+	return entry, fmt.Errorf("resolve row %d: %w: it is %s, and only an unconfirmed one can be resolved", id, ErrLostRace, entry.Status)
+}
