@@ -95,8 +95,10 @@ func linkKey(link string) string {
 		return norm.NFC.String(strings.TrimSuffix(rest, "/"))
 	}
 	host := strings.ToLower(u.Hostname())
-	if ascii, err := idna.Punycode.ToASCII(norm.NFC.String(host)); err == nil && !isPlainHost(host) {
-		host = ascii
+	if len(host) <= maxHostText { // the conversion of a long one is slow
+		if ascii, err := idna.Punycode.ToASCII(norm.NFC.String(host)); err == nil {
+			host = ascii
+		}
 	}
 	if port := u.Port(); port != "" && (port != "443" || scheme == "http") && (port != "80" || scheme == "https") {
 		host += ":" + port
@@ -109,11 +111,6 @@ func linkKey(link string) string {
 		key += "#" + u.Fragment
 	}
 	return norm.NFC.String(key)
-}
-
-// isPlainHost reports whether a host is ASCII.
-func isPlainHost(host string) bool {
-	return !strings.ContainsFunc(host, func(r rune) bool { return r > '~' })
 }
 
 func decoded(query string) string {

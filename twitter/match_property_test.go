@@ -172,3 +172,25 @@ func FuzzMatch(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkMatch compares a request with its own tweet, with another, and a long one with another.
+func BenchmarkMatch(b *testing.B) {
+	long := strings.Repeat("word example.com ", 800)
+	for name, c := range map[string]struct{ sent, shown string }{
+		"Same":      {"R&D at https://example.com/a on Monday", "R&amp;D at https://t.co/a on Monday"},
+		"Different": {"R&D at https://example.com/a on Monday", "Some other text, of the same length"},
+		"Long":      {long, strings.Repeat("word https://t.co/a ", 799) + "end"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			body, err := TweetRequest{Text: c.sent}.Encode()
+			require.NoError(b, err)
+			sent, err := ParseSent(body)
+			require.NoError(b, err)
+			tweet := shows(c.shown, leads("a", "https://example.com/a"))
+			b.ReportAllocs()
+			for b.Loop() {
+				sent.Match(tweet, Includes{})
+			}
+		})
+	}
+}
