@@ -129,10 +129,11 @@ func cutScheme(link string) (scheme, rest string) {
 	return scheme, rest
 }
 
-// isShort reports whether a link is one of t.co.
+// isShort reports whether a link is a short one of X's own, which may lead to a tweet or its media.
 func isShort(link string) bool {
 	_, rest := cutScheme(link)
-	return strings.HasPrefix(strings.ToLower(rest), "t.co/")
+	host, _, _ := strings.Cut(strings.ToLower(rest), "/")
+	return host == "t.co" || host == "pic.twitter.com" || host == "pic.x.com"
 }
 
 // statusOf returns the id of the tweet that a link leads to, "" if it leads to none.

@@ -181,6 +181,7 @@ func TestMatchAttachments(t *testing.T) {
 		"MediaAfterLink":    {sent: `{"text":"Look https://example.com/","media":{"media_ids":["5"]}}`, tweet: shows("Look https://t.co/a https://t.co/p", leads("a", "https://example.com/"), photo("p")).hasMedia("3_5"), want: Same},
 		"MediaLinkNotAdded": {sent: `{"text":"Look"}`, tweet: shows(text, photo("p")), want: Possible},
 		"NoMedia":           {sent: `{"text":"Look"}`, tweet: shows(text, photo("p")).hasMedia("3_5"), want: Different},
+		"MediaByShortLink":  {sent: `{"text":"Look pic.twitter.com/abc"}`, tweet: shows("Look https://t.co/v", leads("v", "http://pic.twitter.com/abc")).hasMedia("3_9"), want: Same},
 		"MediaByLink":       {sent: `{"text":"https://x.com/bob/status/5/video/1"}`, tweet: shows("https://t.co/v", leads("v", "https://x.com/bob/status/5/video/1")).hasMedia("13_9"), want: Same},
 
 		"Poll":           {sent: poll, tweet: asked, includes: asks(60, "yes & no", "no"), want: Same},
