@@ -82,7 +82,11 @@ func (r *shown) write(w io.Writer, now time.Time) {
 	field(w, "why", r.waiting(now))
 	field(w, "error", value(r.Error))
 	field(w, "due", instant(&r.DueAt))
-	field(w, "not before", instant(r.NextAttemptAt))
+	if r.Status == store.Unconfirmed {
+		field(w, "next look-up", instant(r.NextAttemptAt))
+	} else {
+		field(w, "not before", instant(r.NextAttemptAt))
+	}
 	field(w, string(r.Kind.Done()), instant(r.DoneAt))
 	if r.TweetID != nil {
 		field(w, "on X", "https://x.com/"+r.Account+"/status/"+*r.TweetID)
@@ -104,7 +108,12 @@ func (r *shown) write(w io.Writer, now time.Time) {
 }
 
 func (r *shown) waiting(now time.Time) string {
-	if r.WaitingFor == nil {
+	switch {
+	case r.Status == store.Unconfirmed && r.NextAttemptAt != nil:
+		return "a worker looks on X whether it is there"
+	case r.Status == store.Unconfirmed:
+		return fmt.Sprintf("you decide: look at the account on X, then 'enqueue resolve %d' says what you saw", r.ID)
+	case r.WaitingFor == nil:
 		return ""
 	}
 	waiting := r.Entry
