@@ -111,7 +111,8 @@ func (j *judge) weigh(doubts []*store.Doubt, known []string) {
 	}
 }
 
-// mayBeOf reports whether a tweet was created while one of the row's requests may have created it.
+// mayBeOf reports whether a tweet was created while one of the row's requests may have created it, be X's
+// clock right or the database's.
 func (j *judge) mayBeOf(d *store.Doubt, t twitter.Tweet) bool {
 	created, known := twitter.CreatedAt(t.ID)
 	if !known {
@@ -120,9 +121,8 @@ func (j *judge) mayBeOf(d *store.Doubt, t twitter.Tweet) bool {
 	if t.AuthorID != "" && t.AuthorID != j.userID {
 		return false
 	}
-	created = created.Add(-j.seen.ahead)
-	return !created.Before(d.Open[0].GrantedAt.Add(-lookUpBefore)) &&
-		!created.After(d.Open[len(d.Open)-1].SendBy.Add(j.times.longest+clockMargin))
+	return !created.Before(d.Open[0].GrantedAt.Add(min(j.seen.ahead, 0)-lookUpBefore)) &&
+		!created.After(d.Open[len(d.Open)-1].SendBy.Add(max(j.seen.ahead, 0)+j.times.longest+clockMargin))
 }
 
 // match is the best that any of the row's requests has.

@@ -149,15 +149,16 @@ func (w *Worker) look(ctx context.Context, l *looking) sight {
 	return s
 }
 
-// from is the instant of X's clock from which on the timeline is looked at.
+// from is the instant of X's clock from which on the timeline is looked at. A clock that is ahead does not
+// make it later: what X's Date says of its clock may itself be wrong, and too much is only read.
 func (l *looking) from(ahead time.Duration) time.Time {
-	return l.first().Add(ahead - lookUpBefore)
+	return l.first().Add(min(ahead, 0) - lookUpBefore)
 }
 
 // readTimeline reads all that the account has tweeted since a little before the first request. Replies and
 // retweets are among it: what is left out proves nothing.
 func (w *Worker) readTimeline(ctx context.Context, client *twitter.Client, l *looking, ahead time.Duration) sight {
-	s := sight{from: l.from(ahead - clockMargin), ahead: ahead, price: "owned_read"}
+	s := sight{from: l.from(min(ahead, 0) - clockMargin), ahead: ahead, price: "owned_read"}
 	query := twitter.UserTweetsQuery{SinceID: twitter.IDAt(s.from), MaxResults: 100}
 	for range maxPages {
 		page, err := client.UserTweets(ctx, l.row.XUserID, query)
