@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tweetqueue/cmd/internal/setup"
@@ -29,6 +30,7 @@ type resolveCmd struct {
 	NotPosted  bool    `xor:"seen" required:"" help:"The tweet is not on X: it is sent again at once, or missed if its deadline has passed."`
 	Deleted    bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is gone."`
 	NotDeleted bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is still there, and is deleted again at once."`
+	Cancel     bool    `help:"With --not-posted or --not-deleted: cancel the row instead of sending it again."`
 	Force      bool    `help:"Believe me also where the times speak against it."`
 }
 
@@ -40,6 +42,7 @@ Examples:
 
     enqueue resolve 42 --posted https://x.com/acme/status/1445880548472328192
     enqueue resolve 42 --not-posted
+    enqueue resolve 42 --not-posted --cancel
     enqueue resolve 43 --deleted
 
 Refused, unless you add --force: a tweet that is older than the row's first request or lies in the future, and --not-posted within 10 minutes of the latest request, as X may still create or show the tweet.`
@@ -49,6 +52,9 @@ Refused, unless you add --force: a tweet that is older than the row's first requ
 func (c *resolveCmd) Run(ctx context.Context, s *session) error {
 	var tweetID, author string
 	settings, err := s.readDatabase(func(env *setup.Env) {
+		if c.Cancel && !c.NotPosted && !c.NotDeleted {
+			env.Errorf("--cancel goes with --not-posted or --not-deleted: what is done is not sent again anyway")
+		}
 		if c.Posted == nil {
 			return
 		}
@@ -78,7 +84,15 @@ func (c *resolveCmd) Run(ctx context.Context, s *session) error {
 				id = &tweetID
 			}
 		}
-		resolved, err := store.ResolveByHand(ctx, db.Pool, entry.ID, c.Posted != nil || c.Deleted, id, postedAt)
+		var resolved store.Entry
+		err = store.InTx(ctx, db.Pool, func(tx pgx.Tx) error {
+			var err error
+			resolved, err = store.ResolveByHand(ctx, tx, entry.ID, c.Posted != nil || c.Deleted, id, postedAt)
+			if err == nil && c.Cancel && resolved.Status == store.Scheduled {
+				resolved, err = store.Cancel(ctx, tx, entry.ID)
+			}
+			return err
+		})
 		if err != nil {
 			return notResolved(ctx, db.Pool, err, entry, tweetID)
 		}
@@ -200,7 +214,11 @@ func (s *session) printResolved(ctx context.Context, db store.DBTX, entry store.
 		}
 	case store.Missed:
 		next = ": " + value(entry.Error)
-	case store.Deleted, store.Failed, store.Unconfirmed, store.Sending, store.Cancelled:
+	case store.Cancelled:
+		if err := s.warnOfNext(ctx, db, entry); err != nil {
+			return err
+		}
+	case store.Deleted, store.Failed, store.Unconfirmed, store.Sending:
 	}
 	return s.print(entry, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: %s%s\n", kindName(entry.Kind), entry.ID, entry.Account, entry.Status, next)

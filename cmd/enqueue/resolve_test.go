@@ -100,6 +100,12 @@ func TestResolveNotPosted(t *testing.T) {
 	require.Equal(t, "tweet "+id(late)+" for acme: missed: its deadline passed before it was known not to be on X\n",
 		b.ok(t, "resolve", id(late), "--not-posted"))
 
+	// It is not to be sent again either, nor by a worker that is faster than a second command.
+	over, gone := b.tweetInDoubt(t), b.deletionInDoubt(t)
+	require.Equal(t, "tweet "+id(over)+" for acme: cancelled\n", b.ok(t, "resolve", id(over), "--not-posted", "--cancel"))
+	require.Equal(t, "deletion "+id(gone)+" for acme: cancelled\n", b.ok(t, "resolve", id(gone), "--not-deleted", "--cancel"))
+	require.Equal(t, "cancelled", storetest.Status(t, b.db, over))
+
 	// Nobody would send it.
 	idle := b.tweetInDoubt(t)
 	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.workers SET stopped_at = tweetqueue.clock()`)
@@ -153,6 +159,7 @@ func TestResolveRefused(t *testing.T) {
 		"NoID":           {setup.ExitUsage, []string{id(tweet), "--posted", ""}, "--posted: \"\" is not a tweet's id"},
 		"OfATweet":       {setup.ExitUsage, []string{id(tweet), "--deleted"}, "is a tweet: use --posted TWEET_ID or --not-posted"},
 		"OfADeletion":    {setup.ExitUsage, []string{id(deletion), "--posted", right}, "is a deletion: use --deleted or --not-deleted"},
+		"CancelOfDone":   {setup.ExitUsage, []string{id(tweet), "--posted", right, "--cancel"}, "--cancel goes with --not-posted or --not-deleted"},
 		"NoRow":          {setup.ExitRefused, []string{"999999", "--not-posted"}, "row 999999: not found"},
 		"InNoDoubt":      {setup.ExitRefused, []string{id(scheduled), "--not-posted"}, "tweet " + id(scheduled) + " is scheduled, and only an unconfirmed row can be resolved"},
 		"OfSomebodyElse": {setup.ExitRefused, []string{id(tweet), "--posted", "https://x.com/other/status/" + right}, "a tweet of other, and tweet " + id(tweet) + " is one of acme"},
@@ -217,4 +224,22 @@ func TestUnconfirmedIsTold(t *testing.T) {
 	require.Contains(t, out, "  why                     a worker looks on X whether it is there\n")
 	require.Contains(t, out, "  next look-up            Wed 2099-07-01 02:00:00 +02:00 (Europe/Vienna)")
 	require.NotContains(t, out, "not before")
+}
+
+// TestLookUpIsShown: with what it cost, and without the timeline's length.
+func TestLookUpIsShown(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := b.tweetInDoubt(t)
+	_, err := b.db.Exec(t.Context(), `
+INSERT INTO tweetqueue.requests (kind, looked_for, account_id, worker_id, job_id, granted_at, send_by, answered_at, outcome, status_code, answer, cost_usd)
+SELECT 'look_up', ARRAY[$1::bigint], a.id, w.id, 1, tweetqueue.clock(), tweetqueue.clock(), tweetqueue.clock(), 'done', 200, repeat('timeline ', 1000), 0.003
+FROM tweetqueue.accounts a, tweetqueue.workers w`, row)
+	require.NoError(t, err)
+	out := b.ok(t, "show", id(row))
+	require.Regexp(t, `(?m)^look-up \d+ by test worker: done \(200\)$`, out)
+	require.Contains(t, out, "  cost                    $0.003\n")
+	require.Contains(t, out, "  X answered              timeline timeline ")
+	require.Less(t, len(out), 3000)
+	require.Greater(t, len(b.ok(t, "show", "--json", id(row))), 9000)
 }

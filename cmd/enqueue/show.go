@@ -155,9 +155,9 @@ func (r *shown) writeAsked(w io.Writer, instant func(*time.Time) string) {
 }
 
 func writeRequest(w io.Writer, r store.SentRequest, instant func(*time.Time) string) {
-	name := "request"
-	if r.Kind == "look_up" {
-		name = "look-up"
+	name, answer := "request", value(r.Answer)
+	if r.Kind == "look_up" { // whole timelines, which JSON shows
+		name, answer = "look-up", oneLine(answer, 300)
 	}
 	fmt.Fprintf(w, "%s %d by %s: %s\n", name, r.ID, printable(r.Worker), outcome(r))
 	field(w, "error", value(r.Error))
@@ -169,7 +169,7 @@ func writeRequest(w io.Writer, r store.SentRequest, instant func(*time.Time) str
 		field(w, "cost", "$"+*r.CostUSD)
 	}
 	field(w, "sent", value(r.Body))
-	field(w, "X answered", value(r.Answer))
+	field(w, "X answered", answer)
 }
 
 func outcome(r store.SentRequest) string {
