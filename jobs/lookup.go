@@ -344,7 +344,9 @@ func (w *Worker) tellResolved(l *looking, r store.Settled) {
 		event.Type = EventMissed
 	case store.Scheduled:
 		event.Type = EventWaiting
-	case store.Unconfirmed, store.Sending, store.Cancelled:
+	case store.Unconfirmed:
+		event.LookedUp = true
+	case store.Sending, store.Cancelled:
 	}
 	w.tell(event)
 	if r.Wakes {
