@@ -9,21 +9,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestChaos is a short run, or, as the environment says, long ones: N tweets and N/4 deletions, WORKERS
-// workers, and the seeds 1, 2 and 3 or the one that SEED names.
+// TestChaos is a short run, of SEED if the environment names one; or, if it says N, long ones: N tweets and N/4
+// deletions, WORKERS workers, and the seeds 1, 2 and 3 or SEED.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	n, err := strconv.Atoi(os.Getenv("N"))
-	if err != nil {
-		chaos(t, newPlan(1, 2, short()), 60)
+	seed, n, workers := number("SEED", 0), int(number("N", 0)), int(number("WORKERS", 4))
+	if n == 0 {
+		chaos(t, newPlan(max(seed, 1), 2, short()), 60)
 		return
 	}
-	workers, err := strconv.Atoi(os.Getenv("WORKERS"))
-	if err != nil {
-		workers = 4
-	}
 	seeds := []uint64{1, 2, 3}
-	if seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+	if seed != 0 {
 		seeds = []uint64{seed}
 	}
 	for _, seed := range seeds {
@@ -54,4 +50,13 @@ func chaos(t *testing.T, p *plan, n int) {
 	if settlesDoubts {
 		require.Less(t, waiting*100, all, "%d of %d rows wait for a person", waiting, all)
 	}
+}
+
+// number reads a number of the environment.
+func number(name string, otherwise uint64) uint64 {
+	n, err := strconv.ParseUint(os.Getenv(name), 10, 32)
+	if err != nil {
+		return otherwise
+	}
+	return n
 }

@@ -27,8 +27,10 @@ type pace struct {
 	LookUpAfter     []time.Duration `json:"look_up_after"`
 	// Faults is how long there are faults.
 	Faults time.Duration `json:"faults"`
-	// Freeze is how long a worker is stopped: longer than its lease lives.
+	// Freeze is how long a worker is stopped at least: longer than its lease lives. Thaw is how much longer
+	// it may be: until another has looked for its tweets, and sends them again.
 	Freeze time.Duration `json:"freeze"`
+	Thaw   time.Duration `json:"thaw"`
 }
 
 // short is for a run of less than a minute.
@@ -37,7 +39,7 @@ func short() pace {
 		Timeout: 2 * time.Second, Hold: 3 * time.Second, Stall: 1500 * time.Millisecond,
 		LongestCreation: 5 * time.Second, Lag: 2 * time.Second,
 		LookUpAfter: []time.Duration{time.Second, 3 * time.Second, 6 * time.Second, 11 * time.Second},
-		Faults:      14 * time.Second, Freeze: 13 * time.Second,
+		Faults:      14 * time.Second, Freeze: 13 * time.Second, Thaw: 3 * time.Second,
 	}
 }
 
@@ -47,7 +49,7 @@ func long(faults time.Duration) pace {
 		Timeout: 4 * time.Second, Hold: 8 * time.Second, Stall: 4 * time.Second,
 		LongestCreation: 15 * time.Second, Lag: 10 * time.Second,
 		LookUpAfter: []time.Duration{time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second},
-		Faults:      faults, Freeze: 16 * time.Second,
+		Faults:      faults, Freeze: 16 * time.Second, Thaw: 40 * time.Second,
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	troubleDB  deed = "db"      // on the way to the database
 	troubleX   deed = "x"       // on the way to X
 	restarting deed = "restart" // of the database, immediately
+	waking     deed = "wake"    // a few rows, whatever their status, as by a hand in River's tables
 )
 
 // step is a deed at its time.
@@ -77,6 +78,9 @@ func newPlan(seed uint64, workers int, p pace) *plan {
 	for at := between(random, p.Faults/4, p.Faults/2); at < p.Faults; at += between(random, 8*time.Second, 25*time.Second) {
 		made.steps = append(made.steps, step{at: at, deed: restarting})
 	}
+	for at := between(random, time.Second, 2*time.Second); at < p.Faults; at += between(random, time.Second/4, time.Second) {
+		made.steps = append(made.steps, step{at: at, deed: waking})
+	}
 	slices.SortStableFunc(made.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 	made.faults = sandboxFaults(p)
 	return made
@@ -87,12 +91,8 @@ func between(random *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(random.Int64N(int64(to-from)))
 }
 
-// plague adds the deeds against one worker. One freezes early, so that also a short run sees it thaw.
+// plague adds the deeds against one worker.
 func (p *plan) plague(random *rand.Rand, worker int) {
-	if worker%2 == 1 {
-		at := between(random, time.Second, 4*time.Second)
-		p.steps = append(p.steps, step{at: at, deed: freezing, worker: worker, lasts: p.pace.Freeze})
-	}
 	for at := between(random, time.Second, 4*time.Second); at < p.pace.Faults; at += between(random, 500*time.Millisecond, 5*time.Second) {
 		s := step{at: at, worker: worker, trouble: troubles()[random.IntN(len(troubles()))]}
 		switch dice := random.IntN(10); {
@@ -112,14 +112,24 @@ func (p *plan) plague(random *rand.Rand, worker int) {
 	}
 }
 
-// doom says where the nth process of a worker kills itself; some live.
+// doom says where the nth process of a worker kills itself, or freezes; some live. The first of every
+// second worker freezes early, so that also a short run sees it thaw.
 func (p *plan) doom(worker, nth int, calm string) *doom {
 	random := source(p.seed, uint64(partWorkers+worker+1000*nth))
 	all := deaths()
-	if random.IntN(5) == 0 {
-		return nil
+	made := &doom{
+		Point: all[random.IntN(len(all))].point, Nth: 1 + random.IntN(12), Calm: calm,
+		Thaw: p.pace.Freeze + between(random, 0, p.pace.Thaw),
 	}
-	return &doom{Point: all[random.IntN(len(all))].point, Nth: 1 + random.IntN(12), Calm: calm}
+	switch dice := random.IntN(10); {
+	case nth == 0 && worker%2 == 1:
+		made.Freeze, made.Point, made.Nth = true, []point{afterClaim, afterBody, afterAnswer}[random.IntN(3)], 1+random.IntN(3)
+	case dice < 2:
+		return nil
+	case dice < 4:
+		made.Freeze = made.Point.freezes()
+	}
+	return made
 }
 
 // sandboxFaults are X's own, each at its rate.

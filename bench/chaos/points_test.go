@@ -3,12 +3,15 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -62,16 +65,30 @@ func deaths() []death {
 	}
 }
 
-// doom is where a process kills itself: the nth time that it comes by a point. Nil, or without a
-// point, it lives.
+// doom is where a process kills itself, or stops for a while: the nth time that it comes by a point. Nil,
+// or without a point, it lives.
 type doom struct {
 	Point point `json:"point,omitempty"`
 	Nth   int   `json:"nth,omitempty"`
+	// Freeze stops the process instead, as SIGSTOP does, and after Thaw it goes on; if that is 0, when
+	// somebody sends it SIGCONT.
+	Freeze bool          `json:"freeze,omitempty"`
+	Thaw   time.Duration `json:"thaw,omitempty"`
 	// Calm is a file; once it exists, nobody dies any more.
 	Calm string `json:"calm,omitempty"`
 
 	mu   sync.Mutex
 	seen int
+}
+
+func (d *doom) String() string {
+	if d == nil {
+		return "lives"
+	}
+	if d.Freeze {
+		return "froze " + string(d.Point)
+	}
+	return "died " + string(d.Point)
 }
 
 // reach is called when the process comes by a point, and does not return if that is its end.
@@ -82,15 +99,43 @@ func (d *doom) reach(p point) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.seen++
-	if d.seen < d.Nth {
+	if d.seen < d.Nth || d.seen > d.Nth && d.Freeze {
 		return
 	}
 	if _, err := os.Stat(d.Calm); d.Calm != "" && !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
+	if d.Freeze {
+		d.freeze()
+		return
+	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // as the kernel would do it: no defer runs, no buffer is written
 	select {}
 }
+
+// freeze stops the process, and returns once it goes on: the signal takes effect a moment after it was sent. A
+// shell lets the process go on: it cannot do that itself.
+func (d *doom) freeze() {
+	if d.Thaw > 0 {
+		shell := exec.Command("sh", "-c", fmt.Sprintf("sleep %.3f; kill -CONT %d", d.Thaw.Seconds(), os.Getpid()))
+		if shell.Start() != nil {
+			return // nothing would let it go on
+		}
+		go func() { _ = shell.Wait() }()
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	for range 100 {
+		before := time.Now()
+		pause(context.Background(), 10*time.Millisecond)
+		if time.Since(before) > time.Second {
+			return
+		}
+	}
+}
+
+// freezes tells whether a process may be stopped at a point for any time. Between the last look at its lease and
+// the last byte of its request it may not: nothing can keep what is written then from being late.
+func (p point) freezes() bool { return p != beforeFirstByte && p != afterHeaders }
 
 // watches tells whether a point is the process's end, where watching for it has a cost.
 func (d *doom) watches(p point) bool { return d != nil && d.Point == p }

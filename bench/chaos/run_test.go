@@ -133,10 +133,24 @@ func (r *run) do(ctx context.Context, s step) error {
 		return slot.db.suffer(ctx, s.trouble, s.lasts)
 	case troubleX:
 		return slot.x.suffer(ctx, s.trouble, s.lasts)
+	case waking:
+		r.wakeSome(ctx)
 	case restarting:
 		return r.pg.restart(context.WithoutCancel(ctx))
 	}
 	return nil
+}
+
+// wakeSome inserts jobs for rows that need none, unless the database is away.
+func (r *run) wakeSome(ctx context.Context) {
+	for _, kind := range store.Kinds() {
+		_, err := r.db.Exec(ctx, fmt.Sprintf(`INSERT INTO tweetqueue.river_job (args, kind, max_attempts, queue, scheduled_at)
+SELECT jsonb_build_object('row_id', id), '%s', 32767, '%s', tweetqueue.clock() FROM tweetqueue.%s
+WHERE status <> 'scheduled' ORDER BY status <> 'sending', random() LIMIT 5`, kind, kind.Queue(), kind.Queue()))
+		if err != nil {
+			r.count("wake in vain")
+		}
+	}
 }
 
 func (r *run) count(what string) {
@@ -192,8 +206,8 @@ func (s *slot) ended(p *process) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.survivors = append(r.survivors, p.Journal)
-	case p.Doom != nil:
-		r.count("died " + string(p.Doom.Point)) // or was killed before it came there
+	case p.Doom != nil && !p.Doom.Freeze:
+		r.count(p.Doom.String()) // or was killed before it came there
 	}
 }
 
