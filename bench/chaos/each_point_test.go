@@ -13,8 +13,8 @@ import (
 	"tweetqueue/twitter/sandbox"
 )
 
-// A process dies at each point in turn, and another follows. The points of a take-over need a third,
-// which died before.
+// A process dies at each point in turn, and another follows. The points of a take-over and of a look-up need a
+// third, which died before.
 func TestEachPoint(t *testing.T) {
 	t.Parallel()
 	for _, death := range deaths() {
@@ -25,8 +25,8 @@ func TestEachPoint(t *testing.T) {
 			// Long ago by the sweep's measure: what was never claimed is to be found at once.
 			w.exec(`UPDATE tweetqueue.tweets SET post_at = post_at - interval '1 minute' WHERE id = $1`, id)
 			points := []point{death.point}
-			if death.point == beforeTakeOver || death.point == afterTakeOver {
-				points = []point{afterBody, death.point}
+			if before, ok := death.point.after(); ok {
+				points = []point{before, death.point}
 			}
 			for i, p := range points {
 				c := w.child("doomed "+string('a'+rune(i)), short())

@@ -7,10 +7,11 @@ import (
 )
 
 // settlesDoubts says that the worker looks up what is in doubt.
-const settlesDoubts = false
+const settlesDoubts = true
 
 // openDoubts counts the rows in doubt that no person has to look at yet.
-const openDoubts = `SELECT 0`
+const openDoubts = `SELECT (SELECT count(*) FROM tweetqueue.tweets WHERE status = 'unconfirmed' AND next_attempt_at IS NOT NULL)
++ (SELECT count(*) FROM tweetqueue.deletions WHERE status = 'unconfirmed' AND next_attempt_at IS NOT NULL)`
 
 // pace is how fast everything goes: the bounds within which the promise holds, shortened for a test.
 type pace struct {
@@ -55,5 +56,6 @@ func long(faults time.Duration) pace {
 
 // lookUps tells a worker the bounds.
 func (p pace) lookUps(config jobs.Config) jobs.Config {
+	config.LookUpAfter, config.LongestCreation, config.ReadLag = p.LookUpAfter, p.LongestCreation, p.Lag
 	return config
 }

@@ -31,6 +31,11 @@ const (
 	afterSettle     point = "after the settle's commit"
 	beforeTakeOver  point = "before a dead worker's rows are taken over"
 	afterTakeOver   point = "after a dead worker's rows are taken over"
+	beforeLookUp    point = "before the first commit of a look-up"
+	afterLookUp     point = "after the first commit of a look-up"
+	afterTimeline   point = "after X's whole answer to a look-up"
+	beforeResolve   point = "before the last commit of a look-up"
+	afterResolve    point = "after the last commit of a look-up"
 )
 
 // death is a line of the table of points: what is left when a process dies there.
@@ -49,6 +54,7 @@ func deaths() []death {
 		doubt   = "takes the row over after 12 s: `unconfirmed`, looked up, and never simply sent again"
 		nothing = "nothing"
 		perhaps = "nothing: the request is not whole"
+		again   = "looks it up again, 45 s after the look-up began"
 	)
 	return []death{
 		{beforeClaim, "`scheduled`, its job running", nothing, "claims it once it has another job, within half a minute"},
@@ -62,6 +68,11 @@ func deaths() []death {
 		{afterSettle, "settled, its job perhaps running", "the tweet", "nothing; it ends the job after an hour"},
 		{beforeTakeOver, sending, "whatever the dead worker left", "takes the row over"},
 		{afterTakeOver, "`unconfirmed`", "whatever the dead worker left", "looks it up"},
+		{beforeLookUp, "`unconfirmed`", "the same", "looks it up once it has another job, within half a minute"},
+		{afterLookUp, "`unconfirmed`, a look-up without an answer", "the same", again},
+		{afterTimeline, "`unconfirmed`, a look-up without an answer", "the same", again},
+		{beforeResolve, "`unconfirmed`, a look-up without an answer", "the same", again},
+		{afterResolve, "settled, or with the time of its next look-up", "the same", "goes on from there"},
 	}
 }
 
@@ -137,6 +148,16 @@ func (d *doom) freeze() {
 // the last byte of its request it may not: nothing can keep what is written then from being late.
 func (p point) freezes() bool { return p != beforeFirstByte && p != afterHeaders }
 
+// after is where another process has to have died, for one to come by this point.
+func (p point) after() (point, bool) {
+	switch p {
+	case beforeTakeOver, afterTakeOver, beforeLookUp, afterLookUp, afterTimeline, beforeResolve, afterResolve:
+		return afterBody, true
+	case beforeClaim, afterClaim, beforeFirstByte, afterHeaders, afterBody, afterFirstByte, afterAnswer, beforeSettle, afterSettle:
+	}
+	return "", false
+}
+
 // watches tells whether a point is the process's end, where watching for it has a cost.
 func (d *doom) watches(p point) bool { return d != nil && d.Point == p }
 
@@ -193,6 +214,10 @@ func (t *tracer) begin(conn *pgx.Conn, sql string) traced {
 				return traced{beforeClaim, afterClaim}
 			case "RowsSettle":
 				return traced{beforeSettle, afterSettle}
+			case "LookUpStart":
+				return traced{beforeLookUp, afterLookUp}
+			case "RowsResolve":
+				return traced{beforeResolve, afterResolve}
 			}
 		}
 		return traced{}

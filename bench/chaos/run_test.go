@@ -49,7 +49,7 @@ type slot struct {
 
 // settle is how long a run may take, after its faults, until every row is over. The clocks of worker and
 // database may be minutes apart.
-const settle = 5 * time.Minute
+const settle = 100 * time.Second
 
 // newRun makes the world of a plan, with n tweets and n/4 deletions in it.
 func newRun(t *testing.T, p *plan, n int) *run {
@@ -350,7 +350,10 @@ func (r *run) summary() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %.1f s\n", r.plan.seed, time.Since(r.began).Seconds())
 	fmt.Fprintf(&b, "  %s\n", r.progress())
-	fmt.Fprintf(&b, "  requests to X: %d, recorded: %d\n", len(r.x.Requests()), one[int](r.world, `SELECT count(*) FROM tweetqueue.requests`))
+	fmt.Fprintf(&b, "  requests to X: %d; recorded: %d, and %d look-ups; rows that were ever in doubt: %d\n", len(r.x.Requests()),
+		one[int](r.world, `SELECT count(*) FROM tweetqueue.requests WHERE kind <> 'look_up'`),
+		one[int](r.world, `SELECT count(*) FROM tweetqueue.requests WHERE kind = 'look_up'`),
+		one[int](r.world, `SELECT count(DISTINCT row_id) FROM tweetqueue.requests WHERE kind <> 'look_up' AND (outcome = 'unconfirmed' OR outcome IS NULL)`))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := maps.Clone(r.counts)

@@ -36,14 +36,15 @@ type books struct {
 }
 
 type tweetRow struct {
-	ID          int64
-	Account     string
-	Text        string
-	Status      store.Status
-	TweetID     *string
-	Error       *string
-	PostBefore  *time.Time
-	DeleteAfter bool
+	ID            int64
+	Account       string
+	Text          string
+	Status        store.Status
+	TweetID       *string
+	Error         *string
+	PostBefore    *time.Time
+	DeleteAfter   bool
+	IfUnconfirmed string
 }
 
 func (r tweetRow) mark() string { return mark.FindString(r.Text) }
@@ -72,11 +73,12 @@ func (r *run) keep() *books {
 	b.allowed.refusedDuplicates = r.plan.duplicates
 	var err error
 	b.tweets, err = collect[tweetRow](r.Context(), r.world, `SELECT id, account::text, text, status, tweet_id, error, post_before,
-delete_after IS NOT NULL FROM tweetqueue.tweets ORDER BY id`)
+delete_after IS NOT NULL, if_unconfirmed FROM tweetqueue.tweets ORDER BY id`)
 	require.NoError(r, err)
 	b.deletions, err = collect[deletionRow](r.Context(), r.world, `SELECT id, account::text, tweet_id, status, error FROM tweetqueue.deletions ORDER BY id`)
 	require.NoError(r, err)
-	b.requests, err = collect[requestRow](r.Context(), r.world, `SELECT id, kind, row_id, body, status_code, x_transaction_id FROM tweetqueue.requests ORDER BY id`)
+	b.requests, err = collect[requestRow](r.Context(), r.world, `SELECT id, kind, row_id, body, status_code, x_transaction_id FROM tweetqueue.requests
+WHERE row_id IS NOT NULL ORDER BY id`)
 	require.NoError(r, err)
 	for _, tweet := range b.onX {
 		b.byID[tweet.ID] = tweet
@@ -276,19 +278,20 @@ func (b *books) auditDeletions() {
 	}
 }
 
-// unconfirmed is how many rows wait for a person, of how many.
-func (b *books) unconfirmed() (waiting, all int) {
+// unconfirmed are the rows that wait for a person, with why.
+func (b *books) unconfirmed() []string {
+	var waiting []string
 	for _, row := range b.tweets {
 		if row.Status == store.Unconfirmed {
-			waiting++
+			waiting = append(waiting, fmt.Sprintf("tweet %d (%s): %s", row.ID, row.IfUnconfirmed, value(row.Error)))
 		}
 	}
 	for _, row := range b.deletions {
 		if row.Status == store.Unconfirmed {
-			waiting++
+			waiting = append(waiting, fmt.Sprintf("deletion %d: %s", row.ID, value(row.Error)))
 		}
 	}
-	return waiting, len(b.tweets) + len(b.deletions)
+	return waiting
 }
 
 func ids(tweets []sandbox.Tweet) []string {

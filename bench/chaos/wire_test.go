@@ -81,10 +81,13 @@ func (w *wire) begin(p []byte) {
 	w.reach(beforeFirstByte)
 }
 
-// reach is for callers that hold mu. Reads die elsewhere: see the points of a look-up.
+// reach is for callers that hold mu. Of a look-up, the end of the answer is a point, of a write all are.
 func (w *wire) reach(p point) {
-	if w.write {
+	switch {
+	case w.write:
 		w.doom.reach(p)
+	case p == afterAnswer:
+		w.doom.reach(afterTimeline)
 	}
 }
 

@@ -176,12 +176,14 @@ func (w *world) held(fault *sandbox.ActiveFault, n int) {
 	require.NoError(w, fault.WaitHeld(ctx, n))
 }
 
-// hasten makes the leases of dead workers, and the jobs that they were at, as old as they will be by
-// themselves in half a minute.
+// hasten makes the leases of dead workers, the jobs that they were at, and their look-ups as old as they will be
+// by themselves in a minute.
 func (w *world) hasten(dead string) {
 	w.Helper()
 	w.exec(`UPDATE tweetqueue.workers SET renewed_at = renewed_at - interval '12 seconds' WHERE name = $1`, dead)
 	w.exec(`UPDATE tweetqueue.river_job SET attempted_at = attempted_at - interval '30 seconds' WHERE state = 'running'`)
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = tweetqueue.clock() - interval '30 seconds' WHERE status = 'unconfirmed'
+AND next_attempt_at > tweetqueue.clock() + interval '12 seconds'`)
 }
 
 // on are the tweets on X whose text has a part.
