@@ -32,6 +32,8 @@ type pace struct {
 	// it may be: until another has looked for its tweets, and sends them again.
 	Freeze time.Duration `json:"freeze"`
 	Thaw   time.Duration `json:"thaw"`
+	// Brief spares look-ups: one whose worker dies is made again after 45 s.
+	Brief bool `json:"brief"`
 }
 
 // short is for a run of less than a minute.
@@ -40,7 +42,7 @@ func short() pace {
 		Timeout: 2 * time.Second, Hold: 3 * time.Second, Stall: 1500 * time.Millisecond,
 		LongestCreation: 5 * time.Second, Lag: 2 * time.Second,
 		LookUpAfter: []time.Duration{time.Second, 3 * time.Second, 6 * time.Second, 11 * time.Second},
-		Faults:      14 * time.Second, Freeze: 13 * time.Second, Thaw: 3 * time.Second,
+		Faults:      14 * time.Second, Freeze: 13 * time.Second, Thaw: 3 * time.Second, Brief: true,
 	}
 }
 

@@ -116,7 +116,9 @@ func (p *plan) plague(random *rand.Rand, worker int) {
 // second worker freezes early, so that also a short run sees it thaw.
 func (p *plan) doom(worker, nth int, calm string) *doom {
 	random := source(p.seed, uint64(partWorkers+worker+1000*nth))
-	all := deaths()
+	all := slices.DeleteFunc(deaths(), func(d death) bool {
+		return p.pace.Brief && (d.point == afterLookUp || d.point == afterTimeline || d.point == beforeResolve)
+	})
 	made := &doom{
 		Point: all[random.IntN(len(all))].point, Nth: 1 + random.IntN(12), Calm: calm,
 		Thaw: p.pace.Freeze + between(random, 0, p.pace.Thaw),
