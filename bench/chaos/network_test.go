@@ -37,77 +37,108 @@ func newProxies() *proxies {
 
 // proxy is one worker's way to one neighbour.
 type proxy struct {
-	*toxiproxy.Proxy
+	proxies *proxies
+	addr    string // where it listens, always
+	to      string
 
-	one chan struct{} // of capacity 1: one trouble at a time
+	one chan struct{} // of capacity 1: one trouble at a time, which owns what follows
+	now *toxiproxy.Proxy
 }
 
-func (p *proxies) open(t *testing.T, name, upstream string) *proxy {
+func (p *proxies) open(t *testing.T, upstream string) *proxy {
 	t.Helper()
-	opened := &proxy{Proxy: toxiproxy.NewProxy(p.server, name, "127.0.0.1:0", upstream), one: make(chan struct{}, 1)}
-	require.NoError(t, opened.Start())
-	t.Cleanup(opened.Stop)
+	opened := &proxy{proxies: p, addr: "127.0.0.1:0", to: upstream, one: make(chan struct{}, 1)}
+	require.NoError(t, opened.start())
+	opened.addr = opened.now.Listen
+	t.Cleanup(func() { soonDone(opened.now.Stop) })
 	return opened
+}
+
+func (p *proxy) start() error {
+	p.now = toxiproxy.NewProxy(p.proxies.server, p.to, p.addr, p.to)
+	return p.now.Start()
 }
 
 // suffer makes trouble for d, or until ctx ends, and ends it. It waits until the trouble before is over.
 func (p *proxy) suffer(ctx context.Context, what trouble, d time.Duration) error {
 	p.one <- struct{}{}
 	defer func() { <-p.one }()
-	begin, end := p.toxics(what)
 	if what == refused {
-		begin = func() error { p.Stop(); return nil }
-		end = func() error { return p.restart(ctx) }
+		p.stop()
+		pause(ctx, d)
+		return p.restart()
 	}
-	if err := begin(); err != nil {
+	begun, err := p.toxics(what)
+	if err != nil {
 		return fmt.Errorf("begin trouble %s: %w", what, err)
 	}
-	pause(ctx, d)
-	if err := end(); err != nil {
-		return fmt.Errorf("end trouble %s: %w", what, err)
+	if begun {
+		pause(ctx, d)
+	}
+	if !begun || !soonDone(func() { p.now.Toxics.ResetToxics(context.Background()) }) {
+		// It waits for a connection that is gone, for ever.
+		p.stop()
+		return p.restart()
 	}
 	return nil
 }
 
-// toxics returns what begins a trouble that toxics make, and what ends it.
-func (p *proxy) toxics(what trouble) (begin, end func() error) {
-	const never = `"latency":3600000` // its end comes first, and delivers
+// toxics begins a trouble that toxics make, and reports whether it could.
+func (p *proxy) toxics(what trouble) (begun bool, err error) {
 	toxics := map[string]string{}
 	switch what {
 	case cut:
 		toxics["upstream"], toxics["downstream"] = `"reset_peer","attributes":{"timeout":0}`, `"reset_peer","attributes":{"timeout":0}`
 	case lost:
 		toxics["upstream"] = `"timeout","attributes":{"timeout":0}`
-	case stalled:
-		toxics["upstream"], toxics["downstream"] = `"latency","attributes":{`+never+`}`, `"latency","attributes":{`+never+`}`
+	case stalled: // for longer than any trouble: its end delivers
+		toxics["upstream"], toxics["downstream"] = `"latency","attributes":{"latency":3600000}`, `"latency","attributes":{"latency":3600000}`
 	case refused:
 	}
-	begin = func() error {
+	now, errs := p.now, make(chan error, len(toxics))
+	begun = soonDone(func() {
 		for stream, toxic := range toxics {
-			json := fmt.Sprintf(`{"name":"%s","stream":"%s","type":%s}`, stream, stream, toxic)
-			if _, err := p.Toxics.AddToxicJson(strings.NewReader(json)); err != nil {
-				return err
-			}
+			_, err := now.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(`{"name":"%s","stream":"%s","type":%s}`, stream, stream, toxic)))
+			errs <- err
 		}
-		return nil
+	})
+	for begun && len(errs) > 0 {
+		if err := <-errs; err != nil {
+			return begun, err
+		}
 	}
-	end = func() error {
-		p.Toxics.ResetToxics(context.Background())
-		return nil
-	}
-	return begin, end
+	return begun, nil
 }
 
+// stop closes the proxy and all its connections.
+func (p *proxy) stop() { soonDone(p.now.Stop) }
+
 // restart listens again, at the same address.
-func (p *proxy) restart(ctx context.Context) error {
+func (p *proxy) restart() error {
 	var err error
 	for range 50 {
-		if err = p.Start(); err == nil {
+		if err = p.start(); err == nil {
 			return nil
 		}
-		pause(ctx, 100*time.Millisecond)
+		pause(context.Background(), 100*time.Millisecond)
 	}
 	return err
+}
+
+// soonDone reports whether do is done within seconds. Toxiproxy can wait for itself where a connection ends while
+// its toxics change; what then hangs ends with the test.
+func soonDone(do func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(3 * time.Second):
+		return false
+	}
 }
 
 // pause waits for d, or until ctx ends.

@@ -69,10 +69,9 @@ func newRun(t *testing.T, p *plan, n int) *run {
 	between := newProxies()
 	for i := range p.workers {
 		s := &slot{
-			run: r, index: i, db: between.open(t, fmt.Sprintf("db%d", i), r.pg.relay),
-			x: between.open(t, fmt.Sprintf("x%d", i), strings.TrimPrefix(r.x.URL(), "http://")),
+			run: r, index: i, db: between.open(t, r.pg.relay), x: between.open(t, strings.TrimPrefix(r.x.URL(), "http://")),
 		}
-		s.url = r.pg.through(t, s.db.Listen)
+		s.url = r.pg.through(t, s.db.addr)
 		r.slots = append(r.slots, s)
 	}
 	r.enqueue(source(p.seed, partLoad), n, p.pace.Faults*3/4)
@@ -165,7 +164,7 @@ func (s *slot) supervise(ctx context.Context) {
 	for nth := 0; ctx.Err() == nil; nth++ {
 		name := fmt.Sprintf("worker %d.%d", s.index, nth)
 		c := r.child(name, r.plan.pace)
-		c.Database, c.Via, c.Skew = s.url, s.x.Listen, r.plan.skew
+		c.Database, c.Via, c.Skew = s.url, s.x.addr, r.plan.skew
 		c.Journal, c.Doom = filepath.Join(r.dir, name+".journal"), r.plan.doom(s.index, nth, r.calm)
 		log, err := os.Create(filepath.Join(r.dir, name+".log"))
 		if err != nil {
@@ -241,6 +240,7 @@ func (s *slot) freeze() (thaw func()) {
 func (r *run) report(ctx context.Context) {
 	for ctx.Err() == nil {
 		pause(ctx, 5*time.Second)
+		_ = r.resume(ctx) // the database may be away
 		r.Logf("%5.1fs %s", time.Since(r.began).Seconds(), r.progress())
 	}
 }
