@@ -8,6 +8,10 @@ TOOL = $(GO) tool -modfile=tools/go.mod
 # Benchmarks to run, and flags for `worker demo`.
 BENCH = .
 DEMO =
+# The long run under all faults: tweets, workers, and the seed (none: 1, 2 and 3).
+N = 2000
+WORKERS = 4
+SEED =
 # No file should be longer, in lines.
 LONGEST = 500
 
@@ -73,3 +77,8 @@ soak: ## Run the long forms: tests named TestSoak... in files with the build tag
 	@script/setup test
 	@$(MAKE) --no-print-directory build
 	$(GO) test -race -tags=soak -run='^TestSoak' -timeout=4h ./...
+
+.PHONY: chaos
+chaos: ## Post N=2000 tweets under all faults with WORKERS=4; SEED=1 is that one run, else 1, 2 and 3
+	@script/setup test
+	N=$(N) SEED=$(SEED) WORKERS=$(WORKERS) $(GO) test -race -run='^TestChaos$$' -timeout=4h -v ./bench/chaos

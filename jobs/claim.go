@@ -271,7 +271,7 @@ type decision struct {
 
 // decide reads the row and its windows, all locked, and the clock after the locks, and nothing else.
 func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.Duration) decision {
-	if row.Status != store.Scheduled || row.WakeAt.After(now) {
+	if row.Status != store.Scheduled && !store.ClaimAnyStatus || row.WakeAt.After(now) {
 		return decision{}
 	}
 	if before := row.Tweet.PostBefore; before != nil && !now.Before(*before) {

@@ -289,10 +289,11 @@ func (w *Worker) resolutions(ctx context.Context, tx pgx.Tx, l *looking, seen si
 		if !slices.Contains(l.rowIDs(), d.RowID) || d.Status != store.Unconfirmed || !d.LookedUp {
 			continue
 		}
-		resolution := j.tweet(d)
+		decide := j.tweet
 		if l.row.Kind == store.DeleteTweet {
-			resolution = j.deletion(d)
+			decide = j.deletion
 		}
+		resolution := decide(d)
 		resolution.RowID, resolution.RequestID = d.RowID, d.RequestID
 		all = append(all, resolution)
 	}

@@ -40,6 +40,9 @@ func (w *Worker) send(ctx context.Context, claim claimed) (result answer) {
 		return result
 	}
 	ctx = twitter.WithRequestCheck(ctx, func() error {
+		if sendUnchecked {
+			return nil
+		}
 		if late := time.Since(claim.sendBy); late >= 0 {
 			return fmt.Errorf("%w: by %s", ErrSendByPassed, late.Round(time.Millisecond))
 		}

@@ -218,7 +218,7 @@ WITH started AS (
 UPDATE {table} t
 SET status = 'sending', waiting_for = NULL, next_attempt_at = NULL, error = NULL, request_id = s.id
 FROM started s
-WHERE t.id = s.row_id AND t.status = 'scheduled'
+WHERE t.id = s.row_id` + claimable + `
 RETURNING t.id, t.request_id`
 	n := len(requests)
 	rowIDs, accountIDs, jobIDs := make([]int64, n), make([]int64, n), make([]int64, n)

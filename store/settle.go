@@ -239,7 +239,7 @@ SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retr
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::interval[],
     $7::text[], $8::text[], $9::timestamptz[])
     AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error, look_up_at)
-WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status IN ('sending', 'unconfirmed')
+WHERE t.id = i.row_id` + latest + ` AND t.status IN ('sending', 'unconfirmed')
     AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed' AND i.look_up_at IS NOT NULL)
 RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
     t.next_attempt_at, t.error, {wakes}`

@@ -1,0 +1,122 @@
+package chaos
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter/sandbox"
+)
+
+// A process dies at each point in turn, and another follows. The points of a take-over and of a look-up need a
+// third, which died before.
+func TestEachPoint(t *testing.T) {
+	t.Parallel()
+	for _, death := range deaths() {
+		t.Run(testName(death.point), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, storetest.URL(t), sandbox.Config{Limits: []sandbox.Limit{}, DuplicateWindow: -1}, 1, 1)
+			id := w.tweet("user0", "Only once", "")
+			// Long ago by the sweep's measure: what was never claimed is to be found at once.
+			w.exec(`UPDATE tweetqueue.tweets SET post_at = post_at - interval '1 minute' WHERE id = $1`, id)
+			points := []point{death.point}
+			if before, ok := death.point.after(); ok {
+				points = []point{before, death.point}
+			}
+			for i, p := range points {
+				c := w.child("doomed "+string('a'+rune(i)), short())
+				c.Doom = &doom{Point: p, Nth: 1}
+				doomed := w.spawn(c)
+				w.within(doomed.gone, "it dies "+string(p))
+				require.True(t, doomed.killed(), "%v", doomed.err)
+				w.hasten(c.Name)
+			}
+			w.spawn(w.child("heir", short()))
+			w.requireOnce(id, "Only once", death.point == beforeClaim)
+		})
+	}
+}
+
+// testName makes a subtest's name of a point.
+func testName(p point) string {
+	name := ""
+	for word := range strings.FieldsSeq(strings.NewReplacer("'", "", "-", " ").Replace(string(p))) {
+		name += strings.ToUpper(word[:1]) + word[1:]
+	}
+	return name
+}
+
+// requireOnce waits until a row is over, and requires that it is posted with the id of the one tweet
+// of its text; or, where nobody looks up what is in doubt, that it says so, and that there is one tweet
+// at the most.
+func (w *world) requireOnce(id int64, text string, certain bool) {
+	w.Helper()
+	w.eventually("the row is settled", func() bool {
+		switch w.entry(id).Status {
+		case store.Posted:
+			return true
+		case store.Unconfirmed:
+			return !settlesDoubts && !certain
+		case store.Scheduled, store.Sending, store.Deleted, store.Failed, store.Missed, store.Cancelled:
+		}
+		return false
+	})
+	tweets := w.on(text)
+	if entry := w.entry(id); entry.Status == store.Posted {
+		require.Len(w, tweets, 1)
+		require.Equal(w, tweets[0].ID, *entry.TweetID)
+		return
+	}
+	require.LessOrEqual(w, len(tweets), 1)
+	require.Contains(w, *w.entry(id).Error, "it may be on X")
+}
+
+// The table of points in the documentation is the one that the tests walk.
+func TestPointsAreDocumented(t *testing.T) {
+	t.Parallel()
+	for _, death := range deaths() {
+		require.Contains(t, architecture(t), "| "+string(death.point)+" | "+death.database+" | "+death.onX+" | "+death.next+" |")
+	}
+}
+
+// SIGKILL between the creation on X and our settlement, and then nothing but time.
+func TestKillAfterCreate(t *testing.T) {
+	t.Parallel()
+	killAfterCreate(t, 5)
+}
+
+// killAfterCreate kills a number of processes, each with the tweet of an account of its own.
+func killAfterCreate(t *testing.T, times int) {
+	t.Helper()
+	w := newWorld(t, storetest.URL(t), sandbox.Config{Limits: []sandbox.Limit{}, DuplicateWindow: -1}, 1, times)
+	rows, killed := map[int64]string{}, map[int64]time.Time{}
+	for _, account := range w.accounts {
+		fault := w.fault(sandbox.Fault{
+			Match: sandbox.Match{Username: account.username, Route: sandbox.RouteCreateTweet}, Kind: sandbox.KindHoldAfter, Times: 1,
+		})
+		text := "Of " + account.username + "."
+		id := w.tweet(account.username, text, "")
+		doomed := w.spawn(w.child("doomed at "+account.username, short()))
+		w.held(fault, 1)
+		doomed.kill()
+		rows[id], killed[id] = text, time.Now()
+		fault.Lift()
+	}
+	w.spawn(w.child("heir", short()))
+	for id, text := range rows {
+		w.requireOnce(id, text, false)
+		require.WithinRange(t, time.Now(), killed[id], killed[id].Add(time.Minute), "it is settled within a minute of the kill")
+	}
+}
+
+func architecture(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/architecture.md")
+	require.NoError(t, err)
+	return string(page)
+}

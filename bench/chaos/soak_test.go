@@ -1,0 +1,71 @@
+//go:build soak
+
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// SIGKILL between the creation on X and our settlement, a hundred times.
+func TestSoakKillAfterCreate(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		killAfterCreate(t, 5)
+	}
+}
+
+// finding is what the harness says of a broken build: a row with two tweets, one that is lost, a request that was
+// sent twice. That a run takes too long, or a test waits in vain, is none.
+var finding = regexp.MustCompile(`(duplicate: |duplicate or lost: |lost: |false match: |X's request \d+ |should have 1 item)[^\n]*`)
+
+// A worker with one rule broken is found out, within a few seeds, by the random runs alone or by the test of
+// the fault that the rule is for.
+func TestSoakMutants(t *testing.T) {
+	t.Parallel()
+	const seeds = 5
+	for _, mutant := range mutants() {
+		t.Run(mutant, func(t *testing.T) { //nolint:paralleltest // each has the machine for itself
+			broken := filepath.Join(t.TempDir(), "broken.test")
+			said, err := exec.Command("go", "test", "-c", "-race", "-tags="+mutant, "-o", broken, ".").CombinedOutput()
+			require.NoError(t, err, string(said))
+			for _, test := range []string{"TestChaos$", "TestThaw|TestWake"} {
+				found := ""
+				for seed := 1; seed <= seeds && found == ""; seed++ {
+					found = findings(broken, test, seed)
+					t.Logf("%s, seed %d: %s", test, seed, found)
+				}
+				if found != "" {
+					return
+				}
+			}
+			require.Fail(t, "nobody noticed")
+		})
+	}
+}
+
+// findings runs a broken build, and returns what was found first; nothing, if it passed.
+func findings(broken, test string, seed int) string {
+	cmd := exec.Command(broken, "-test.run="+test, "-test.timeout=10m")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SEED=%d", seed), "N=")
+	said, err := cmd.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	return finding.FindString(string(said))
+}
+
+// mutants are the build tags that break a rule each.
+func mutants() []string {
+	all := []string{"mutant_status"}
+	if settlesDoubts { // without look-ups nothing is ever sent again
+		all = append(all, "mutant_matcher", "mutant_latest", "mutant_lease")
+	}
+	return all
+}

@@ -1,0 +1,85 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter/sandbox"
+)
+
+// A worker freezes between its claim and the first byte, for so long that another takes its row over, finds no
+// tweet, and sends it. What the first one says when it thaws changes nothing, and it sends nothing.
+func TestThaw(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.URL(t), sandbox.Config{Limits: []sandbox.Limit{}, DuplicateWindow: -1}, 1, 1)
+	const text = "Of two workers."
+	id := w.tweet("user0", text, "resend")
+	c := w.child("frozen", short())
+	c.Doom = &doom{Point: afterClaim, Nth: 1, Freeze: true}
+	frozen := w.spawn(c)
+	w.eventually("it freezes", frozen.stopped)
+	held := w.fault(sandbox.Fault{Match: sandbox.Match{Route: sandbox.RouteCreateTweet}, Kind: sandbox.KindHoldAfter, Times: 1})
+	w.spawn(w.child("heir", w.patient()))
+	if settlesDoubts {
+		w.held(held, 1)
+	} else {
+		w.eventually("the row is in doubt", func() bool { return w.entry(id).Status == "unconfirmed" })
+	}
+
+	frozen.signal(syscall.SIGCONT)
+	w.eventually("it says that it sent nothing", func() bool {
+		return one[bool](w, `SELECT bool_or(answered_at IS NOT NULL) FROM tweetqueue.requests r
+JOIN tweetqueue.workers o ON o.id = r.worker_id WHERE o.name = 'frozen'`)
+	})
+	if !settlesDoubts { // that was definite, so the row was free again
+		w.held(held, 1)
+	}
+	held.Lift()
+	w.requireOnce(id, text, true)
+}
+
+// patient is the pace of a worker that waits for as long as a fault lasts.
+func (w *world) patient() pace {
+	p := short()
+	p.Timeout = soon
+	return p
+}
+
+// stopped reports whether the process is stopped, as by SIGSTOP.
+func (p *process) stopped() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return false
+	}
+	_, state, ok := strings.Cut(string(stat), ") ")
+	return ok && strings.HasPrefix(state, "T")
+}
+
+// A row that is being sent is woken by hand, again and again. It is sent once.
+func TestWake(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.URL(t), sandbox.Config{Limits: []sandbox.Limit{}, DuplicateWindow: -1}, 1, 1)
+	held := w.fault(sandbox.Fault{Match: sandbox.Match{Route: sandbox.RouteCreateTweet}, Kind: sandbox.KindHoldAfter})
+	const text = "Woken twice."
+	id := w.tweet("user0", text, "")
+	for i := range 2 {
+		w.spawn(w.child(fmt.Sprintf("worker %d", i), w.patient()))
+	}
+	w.held(held, 1)
+	for range 3 {
+		job := one[int64](w, `INSERT INTO tweetqueue.river_job (args, kind, max_attempts, queue, scheduled_at)
+VALUES (jsonb_build_object('row_id', $1::bigint), 'post_tweet', 32767, 'tweets', tweetqueue.clock()) RETURNING id`, id)
+		w.eventually("the job is over", func() bool {
+			return one[bool](w, `SELECT finalized_at IS NOT NULL FROM tweetqueue.river_job WHERE id = $1`, job)
+		})
+	}
+	held.Lift()
+	w.requireOnce(id, text, true)
+	require.Len(t, w.x.Requests(), 1)
+}

@@ -1,0 +1,5 @@
+//go:build mutant_latest
+
+package store
+
+const latest = ``

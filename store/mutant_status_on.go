@@ -1,0 +1,7 @@
+//go:build mutant_status
+
+package store
+
+const ClaimAnyStatus = true
+
+const claimable = ``
