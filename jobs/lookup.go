@@ -289,9 +289,11 @@ func (w *Worker) resolutions(ctx context.Context, tx pgx.Tx, l *looking, seen si
 		if !slices.Contains(l.rowIDs(), d.RowID) || d.Status != store.Unconfirmed || !d.LookedUp {
 			continue
 		}
-		resolution := j.tweet(d)
+		var resolution store.Resolution
 		if l.row.Kind == store.DeleteTweet {
 			resolution = j.deletion(d)
+		} else {
+			resolution = j.tweet(d)
 		}
 		resolution.RowID, resolution.RequestID = d.RowID, d.RequestID
 		all = append(all, resolution)
