@@ -289,11 +289,12 @@ func (w *Worker) resolutions(ctx context.Context, tx pgx.Tx, l *looking, seen si
 		if !slices.Contains(l.rowIDs(), d.RowID) || d.Status != store.Unconfirmed || !d.LookedUp {
 			continue
 		}
-		decide := j.tweet
+		var resolution store.Resolution
 		if l.row.Kind == store.DeleteTweet {
-			decide = j.deletion
+			resolution = j.deletion(d)
+		} else {
+			resolution = j.tweet(d)
 		}
-		resolution := decide(d)
 		resolution.RowID, resolution.RequestID = d.RowID, d.RequestID
 		all = append(all, resolution)
 	}

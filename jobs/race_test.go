@@ -288,3 +288,25 @@ WHERE datname = current_database() AND application_name = $1 AND state LIKE 'idl
 	fault.Lift()
 	r.wait(EventDone, ids...)
 }
+
+// An answer that the database refuses, here since another row has its tweet already, is left to a person at
+// once: no look-up knows better than X's answer. The account's next tweet goes on.
+func TestAnswerThatTheDatabaseRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldAfter, Times: 1})
+	r := w.start(opts{config: lookingUp()})
+	id := w.tweet("Whose is it?")
+	w.held(fault, 1)
+	other := storetest.Tweet(t, w.db, "Mine", time.Hour)
+	w.exec(`UPDATE tweetqueue.tweets SET status = 'sending', waiting_for = NULL, request_id = 0 WHERE id = $1`, other)
+	w.exec(`UPDATE tweetqueue.tweets SET status = 'posted', tweet_id = $2, posted_at = tweetqueue.clock() WHERE id = $1`, other, w.x.Tweets()[0].ID)
+	fault.Lift()
+	reason := r.person(id)
+	require.Contains(t, reason, "the answer could not be recorded")
+	require.Contains(t, reason, "tweets_tweet_id_key")
+	require.Contains(t, reason, w.x.Tweets()[0].ID)
+	r.wait(EventDone, w.tweet("The next one"))
+	require.Len(t, w.requests(id), 1, "it is not looked up")
+	require.Equal(t, "unconfirmed", w.status(id))
+}
