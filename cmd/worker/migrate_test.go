@@ -53,11 +53,11 @@ func TestMigrate(t *testing.T) {
 
 	stdout, _, err = command(t, s, "migrate", "status", "--json")
 	require.NoError(t, err)
-	require.JSONEq(t, `{"version":4,"river_version":8,"oldest_worker":3,"latest":4}`, stdout)
+	require.JSONEq(t, `{"version":5,"river_version":8,"oldest_worker":5,"latest":5}`, stdout)
 
 	stdout, _, err = command(t, s, "migrate", "down")
 	require.NoError(t, err)
-	require.Contains(t, stdout, "down 00004_create_roles.sql")
+	require.Contains(t, stdout, "down 00005_create_look_ups.sql")
 	_, _, err = command(t, s, "migrate", "status")
 	requireRefused(t, err, migrations.ErrTooOld)
 	_, _, err = command(t, s, "migrate", "down", "--all")
