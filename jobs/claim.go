@@ -340,11 +340,7 @@ func lateness(row *store.Row, now time.Time) time.Duration {
 	if row.Kind != store.PostTweet || row.Tweet.PostBefore != nil || row.PreviousTweetID != nil {
 		return 0
 	}
-	since := row.DueAt
-	if waited := value(row.WaitingFor); (waited == store.ForQuota || waited == store.ForTime) && row.WakeAt.After(since) {
-		since = row.WakeAt
-	}
-	return now.Sub(since)
+	return now.Sub(row.LateFrom)
 }
 
 // waitedFor says what a missed row was last waiting for.

@@ -26,7 +26,7 @@ func TestDecideOnARow(t *testing.T) {
 	day := 24 * time.Hour
 	due := func(change func(*store.Row)) *store.Row {
 		row := &store.Row{
-			Kind: store.PostTweet, ID: 7, Status: store.Scheduled, DueAt: now, WakeAt: now, Username: "acme", AppName: "default", TextLimit: 280,
+			Kind: store.PostTweet, ID: 7, Status: store.Scheduled, DueAt: now, LateFrom: now, WakeAt: now, Username: "acme", AppName: "default", TextLimit: 280,
 			Account: store.Hold{State: store.Active}, App: store.Hold{State: store.Active},
 			Tweet: store.Tweet{Text: "Hi"},
 		}
@@ -62,7 +62,7 @@ func TestDecideOnARow(t *testing.T) {
 			want: decision{send: true, body: []byte(`{"text":"` + strings.Repeat("a", 281) + `"}`)},
 		},
 		"Due":                {row: due(unchanged), want: sent},
-		"LongDue":            {row: due(func(r *store.Row) { r.WakeAt = now.Add(-day) }), want: sent},
+		"LongDue":            {row: due(func(r *store.Row) { r.DueAt, r.LateFrom, r.WakeAt = now.Add(-day), now.Add(-day), now.Add(-day) }), want: sent},
 		"NotDue":             {row: due(func(r *store.Row) { r.WakeAt = now.Add(time.Microsecond) })},
 		"Sending":            {row: due(func(r *store.Row) { r.Status = store.Sending })},
 		"Posted":             {row: due(func(r *store.Row) { r.Status = store.Posted })},
@@ -92,6 +92,52 @@ func TestDecideOnARow(t *testing.T) {
 				r.Tweet.PostBefore, r.App = new(now.Add(-time.Hour)), hold(store.Paused, "no credits", 0)
 			}),
 			want: decision{close: store.Missed, reason: "its deadline passed before it could be posted"},
+		},
+
+		"TooLate": {
+			row: due(func(r *store.Row) { r.LateFrom = now.Add(-day - time.Second) }),
+			want: decision{close: store.Missed, reason: "it is 24h0m1s late, and nothing is posted that is more than 24h0m0s late: " +
+				"schedule it again if it is still to go out"},
+		},
+		"TooLateAfterWaiting": {
+			row: due(func(r *store.Row) { r.LateFrom, r.WaitingFor = now.Add(-25*time.Hour), new(store.ForAccount) }),
+			want: decision{close: store.Missed, reason: "it is 25h0m0s late, and nothing is posted that is more than 24h0m0s late (it waited for account): " +
+				"schedule it again if it is still to go out"},
+		},
+		"LateForALimit": { // which it had to wait for until a moment ago
+			row: due(func(r *store.Row) { r.DueAt, r.LateFrom = now.Add(-100*day), now.Add(-time.Second) }), want: sent,
+		},
+		"LateWithADeadline": {
+			row: due(func(r *store.Row) { r.LateFrom, r.Tweet.PostBefore = now.Add(-100*day), new(now.Add(time.Hour)) }), want: sent,
+		},
+		"LateThread": {
+			row: due(func(r *store.Row) {
+				after(store.Posted)(r)
+				r.LateFrom, r.PreviousTweetID = now.Add(-100*day), new("1001")
+			}),
+			want: decision{send: true, body: []byte(`{"reply":{"in_reply_to_tweet_id":"1001"},"text":"Hi"}`)},
+		},
+		"LateDeletion": {
+			row: due(func(r *store.Row) {
+				r.Kind, r.Tweet, r.TweetID, r.LateFrom = store.DeleteTweet, store.Tweet{}, "1", now.Add(-100*day)
+			}),
+			want: decision{send: true},
+		},
+		"AfterADoubt": {
+			row:  due(func(r *store.Row) { r.AccountDoubt = new(int64(5)) }),
+			want: decision{wait: store.ForAccount, until: now.Add(day), doubt: 5, reason: "tweet 5 of its account may be on X, and is being looked up"},
+		},
+		"DeletionAfterADoubt": {
+			row: due(func(r *store.Row) {
+				r.Kind, r.Tweet, r.TweetID, r.AccountDoubt = store.DeleteTweet, store.Tweet{}, "1", new(int64(5))
+			}),
+			want: decision{send: true},
+		},
+		"HeldAndAfterADoubt": { // the doubt's end does not wake what the hold holds back
+			row: due(func(r *store.Row) {
+				r.AccountDoubt, r.Account = new(int64(5)), hold(store.Paused, "401", time.Minute)
+			}),
+			want: decision{wait: store.ForAccount, until: now.Add(time.Minute), reason: `account "acme" is paused: 401`},
 		},
 
 		"AppHeld": {

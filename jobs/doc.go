@@ -8,10 +8,16 @@
 //	send     no transaction: the lease is looked at right before the first byte (send.go)
 //	settle   one transaction: record the answer, bring the row to what follows (settle.go)
 //
-// If the process dies before the commit of the claim, the row is as it was and gets another job.
-// If it dies after that, the row is found sending by a worker whose lease is dead, and becomes
-// unconfirmed: it may have reached X, so it is not sent again. Nothing between claim and settle is
-// ever repeated by itself.
+// A row that may be on X is unconfirmed, and its next job looks it up, in the same three steps (lookup.go):
+//
+//	claim    one transaction: lock the account's doubts, write the look-up's request, put the next one off
+//	look     no transaction: read the account's timeline, or the tweet to delete
+//	settle   one transaction: record the answer, decide on each doubt (doubt.go)
+//
+// If the process dies before the commit of a claim, the row is as it was and gets another job. If it dies
+// after that, a worker finds the row sending under a lease that is dead and takes it over: a tweet becomes
+// unconfirmed, for it may have reached X, and a deletion is repeated. If it dies in a look-up, that is made again.
+// Nothing between claim and settle that creates a tweet is ever repeated without a look.
 //
 // A row that must wait is parked in the database by the statement that says so, never snoozed or
 // retried by River: both would use the worker's clock, and River's attempts.

@@ -26,6 +26,8 @@ const (
 	// lookUpAgain is the shortest rest before a look-up that comes beside those of the configuration.
 	lookUpAgain = 5 * time.Second
 	lookUpEvery = 10 * time.Minute // the longest
+	// notAuthorized is the type of X's problem with a tweet that the account may not see.
+	notAuthorized = "not-authorized-for-resource"
 )
 
 // next is when the doubt is looked up next; it has passed if that was the last time.
@@ -92,7 +94,11 @@ func (j *judge) weigh(doubts []*store.Doubt, known []string) {
 			if !j.mayBeOf(d, t) || slices.ContainsFunc(append(t.EditHistoryTweetIDs, t.ID), func(id string) bool { return slices.Contains(known, id) }) {
 				continue
 			}
-			switch e.match(t, j.seen.includes) {
+			match := e.match(t, j.seen.includes)
+			if j.isEarlier(d, t) {
+				match = min(match, twitter.Possible)
+			}
+			switch match {
 			case twitter.Same:
 				e.same = append(e.same, t.ID)
 			case twitter.Possible:
@@ -111,24 +117,35 @@ func (j *judge) weigh(doubts []*store.Doubt, known []string) {
 	}
 }
 
+// createdAt is when a tweet was created, by X's clock.
+func createdAt(t twitter.Tweet) time.Time {
+	if created, known := twitter.CreatedAt(t.ID); known {
+		return created
+	}
+	return t.CreatedAt
+}
+
+// isEarlier reports whether a tweet was created before any of the row's requests, as far as clocks can
+// tell: somebody else said the same.
+func (j *judge) isEarlier(d *store.Doubt, t twitter.Tweet) bool {
+	return createdAt(t).Before(d.Open[0].GrantedAt.Add(min(j.seen.ahead, 0) - j.seen.margin))
+}
+
 // mayBeOf reports whether a tweet was created while one of the row's requests may have created it, be X's
 // clock right or the database's.
 func (j *judge) mayBeOf(d *store.Doubt, t twitter.Tweet) bool {
-	created, known := twitter.CreatedAt(t.ID)
-	if !known {
-		created = t.CreatedAt
-	}
+	created := createdAt(t)
 	if t.AuthorID != "" && t.AuthorID != j.userID {
 		return false
 	}
 	return !created.Before(d.Open[0].GrantedAt.Add(min(j.seen.ahead, 0)-lookUpBefore)) &&
-		!created.After(d.Open[len(d.Open)-1].SendBy.Add(max(j.seen.ahead, 0)+j.times.longest+clockMargin))
+		!created.After(d.Open[len(d.Open)-1].SendBy.Add(max(j.seen.ahead, 0)+j.times.longest+j.seen.margin))
 }
 
 // match is the best that any of the row's requests has.
 func (e *evidence) match(t twitter.Tweet, includes twitter.Includes) twitter.Evidence {
 	best := twitter.Different
-	if mutantMatcher {
+	if matchNothing {
 		return best
 	}
 	for _, sent := range e.sent {
@@ -191,15 +208,16 @@ func (j *judge) deletion(d *store.Doubt) store.Resolution {
 	case j.seen.err != nil:
 		return j.failed(d, j.seen.err)
 	case j.seen.gone:
-		// What was created a moment ago may not be shown yet.
+		// What was created a moment ago may not be shown yet. What is of the future is no tweet.
 		created, known := twitter.CreatedAt(d.TweetID)
-		if shown := created.Add(j.times.readLag); known && shown.After(j.now) && created.Before(j.now.Add(clockMargin)) {
+		created = created.Add(-j.seen.ahead)
+		if shown := created.Add(j.times.readLag + j.seen.margin); known && shown.After(j.now) && created.Before(j.now.Add(j.seen.margin)) {
 			return j.again(d, shown, "X does not show it, or not yet")
 		}
 		return store.Resolution{Status: store.Deleted}
 	case j.seen.tweets[0].AuthorID != "" && j.seen.tweets[0].AuthorID != j.userID:
 		return store.Resolution{Status: store.Failed, Error: "the tweet is another user's: only its author can delete it"}
-	case d.Retries >= patience:
+	case d.Retries >= patience && j.now.After(d.Open[0].SendBy.Add(j.times.longest+j.times.readLag)): // no lag shows it still
 		return store.Resolution{Status: store.Failed, Error: "X still shows the tweet, and answered to its deletion: " + d.Error}
 	}
 	at := j.now.Add(backoff(d.Retries))
@@ -217,7 +235,7 @@ func (j *judge) failed(d *store.Doubt, err error) store.Resolution {
 	case errors.Is(err, errTimelineCut):
 		return person(d, err.Error())
 	case !errors.As(err, &failure): // of the account's credentials
-	case failure.Kind == twitter.KindForbidden && d.TweetID != "":
+	case failure.Type == notAuthorized && d.TweetID != "":
 		return store.Resolution{Status: store.Failed, Error: "the tweet is not this account's: X does not even show it to it"}
 	case mayNotRead(failure.Kind) && !j.began.Before(j.times.last(d)):
 		return person(d, "the account may not read its own tweets: "+err.Error())
@@ -247,13 +265,21 @@ func (j *judge) again(d *store.Doubt, at time.Time, why string) store.Resolution
 
 // person leaves a doubt to a person.
 func person(d *store.Doubt, why string) store.Resolution {
-	does := fmt.Sprintf("look at the account on X, then run 'enqueue resolve %d --posted TWEET_ID' or 'enqueue resolve %[1]d --not-posted'", d.RowID)
+	kind := store.PostTweet
 	if d.TweetID != "" {
-		does = fmt.Sprintf("look at the tweet on X, then run 'enqueue resolve %d --deleted' or 'enqueue resolve %[1]d --not-deleted'", d.RowID)
+		kind = store.DeleteTweet
 	}
 	return store.Resolution{
-		Status: store.Unconfirmed, Retries: d.Retries, Error: d.Error + "; " + why + ": " + does,
+		Status: store.Unconfirmed, Retries: d.Retries, Error: d.Error + "; " + why + ": " + toResolve(kind, d.RowID),
 	}
+}
+
+// toResolve says what a person has to do with a doubt.
+func toResolve(kind store.Kind, rowID int64) string {
+	if kind == store.DeleteTweet {
+		return fmt.Sprintf("look at the tweet on X, then run 'enqueue resolve %d --deleted' or 'enqueue resolve %[1]d --not-deleted'", rowID)
+	}
+	return fmt.Sprintf("look at the account on X, then run 'enqueue resolve %d --posted TWEET_ID' or 'enqueue resolve %[1]d --not-posted'", rowID)
 }
 
 func rows(ids []int64) string {

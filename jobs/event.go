@@ -23,7 +23,8 @@ const (
 	EventFailed EventType = "failed"
 	// EventMissed says that the row's deadline passed.
 	EventMissed EventType = "missed"
-	// EventUnconfirmed says that the row may be on X, and why that is not known.
+	// EventUnconfirmed says that the row may be on X, and why that is not known: once when that begins, and
+	// again after each look-up that did not settle it.
 	EventUnconfirmed EventType = "unconfirmed"
 	// EventHeld says that an account or an app was put on hold, and why.
 	EventHeld EventType = "held"
@@ -48,6 +49,7 @@ type Event struct {
 	Lateness   time.Duration
 	WaitingFor store.WaitingFor
 	Until      *time.Time
+	LookedUp   bool // of EventUnconfirmed: a look-up left it so, until the next one or, without, for a person
 	Reason     string
 	Err        error
 }

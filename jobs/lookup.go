@@ -22,7 +22,8 @@ const (
 	lookUpBefore = 5 * time.Minute
 	// clockMargin is how far off X's clock may be estimated beside what its Date can tell.
 	clockMargin = 5 * time.Second
-	// maxPages bounds one look-up: X shows no more of a timeline than 3200 tweets.
+	// maxPages bounds one look-up: X shows no more of a timeline than 3200 tweets, and does not say that there
+	// were more. So what fills them all is no whole timeline.
 	maxPages = 32
 	// maxLookUpAnswer bounds what is kept of X's raw answers to one look-up, in bytes.
 	maxLookUpAnswer = 64 << 10
@@ -79,7 +80,11 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 	l := &looking{row: row}
 	err := store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
 		rows, err := store.RowsLock(ctx, tx, row.Kind, []int64{row.ID})
-		if err != nil || len(rows) == 0 {
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 { // somebody has locked it since it was claimed
+			_, err := store.RowsRewake(ctx, tx, row.Kind, []int64{row.ID}, lockedDelay)
 			return err
 		}
 		now, err := store.Clock(ctx, tx)
@@ -125,6 +130,7 @@ type sight struct {
 	includes twitter.Includes
 	from     time.Time     // of X's clock: what is older was not asked for
 	ahead    time.Duration // how far X's clock is ahead of the database's
+	margin   time.Duration // how far off that may be
 	gone     bool          // the tweet to delete is
 	answer   twitter.Answer
 	raw      []byte
@@ -139,7 +145,7 @@ func (w *Worker) look(ctx context.Context, l *looking) sight {
 		return sight{err: err}
 	}
 	if l.row.Kind == store.DeleteTweet {
-		return lookAtTweet(ctx, client, l.row.TweetID)
+		return l.readTweet(ctx, client)
 	}
 	s := w.readTimeline(ctx, client, l, w.xAhead.get())
 	if s.err == nil && s.from.After(l.from(s.ahead)) {
@@ -158,9 +164,9 @@ func (l *looking) from(ahead time.Duration) time.Time {
 // readTimeline reads all that the account has tweeted since a little before the first request. Replies and
 // retweets are among it: what is left out proves nothing.
 func (w *Worker) readTimeline(ctx context.Context, client *twitter.Client, l *looking, ahead time.Duration) sight {
-	s := sight{from: l.from(min(ahead, 0) - clockMargin), ahead: ahead, price: "owned_read"}
+	s := sight{from: l.from(min(ahead, 0) - clockMargin), ahead: ahead, margin: clockMargin, price: "owned_read"}
 	query := twitter.UserTweetsQuery{SinceID: twitter.IDAt(s.from), MaxResults: 100}
-	for range maxPages {
+	for range maxPages - 1 {
 		page, err := client.UserTweets(ctx, l.row.XUserID, query)
 		if err != nil {
 			s.take(err)
@@ -170,8 +176,7 @@ func (w *Worker) readTimeline(ctx context.Context, client *twitter.Client, l *lo
 		s.includes.Tweets = append(s.includes.Tweets, page.Includes.Tweets...)
 		s.includes.Polls = append(s.includes.Polls, page.Includes.Polls...)
 		s.record(page.Answer)
-		if offset, _, known := page.Answer.ClockOffset(); known {
-			s.ahead = offset - l.clock
+		if s.date(page.Answer, l.clock) {
 			w.xAhead.set(s.ahead)
 		}
 		if page.NextToken == "" {
@@ -183,19 +188,31 @@ func (w *Worker) readTimeline(ctx context.Context, client *twitter.Client, l *lo
 	return s
 }
 
-func lookAtTweet(ctx context.Context, client *twitter.Client, id string) sight {
-	s := sight{price: "post_read"}
-	found, err := client.Tweet(ctx, id)
+// readTweet reads the tweet to delete.
+func (l *looking) readTweet(ctx context.Context, client *twitter.Client) sight {
+	s := sight{price: "post_read", margin: clockMargin}
+	found, err := client.Tweet(ctx, l.row.TweetID)
 	if err == nil {
 		s.tweets = []twitter.Tweet{found.Tweet}
 		s.record(found.Answer)
-		return s
+	} else {
+		s.take(err)
 	}
-	s.take(err)
+	s.date(s.answer, l.clock)
 	if failure := new(twitter.Error); errors.As(err, &failure) && failure.Kind == twitter.KindNotFound {
 		s.gone, s.err = true, nil
 	}
 	return s
+}
+
+// date estimates X's clock by an answer, if X dated it; clock is how far the database's is ahead of this
+// machine's.
+func (s *sight) date(answer twitter.Answer, clock time.Duration) bool {
+	offset, margin, known := answer.ClockOffset()
+	if known {
+		s.ahead, s.margin = offset-clock, clockMargin+margin
+	}
+	return known
 }
 
 // take keeps the error of a read and its answer.
@@ -328,7 +345,9 @@ func (w *Worker) tellResolved(l *looking, r store.Settled) {
 		event.Type = EventMissed
 	case store.Scheduled:
 		event.Type = EventWaiting
-	case store.Unconfirmed, store.Sending, store.Cancelled:
+	case store.Unconfirmed:
+		event.LookedUp = true
+	case store.Sending, store.Cancelled:
 	}
 	w.tell(event)
 	if r.Wakes {

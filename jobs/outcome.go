@@ -109,10 +109,12 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 		}
 		return v
 	case twitter.KindMaybeSent, twitter.KindUnreadable, twitter.KindServerError, twitter.KindRequestTimeout:
+		v := Verdict{Outcome: OutcomeUnconfirmed}
 		if attempt.Kind == store.DeleteTweet {
-			return retry(attempt.Retries) // twice does no harm
+			v = retry(attempt.Retries) // twice does no harm
 		}
-		return Verdict{Outcome: OutcomeUnconfirmed, NoAnswer: true}
+		v.NoAnswer = true
+		return v
 
 	case twitter.KindRateLimited:
 		return Verdict{Outcome: OutcomeWait, Wait: failure.Answer.RetryAfter(now), Block: true}

@@ -44,6 +44,7 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 	fail, doubt := Verdict{Outcome: OutcomeFail}, Verdict{Outcome: OutcomeUnconfirmed}
 	unanswered := Verdict{Outcome: OutcomeUnconfirmed, NoAnswer: true}
 	retried := Verdict{Outcome: OutcomeRetry, Wait: backedOff}
+	deletedAgain := Verdict{Outcome: OutcomeRetry, Wait: backedOff, NoAnswer: true}
 	pauseApp := func(wait time.Duration) Verdict { return Verdict{Outcome: OutcomePauseApp, Wait: wait} }
 	pause := func(state store.State, wait time.Duration) Verdict {
 		return Verdict{Outcome: OutcomePauseAccount, State: state, Wait: wait}
@@ -53,10 +54,10 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		twitter.KindRefreshUnknown: both(retried), // the request was not sent either
 
 		// To delete a tweet twice does no harm.
-		twitter.KindMaybeSent:      {store.PostTweet: unanswered, store.DeleteTweet: retried},
-		twitter.KindUnreadable:     {store.PostTweet: unanswered, store.DeleteTweet: retried},
-		twitter.KindServerError:    {store.PostTweet: unanswered, store.DeleteTweet: retried},
-		twitter.KindRequestTimeout: {store.PostTweet: unanswered, store.DeleteTweet: retried},
+		twitter.KindMaybeSent:      {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
+		twitter.KindUnreadable:     {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
+		twitter.KindServerError:    {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
+		twitter.KindRequestTimeout: {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
 
 		twitter.KindRateLimited: both(Verdict{Outcome: OutcomeWait, Wait: 7 * time.Minute, Block: true}),
 

@@ -52,6 +52,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		settlement.Status, settlement.GiveBack = store.Failed, result.neverArrived()
 	case OutcomeUnconfirmed:
 		settlement.Status, settlement.LookUpAt = store.Unconfirmed, w.firstLookUp(result)
+		settlement.Retries = result.retries()
 	case OutcomeWait:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForQuota, v.Wait
 		settlement.Retries = result.row.Retries
@@ -75,12 +76,13 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 
 	settled, err := w.write(ctx, result, v, settlement)
 	if permanent(err) {
-		// The database refuses this very settlement, and would again: keep what X said, and let a
-		// person see it.
+		// The database refuses this very settlement, and would again: keep what X said, and leave it to a
+		// person. No look-up knows better than X's answer.
 		v = Verdict{Outcome: OutcomeUnconfirmed}
 		settlement.Status, settlement.TweetID, settlement.WaitFor = store.Unconfirmed, "", ""
-		settlement.LookUpAt = w.firstLookUp(result)
-		settlement.Error = fmt.Sprintf("the answer could not be recorded: %v (X's tweet id: %q)", err, result.tweetID)
+		settlement.LookUpAt, settlement.Outcome = time.Time{}, string(OutcomeUnconfirmed)
+		settlement.Error = fmt.Sprintf("the answer could not be recorded: %v (X's tweet id: %q): %s",
+			err, result.tweetID, toResolve(result.row.Kind, result.row.ID))
 		settled, err = w.write(ctx, result, v, settlement)
 	}
 	if err != nil {
@@ -210,7 +212,7 @@ func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict)
 		return false, store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
 	case v.Outcome == OutcomePauseApp:
 		return false, store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
-	case v.NoAnswer:
+	case v.NoAnswer && v.Outcome == OutcomeUnconfirmed:
 		return store.AppDoubt(ctx, tx, row.AppID, row.AccountID, outageReason, probeOutage)
 	}
 	return false, nil

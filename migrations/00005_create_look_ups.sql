@@ -35,7 +35,11 @@ INSERT INTO tweetqueue.prices (name, usd) VALUES
 ALTER TABLE tweetqueue.apps ADD COLUMN doubted bigint[] NOT NULL DEFAULT '{}';
 
 -- Its doubt is settled: a worker wakes what waited for its account.
-ALTER TABLE tweetqueue.tweets ADD COLUMN wake_account boolean NOT NULL DEFAULT false;
+ALTER TABLE tweetqueue.tweets ADD COLUMN wake_account boolean NOT NULL DEFAULT false,
+    -- Since when it is late, if not since post_at: it had to wait for a limit until then, or a person
+    -- scheduled it again.
+    ADD COLUMN late_from timestamptz;
+ALTER TABLE tweetqueue.deletions ADD COLUMN late_from timestamptz; -- as in tweets
 CREATE INDEX tweets_wake_account_idx ON tweetqueue.tweets (id) WHERE wake_account;
 -- The doubts of an account.
 CREATE INDEX tweets_unconfirmed_idx ON tweetqueue.tweets (account) WHERE status = 'unconfirmed';
@@ -88,9 +92,14 @@ CREATE TRIGGER a_mark_account BEFORE UPDATE OF status, next_attempt_at ON tweetq
         AND (NEW.status <> 'unconfirmed' OR NEW.next_attempt_at IS NULL))
     EXECUTE FUNCTION tweetqueue.mark_account();
 
--- Rows that were in doubt when nothing looked them up: they are looked up now.
-UPDATE tweetqueue.tweets SET next_attempt_at = tweetqueue.clock() WHERE status = 'unconfirmed';
-UPDATE tweetqueue.deletions SET next_attempt_at = tweetqueue.clock() WHERE status = 'unconfirmed';
+-- Rows that were in doubt when nothing looked them up: they are looked up now. Where X's answer is known
+-- and could not be recorded on the row, a person decides.
+UPDATE tweetqueue.tweets t SET next_attempt_at = tweetqueue.clock() WHERE status = 'unconfirmed'
+    AND EXISTS (SELECT FROM tweetqueue.requests r
+        WHERE r.id = t.request_id AND (r.outcome IS NULL OR r.outcome = 'unconfirmed'));
+UPDATE tweetqueue.deletions t SET next_attempt_at = tweetqueue.clock() WHERE status = 'unconfirmed'
+    AND EXISTS (SELECT FROM tweetqueue.requests r
+        WHERE r.id = t.request_id AND (r.outcome IS NULL OR r.outcome = 'unconfirmed'));
 
 CREATE OR REPLACE VIEW tweetqueue.waiting AS
 SELECT 'tweet' AS kind, id, account, post_at AS due_at, priority, status, waiting_for,
@@ -104,16 +113,17 @@ SELECT 'deletion', id, account, delete_at, priority, status, waiting_for,
 FROM tweetqueue.deletions
 WHERE status IN ('scheduled', 'sending', 'unconfirmed');
 
--- What a person schedules again is due from then on: how late it is counts from there.
+-- How late a tweet is that a person schedules again counts from there.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION tweetqueue.reset_waiting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    NEW.next_attempt_at := CASE WHEN NEW.status = 'scheduled' THEN tweetqueue.clock() END;
+    NEW.next_attempt_at := NULL;
     NEW.waiting_for := CASE WHEN NEW.status = 'scheduled' THEN 'time' END;
     NEW.error := NULL;
     NEW.retries := 0;
+    NEW.late_from := tweetqueue.clock();
     RETURN NEW;
 END
 $$;
@@ -179,7 +189,8 @@ DROP INDEX tweetqueue.tweets_wake_at_idx, tweetqueue.deletions_wake_at_idx,
     tweetqueue.tweets_wake_account_idx, tweetqueue.tweets_unconfirmed_idx;
 CREATE INDEX tweets_wake_at_idx ON tweetqueue.tweets (wake_at) WHERE status = 'scheduled';
 CREATE INDEX deletions_wake_at_idx ON tweetqueue.deletions (wake_at) WHERE status = 'scheduled';
-ALTER TABLE tweetqueue.tweets DROP COLUMN wake_account;
+ALTER TABLE tweetqueue.tweets DROP COLUMN wake_account, DROP COLUMN late_from;
+ALTER TABLE tweetqueue.deletions DROP COLUMN late_from;
 ALTER TABLE tweetqueue.apps DROP COLUMN doubted;
 DROP TABLE tweetqueue.prices;
 -- A look-up changes nothing on X; what was written for a row stays.

@@ -335,11 +335,12 @@ const outageDoubts = 5
 // AppDoubt notes that a request of an account left a doubt: X did not answer it. After doubts on five
 // accounts, without an answer to any request of the app between them, the app pauses for wait; then
 // one row at a time tries whether X answers ([AppProbe]), until one does ([AppAnswered]): an outage of X must not
-// turn a whole queue into doubts. It returns whether the app is paused by it. [ErrRowLocked] as with [AppHold].
+// turn a whole queue into doubts. It returns whether this paused the app, which was active. A pause that is no
+// outage's stays as it is. [ErrRowLocked] as with [AppHold].
 func AppDoubt(ctx context.Context, db DBTX, appID, accountID int64, reason string, wait time.Duration) (paused bool, err error) {
 	const query = `-- name: AppDoubt :one
 WITH locked AS MATERIALIZED (
-    SELECT id, state, state_until,
+    SELECT id, state, state = 'paused' AND state_until IS NOT NULL AND cardinality(doubted) >= $3 AS outage,
         CASE WHEN $2 = ANY (doubted) THEN doubted ELSE doubted || $2::bigint END AS doubted
     FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ), doubted AS (
@@ -347,8 +348,8 @@ WITH locked AS MATERIALIZED (
         state = CASE WHEN cardinality(l.doubted) >= $3 THEN 'paused' ELSE p.state END,
         state_reason = CASE WHEN cardinality(l.doubted) >= $3 THEN $4 ELSE p.state_reason END,
         state_until = CASE WHEN cardinality(l.doubted) >= $3 THEN tweetqueue.clock() + $5 ELSE p.state_until END
-    FROM locked l WHERE p.id = l.id AND (l.state = 'active' OR l.state_until IS NOT NULL)
-    RETURNING p.state = 'paused' AND cardinality(p.doubted) >= $3 AS paused
+    FROM locked l WHERE p.id = l.id AND (l.state = 'active' OR l.outage)
+    RETURNING l.state = 'active' AND p.state = 'paused' AS paused
 )
 SELECT EXISTS (SELECT FROM locked), coalesce((SELECT paused FROM doubted), false)`
 	var locked bool
@@ -365,11 +366,13 @@ SELECT EXISTS (SELECT FROM locked), coalesce((SELECT paused FROM doubted), false
 // forgotten, and an app that it paused is active again.
 func AppAnswered(ctx context.Context, db DBTX, appID int64) error {
 	const query = `-- name: AppAnswered :exec
-UPDATE tweetqueue.apps SET doubted = '{}',
-    state = CASE WHEN cardinality(doubted) >= $2 THEN 'active' ELSE state END,
-    state_reason = CASE WHEN cardinality(doubted) >= $2 THEN NULL ELSE state_reason END,
-    state_until = CASE WHEN cardinality(doubted) >= $2 THEN NULL ELSE state_until END
-WHERE id = $1 AND doubted <> '{}'`
+UPDATE tweetqueue.apps p SET doubted = '{}',
+    state = CASE WHEN o.outage THEN 'active' ELSE p.state END,
+    state_reason = CASE WHEN NOT o.outage THEN p.state_reason END,
+    state_until = CASE WHEN NOT o.outage THEN p.state_until END
+FROM (SELECT id, state = 'paused' AND state_until IS NOT NULL AND cardinality(doubted) >= $2 AS outage
+    FROM tweetqueue.apps WHERE id = $1 AND doubted <> '{}' FOR NO KEY UPDATE) AS o
+WHERE p.id = o.id`
 	if _, err := db.Exec(ctx, query, appID, outageDoubts); err != nil {
 		return fmt.Errorf("note an answer to app %d: %w", appID, err)
 	}

@@ -16,6 +16,7 @@ type Row struct {
 	Status     Status
 	WaitingFor *WaitingFor
 	DueAt      time.Time // post_at or delete_at; the instant at which it was written if that is later
+	LateFrom   time.Time // since when it is late: DueAt, or when it could go after it had to wait for a limit
 	WakeAt     time.Time // due, and not before what it last waited for
 	Priority   int
 	Retries    int // in a row, so far
@@ -53,7 +54,8 @@ type Row struct {
 // locked are left out, as are rows that do not exist: see [RowsRewake]. One that only adds the next
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
-	const shared = `t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at), t.wake_at, t.priority, t.retries,
+	const shared = `t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
+    greatest(t.{due_at}, t.created_at, t.late_from), t.wake_at, t.priority, t.retries,
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
@@ -91,7 +93,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Row, error) {
 		r := &Row{Kind: kind}
 		targets := []any{
-			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.WakeAt, &r.Priority, &r.Retries, &r.Answered, &r.Doubt, &r.LookedUp,
+			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.WakeAt, &r.Priority, &r.Retries, &r.Answered, &r.Doubt, &r.LookedUp,
 			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials, &r.AppDoubted,
 			&r.AccountDoubt,
@@ -145,12 +147,15 @@ SELECT id, status, tweet_id FROM tweetqueue.tweets WHERE id = ANY ($1)`
 	return nil
 }
 
-// RowsRewake parks another job, after a delay, for each of the rows that is still scheduled: they
-// could not be locked, so that nobody knows yet what is to happen with them. Rows that do not exist
+// RowsRewake parks another job, after a delay, for each of the rows that is still scheduled, or looked up:
+// they could not be locked, so that nobody knows yet what is to happen with them. Rows that do not exist
 // are passed over. It returns the ids of the former.
 func RowsRewake(ctx context.Context, db DBTX, kind Kind, ids []int64, delay time.Duration) ([]int64, error) {
 	const query = `-- name: RowsRewake :many
-WITH locked AS (SELECT id, priority FROM {table} WHERE id = ANY ($1) AND status = 'scheduled'),
+WITH locked AS (
+    SELECT id, priority FROM {table} WHERE id = ANY ($1)
+        AND (status = 'scheduled' OR (status = 'unconfirmed' AND next_attempt_at IS NOT NULL))
+),
 parked AS (
     INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
     SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}',
@@ -266,7 +271,8 @@ func WaitRows(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) error {
 	const query = `-- name: RowsWait :exec
 UPDATE {table} t
 SET waiting_for = i.waiting_for, error = nullif(i.reason, ''), next_attempt_at = least({deadline},
-    CASE WHEN i.recheck THEN least(i.until, tweetqueue.clock() + $6) ELSE i.until END)
+    CASE WHEN i.recheck THEN least(i.until, tweetqueue.clock() + $6) ELSE i.until END),
+    late_from = CASE WHEN i.waiting_for = 'quota' THEN i.until ELSE t.late_from END
 FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[])
     AS i (row_id, waiting_for, until, reason, recheck)
 WHERE t.id = i.row_id AND t.status = 'scheduled'`

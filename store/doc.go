@@ -11,12 +11,19 @@
 //	scheduled -> sending                     StartRequests   (claim)
 //	scheduled -> scheduled                   WaitRows        (claim: it must wait, and says for what)
 //	scheduled -> missed | failed             CloseRows       (claim)
-//	sending, unconfirmed -> any answer's     Settle          (settle)
-//	sending -> unconfirmed                   TakeOver        (its worker died)
+//	sending, unconfirmed -> any answer's     Settle          (settle; also what was taken over meanwhile)
+//	sending -> scheduled                     Release         (a claim that was certainly not sent)
+//	sending -> unconfirmed                   TakeOver        (a tweet; its worker died)
+//	sending -> scheduled                     TakeOver        (a deletion; likewise)
+//	unconfirmed -> unconfirmed               LookUpStart     (claim of a look-up: the next one comes later)
+//	unconfirmed -> any but sending           Resolve         (settle of a look-up)
+//	unconfirmed -> done, scheduled, missed   ResolveByHand   (a person)
 //	scheduled -> cancelled                   Cancel          (a person)
 //
-// What ends a wait (of a thread, an account, an app) marks its own row and touches no other: the workers
-// wake what waited ([Wake]).
+// An unconfirmed row is looked up at its next_attempt_at; if that is null, a person decides.
+//
+// What ends a wait (of a thread, a doubt, an account, an app) marks its own row and touches no other: the
+// workers wake what waited ([Wake]).
 //
 // Locks are taken in one order: tweets or deletions by id; quotas by id; requests; river_job; accounts and
 // apps last. Nothing waits for a row that is locked: an application may hold it for as long as it likes. A

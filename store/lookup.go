@@ -245,13 +245,13 @@ RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.
 // its deadline has passed. It returns the row as it is then. [ErrNotFound] if there is none; [ErrLostRace],
 // with the row, if it is not unconfirmed; [ErrRefused] if another row has that tweet.
 func ResolveByHand(ctx context.Context, db DBTX, id int64, done bool, tweetID *string, doneAt *time.Time) (Entry, error) {
-	// That a person took long is no lateness of the row: see next_attempt_at.
+	// That a person took long is no lateness of the row.
 	const query = `-- name: RowResolveByHand :exec
 UPDATE {table} t
 SET status = i.status, {set_tweet_id} retries = 0,
     {done_at} = CASE WHEN i.status = '{done}' THEN coalesce($4, tweetqueue.clock()) END,
     waiting_for = CASE WHEN i.status = 'scheduled' THEN 'time' END,
-    next_attempt_at = CASE WHEN i.status = 'scheduled' THEN tweetqueue.clock() END,
+    next_attempt_at = NULL, late_from = tweetqueue.clock(),
     error = CASE WHEN i.status = 'missed' THEN 'its deadline passed before it was known not to be on X' END
 FROM (SELECT t.id AS row_id, $3::text AS tweet_id, CASE WHEN $2 THEN '{done}'
         WHEN {deadline} <= tweetqueue.clock() THEN 'missed' ELSE 'scheduled' END AS status

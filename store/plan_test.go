@@ -67,6 +67,7 @@ func TestWorkersUseIndexes(t *testing.T) {
 			INSERT INTO tweetqueue.tweets (id, account, text, status, waiting_for, tweet_id, posted_at, request_id)
 			SELECT row_id, 'acme', 'posted', 'posted', NULL, row_id::text, now(), id FROM sent`, b.accountID, b.workerID)
 	})
+	doubts := []*store.Request{b.doubt(t, store.PostTweet, "a"), b.doubt(t, store.PostTweet, "b")}
 	for _, statistics := range []string{"none", "all"} {
 		if statistics == "all" {
 			exec(t, b.db, `ANALYZE tweetqueue.tweets, tweetqueue.requests, tweetqueue.river_job`)
@@ -93,12 +94,65 @@ func TestWorkersUseIndexes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = store.RequestList(t.Context(), db, 1)
 		require.NoError(t, err)
+		explainLookUps(t, db, tx, b, doubts)
 		for _, plan := range db.plans {
 			for _, table := range []string{"river_job", "tweets", "deletions", "requests"} {
-				require.NotContains(t, plan, "Seq Scan on "+table, "statistics: %s", statistics)
+				require.NotContains(t, plan, "Seq Scan on "+table, "statistics: %s\n%s", statistics, plan)
 			}
 		}
+		require.NoError(t, tx.Rollback(t.Context()))
 	}
+}
+
+// txExplainer is an explainer where a transaction is asked for.
+type txExplainer struct {
+	pgx.Tx
+
+	*explainer
+}
+
+func (e txExplainer) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return e.explainer.Exec(ctx, sql, args...)
+}
+
+func (e txExplainer) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return e.explainer.Query(ctx, sql, args...)
+}
+
+func (e txExplainer) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return e.explainer.QueryRow(ctx, sql, args...)
+}
+
+// explainLookUps runs what a look-up runs, and wakes what waited for it.
+func explainLookUps(t *testing.T, db *explainer, tx pgx.Tx, b *testBundle, doubts []*store.Request) {
+	t.Helper()
+	ctx, explained := t.Context(), txExplainer{Tx: tx, explainer: db}
+	_, err := store.RowsLock(ctx, explained, store.PostTweet, []int64{doubts[0].RowID})
+	require.NoError(t, err)
+	ids, err := store.DoubtsLock(ctx, explained, store.PostTweet, b.accountID)
+	require.NoError(t, err)
+	require.Len(t, ids, 2)
+	found, err := store.Doubts(ctx, explained, store.PostTweet, b.accountID)
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	id, err := store.LookUpStart(ctx, explained, store.PostTweet, store.LookUp{
+		AccountID: b.accountID, WorkerID: b.workerID, JobID: 1, RowIDs: ids, SendBy: time.Now(),
+	}, time.Minute)
+	require.NoError(t, err)
+	_, err = store.RequestList(ctx, explained, ids[0])
+	require.NoError(t, err)
+	_, err = store.TweetIDsKnown(ctx, explained, b.accountID, []string{"1", "2"})
+	require.NoError(t, err)
+	require.NoError(t, store.LookUpSettle(ctx, explained, store.PostTweet, store.LookUpAnswer{RequestID: id, RowIDs: ids, Outcome: "done"}))
+	var resolutions []store.Resolution
+	for _, request := range doubts {
+		resolutions = append(resolutions, store.Resolution{RowID: request.RowID, RequestID: request.ID, Status: store.Unconfirmed})
+	}
+	resolved, err := store.Resolve(ctx, explained, store.PostTweet, resolutions)
+	require.NoError(t, err)
+	require.Len(t, resolved, 2)
+	_, err = store.Wake(ctx, db, 0, 500)
+	require.NoError(t, err)
 }
 
 // An edit of many rows costs each of them the same, whatever the session did before: the plans that

@@ -229,7 +229,12 @@ func TestWorker(t *testing.T) {
 		})
 		_, err := store.RowsRewake(ctx, db, kind, []int64{requests[0].RowID}, time.Second)
 		require.NoError(t, err)
+		looksUp(t, b, db, id, kind)
 	}
+	appID := query[int64](t, db, `SELECT id FROM tweetqueue.apps`)
+	_, err = store.AppDoubt(ctx, db, appID, b.accountID, "why", time.Second)
+	require.NoError(t, err)
+	require.NoError(t, store.AppAnswered(ctx, db, appID))
 	require.NoError(t, store.AccountHold(ctx, db, b.accountID, store.Paused, "why", time.Hour))
 	require.NoError(t, store.AccountRelease(ctx, db, b.accountID))
 	for name, h := range b.holds(t) {
@@ -254,4 +259,57 @@ func TestWorker(t *testing.T) {
 	_, err = store.TakeOver(ctx, db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.NoError(t, store.WorkerStop(ctx, db, id))
+}
+
+// looksUp does what a worker does with doubts.
+func looksUp(t *testing.T, b *testBundle, db *pgxpool.Pool, workerID int64, kind store.Kind) {
+	t.Helper()
+	ctx := t.Context()
+	doubts := []*store.Request{b.doubt(t, kind, "d"), b.doubt(t, kind, "e")}
+	inTx(t, db, func(tx pgx.Tx) {
+		ids, err := store.DoubtsLock(ctx, tx, kind, b.accountID)
+		require.NoError(t, err)
+		require.Len(t, ids, 2)
+		found, err := store.Doubts(ctx, tx, kind, b.accountID)
+		require.NoError(t, err)
+		require.Len(t, found, 2)
+		lookUp, err := store.LookUpStart(ctx, tx, kind, store.LookUp{
+			AccountID: b.accountID, WorkerID: workerID, JobID: 1, RowIDs: ids, SendBy: time.Now(),
+		}, time.Minute)
+		require.NoError(t, err)
+		require.NoError(t, store.LookUpSettle(ctx, tx, kind, store.LookUpAnswer{
+			RequestID: lookUp, RowIDs: ids, Outcome: "done", Price: "post_read", Tweets: 1,
+		}))
+		_, err = store.TweetIDsKnown(ctx, tx, b.accountID, []string{"1"})
+		require.NoError(t, err)
+		resolved, err := store.Resolve(ctx, tx, kind, []store.Resolution{{RowID: ids[0], RequestID: doubts[0].ID, Status: store.Failed, Error: "why"}})
+		require.NoError(t, err)
+		require.Len(t, resolved, 1)
+	})
+	entry, err := store.ResolveByHand(ctx, db, doubts[1].RowID, false, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, store.Scheduled, entry.Status)
+}
+
+// Who only schedules says nothing of what is on X.
+func TestWriterCannotResolve(t *testing.T) {
+	t.Parallel()
+	for name, role := range map[string]string{"Writer": "tweetqueue_writer", "Reader": "tweetqueue_reader"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, db := as(t, role)
+			for _, kind := range store.Kinds() {
+				request := b.doubt(t, kind, "a")
+				for _, posted := range []bool{true, false} {
+					tweetID := "1001"
+					_, err := store.ResolveByHand(t.Context(), db, request.RowID, posted, &tweetID, nil)
+					require.Equal(t, permissionDenied, sqlState(err))
+				}
+				_, err := db.Exec(t.Context(), `UPDATE tweetqueue.`+table(kind)+` SET status = 'scheduled' WHERE id = $1`, request.RowID)
+				require.Error(t, err)
+				_, err = store.RequestList(t.Context(), db, request.RowID)
+				require.NoError(t, err, "but it sees what was done")
+			}
+		})
+	}
 }

@@ -152,6 +152,21 @@ SELECT id FROM tweetqueue.tweets WHERE account = $1 AND idempotency_key = $2`
 	return id, nil
 }
 
+// TweetByTweetID returns the id of the account's row that has that tweet of X. [ErrNotFound] if there is none.
+func TweetByTweetID(ctx context.Context, db DBTX, account, tweetID string) (int64, error) {
+	const query = `-- name: TweetByTweetID :one
+SELECT id FROM tweetqueue.tweets WHERE account = $1 AND tweet_id = $2`
+	var id int64
+	err := db.QueryRow(ctx, query, account, tweetID).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("row of tweet %s: %w", tweetID, ErrNotFound)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the row of tweet %s: %w", tweetID, err)
+	}
+	return id, nil
+}
+
 // TweetNext returns the ids of the scheduled tweets that continue a thread after a row, the oldest first.
 func TweetNext(ctx context.Context, db DBTX, id int64) ([]int64, error) {
 	const query = `-- name: TweetNext :many

@@ -233,13 +233,14 @@ UPDATE {table} t
 SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retries,
     next_attempt_at = CASE i.status WHEN 'scheduled' THEN least(tweetqueue.clock() + i.wait, {deadline})
         WHEN 'unconfirmed' THEN i.look_up_at END,
+    late_from = CASE WHEN i.waiting_for = 'quota' THEN tweetqueue.clock() + i.wait ELSE t.late_from END,
     {done_at} = CASE WHEN i.status = '{done}' THEN tweetqueue.clock() END,
     {set_tweet_id} error = nullif(i.error, '')
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::interval[],
     $7::text[], $8::text[], $9::timestamptz[])
     AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error, look_up_at)
 WHERE t.id = i.row_id` + latest + ` AND t.status IN ('sending', 'unconfirmed')
-    AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed')
+    AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed' AND i.look_up_at IS NOT NULL)
 RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
     t.next_attempt_at, t.error, {wakes}`
 	n := len(settlements)

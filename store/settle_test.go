@@ -160,7 +160,7 @@ func TestSettleLate(t *testing.T) {
 			require.True(t, settled.Applied)
 			require.Equal(t, store.Scheduled, settled.Status)
 			// A doubt adds nothing to a doubt, but what is known is recorded.
-			settled = b.settle(t, kind, requests[3], store.Settlement{Status: store.Unconfirmed, Error: "timed out"})
+			settled = b.settle(t, kind, requests[3], store.Settlement{Status: store.Unconfirmed, LookUpAt: time.Now(), Error: "timed out"})
 			require.False(t, settled.Applied)
 			require.Equal(t, takenOver(kind), settled.Status)
 			require.Contains(t, *settled.Error, "the worker tester stopped")

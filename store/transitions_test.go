@@ -137,7 +137,7 @@ func TestByHandResetsWhatItWaitedFor(t *testing.T) {
 		exec(t, tx, `SET ROLE tweetqueue_writer`)
 		exec(t, tx, `UPDATE tweetqueue.`+table(kind)+` SET status = 'scheduled' WHERE id = $1`, id)
 		require.True(t, query[bool](t, tx, `SELECT waiting_for = 'time' AND error IS NULL AND retries = 0
-			AND next_attempt_at <= tweetqueue.clock() FROM tweetqueue.`+table(kind)+` WHERE id = $1`, id))
+			AND next_attempt_at IS NULL AND late_from <= tweetqueue.clock() FROM tweetqueue.`+table(kind)+` WHERE id = $1`, id))
 		exec(t, tx, `UPDATE tweetqueue.`+table(kind)+` SET status = 'cancelled' WHERE id = $1`, id)
 		require.True(t, query[bool](t, tx, `SELECT waiting_for IS NULL AND next_attempt_at IS NULL FROM tweetqueue.`+table(kind)+` WHERE id = $1`, id))
 		exec(t, tx, `RESET ROLE`)

@@ -106,8 +106,9 @@ WITH settled AS MATERIALIZED (
             AND n.waiting_for = 'account'
             AND n.account = ANY (ARRAY(SELECT account FROM free))
             AND n.id <> ALL (ARRAY(SELECT id FROM next)))
+    RETURNING 1
 )
-SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM settled) = $1 OR (SELECT count(*) FROM next) = $1`
+SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM cleared) = $1 OR (SELECT count(*) FROM next) = $1`
 	var rows int
 	var more bool
 	if err := db.QueryRow(ctx, query, limit).Scan(&rows, &more); err != nil {

@@ -74,7 +74,7 @@ func (b *testBundle) wake(t testing.TB) int {
 // requireNoMarks requires that everything is woken that is to be.
 func (b *testBundle) requireNoMarks(t testing.TB) {
 	t.Helper()
-	require.False(t, query[bool](t, b.db, `SELECT EXISTS (SELECT FROM tweetqueue.tweets WHERE wake_next)
+	require.False(t, query[bool](t, b.db, `SELECT EXISTS (SELECT FROM tweetqueue.tweets WHERE wake_next OR wake_account)
 		OR EXISTS (SELECT FROM tweetqueue.accounts WHERE wake_held) OR EXISTS (SELECT FROM tweetqueue.apps WHERE wake_held)`))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,13 @@ import (
 // DefaultBaseURL is the X API.
 const DefaultBaseURL = "https://api.x.com"
 
-const defaultTimeout = 30 * time.Second
+const (
+	defaultTimeout = 30 * time.Second
+	// deliveryTimeout is how long the kernel tries to deliver what was written to a connection.
+	deliveryTimeout = 20 * time.Second
+	// writeBuffer holds headers and body of the largest request: 25,000 characters, each escaped.
+	writeBuffer = 256 << 10
+)
 
 // Config says where X is and how to reach it. The zero value is the real X.
 type Config struct {
@@ -44,8 +51,16 @@ type Client struct {
 // host, and proxies as the environment names them. Kept connections are dropped after 30 s
 // unused, sooner than servers close them: a request that meets a connection just closed by the
 // server is in doubt. Make one and share it among all accounts.
+//
+// It bounds how long a request may stay on this machine: as long as one may still arrive, it proves
+// nothing that X does not show its tweet. On Linux, bytes that the other end does not acknowledge
+// within 20 s are given up with their connection (TCP_USER_TIMEOUT), also when this process has
+// closed it or has died. Headers and body leave in one write, so that a process that is stopped in
+// the middle has no half of a request left to go on with; over TLS this holds up to 16 KiB, the size
+// of a record, and never where the kernel takes only a part at once. Neither bounds how long a proxy
+// or X itself keeps what it has acknowledged.
 func NewHTTPClient() *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second, Control: boundDelivery}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Client{Transport: &http.Transport{
@@ -56,7 +71,10 @@ func NewHTTPClient() *http.Client {
 		MaxResponseHeaderBytes: 64 << 10,
 		Protocols:              protocols,
 		Proxy:                  http.ProxyFromEnvironment,
-		TLSHandshakeTimeout:    10 * time.Second,
+		// Else records begin with some 1400 bytes, each a write of its own.
+		TLSClientConfig:     &tls.Config{DynamicRecordSizingDisabled: true, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 10 * time.Second,
+		WriteBufferSize:     writeBuffer,
 	}}
 }
 

@@ -30,6 +30,12 @@
 // written to it, never by the text of an error. See [WithRequestCheck] for a check that can still
 // stop a request when its connection is ready.
 //
+// # Whether a tweet is the one that was sent
+//
+// After an unclear answer only the account's tweets can tell. [ParseSent] reads the body that was sent,
+// and [Sent.Match] compares it with a tweet as X shows it. Its answer is certain one way or the other,
+// or it is [Possible]. [IDAt] bounds the search, and [Sent.Hidden] says where it would prove nothing.
+//
 // # HTTP/1.1 only
 //
 // Go's HTTP/2 transport sends a POST again by itself after a GOAWAY, REFUSED_STREAM or

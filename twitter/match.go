@@ -215,7 +215,7 @@ func (t Tweet) references(kind string) []string {
 	return ids
 }
 
-// linksToTweet reports whether a link in the text leads to a tweet, or may: what is behind a t.co
+// linksToTweet reports whether a link in the text leads to a tweet, or may: what is behind a short
 // link that was sent is not known.
 func (s *Sent) linksToTweet() bool {
 	return slices.ContainsFunc(s.links, func(link string) bool { return statusOf(link) != "" || isShort(link) })

@@ -95,8 +95,10 @@ func linkKey(link string) string {
 		return norm.NFC.String(strings.TrimSuffix(rest, "/"))
 	}
 	host := strings.ToLower(u.Hostname())
-	if ascii, err := idna.Punycode.ToASCII(norm.NFC.String(host)); err == nil && !isPlainHost(host) {
-		host = ascii
+	if len(host) <= maxHostText { // the conversion of a long one is slow
+		if ascii, err := idna.Punycode.ToASCII(norm.NFC.String(host)); err == nil {
+			host = ascii
+		}
 	}
 	if port := u.Port(); port != "" && (port != "443" || scheme == "http") && (port != "80" || scheme == "https") {
 		host += ":" + port
@@ -109,11 +111,6 @@ func linkKey(link string) string {
 		key += "#" + u.Fragment
 	}
 	return norm.NFC.String(key)
-}
-
-// isPlainHost reports whether a host is ASCII.
-func isPlainHost(host string) bool {
-	return !strings.ContainsFunc(host, func(r rune) bool { return r > '~' })
 }
 
 func decoded(query string) string {
@@ -132,10 +129,11 @@ func cutScheme(link string) (scheme, rest string) {
 	return scheme, rest
 }
 
-// isShort reports whether a link is one of t.co.
+// isShort reports whether a link is a short one of X's own, which may lead to a tweet or its media.
 func isShort(link string) bool {
 	_, rest := cutScheme(link)
-	return strings.HasPrefix(strings.ToLower(rest), "t.co/")
+	host, _, _ := strings.Cut(strings.ToLower(rest), "/")
+	return host == "t.co" || host == "pic.twitter.com" || host == "pic.x.com"
 }
 
 // statusOf returns the id of the tweet that a link leads to, "" if it leads to none.

@@ -22,6 +22,8 @@ func TestMatchLinks(t *testing.T) {
 		"LinkNotMade":     {sent: `{"text":"Open archive.zip now"}`, tweet: shows("Open archive.zip now"), want: Same},
 		"LinkNotKnown":    {sent: `{"text":"Open example.nosuchtld/a, now"}`, tweet: shows("Open https://t.co/a, now", leads("a", "http://example.nosuchtld/a")), want: Same},
 		"LinkNotKnownNor": {sent: `{"text":"Open example.nosuchtld/a, now"}`, tweet: shows("Open https://t.co/a, now", leads("a", "http://example.org/a")), want: Possible},
+		"LinkNotKnownEnd": {sent: `{"text":"Open example.nosuchtld, now"}`, tweet: shows("Open https://t.co/a, now", leads("a", "http://example.nosuchtld/")), want: Same},
+		"NoLinkForWords":  {sent: `{"text":"Open the 1.2 version now"}`, tweet: shows("Open https://t.co/a now", leads("a", "http://example.org/a")), want: Different},
 		"NoLinkForWord":   {sent: `{"text":"Open it, now"}`, tweet: shows("Open https://t.co/a, now", leads("a", "http://example.org/a")), want: Different},
 		"Unwound":         {sent: `{"text":"News https://example.com/a"}`, tweet: shows("News https://t.co/a", URLEntity{URL: "https://t.co/a", ExpandedURL: "https://bit.ly/x", UnwoundURL: "https://example.com/a"}), want: Same},
 		"Bare":            {sent: `{"text":"See example.com."}`, tweet: shows("See https://t.co/a.", leads("a", "http://example.com")), want: Same},
@@ -39,6 +41,7 @@ func TestMatchLinks(t *testing.T) {
 		"ShortAgain":      {sent: `{"text":"See https://t.co/abc"}`, tweet: shows("See https://t.co/xyz", leads("xyz", "https://example.com")), want: Possible},
 		"ShortUntold":     {sent: `{"text":"See https://t.co/abc"}`, tweet: shows("See https://t.co/abc"), want: Same},
 		"ShortWithQuery":  {sent: `{"text":"See https://t.co/abc?a=1&b=2"}`, tweet: shows("See https://t.co/abc?a=1&amp;b=2", URLEntity{URL: "https://t.co/abc?a=1&b=2", ExpandedURL: "https://t.co/abc?a=1&b=2"}), want: Same},
+		"LinksAlike":      {sent: `{"text":"a.com b.com"}`, tweet: shows("https://t.co/ab https://t.co/a", leads("ab", "http://a.com"), leads("a", "http://b.com")), want: Same},
 		"TwoLinks":        {sent: `{"text":"a.com b.com"}`, tweet: shows("https://t.co/a https://t.co/b", leads("a", "http://a.com"), leads("b", "http://b.com")), want: Same},
 		"TwoLinksSwapped": {sent: `{"text":"a.com b.com"}`, tweet: shows("https://t.co/b https://t.co/a", leads("a", "http://a.com"), leads("b", "http://b.com")), want: Possible},
 		"OnlyLink":        {sent: `{"text":"https://example.com/a"}`, tweet: shows("https://t.co/a", leads("a", "https://example.com/a")), want: Same},
@@ -77,6 +80,34 @@ func TestMatchLongText(t *testing.T) {
 		"Whole":           {sent: long, tweet: shows(whole, leads("a", "https://example.com/a")), want: Same},
 		"ShortForNote":    {sent: `{"text":"Tom & word"}`, tweet: note(whole), want: Different},
 	})
+}
+
+func TestSameLink(t *testing.T) {
+	t.Parallel()
+	for _, same := range [][2]string{
+		{"https://example.com", "HTTP://EXAMPLE.com/"},
+		{"example.com/a/", "https://example.com/a"},
+		{"https://example.com:443/", "http://example.com:80"},
+		{"https://example.com/a%20b?c=%64#%65", "https://example.com/a b?c=d#e"},
+		{"https://example.com/%zz/", "http://example.com/%zz"},
+		{"https://example.com/?a=%zz", "http://example.com?a=%zz"},
+		{"https://b\u00fccher.de/\u00e9", "https://xn--bcher-kva.de/e\u0301"},
+	} {
+		require.True(t, sameLink(same[0], same[1]), same)
+	}
+	for _, differ := range [][2]string{
+		{"https://example.com/a", "https://example.com/A"},
+		{"https://example.com/a", "https://example.com/a#b"},
+		{"https://example.com/a", "https://example.com/a?b"},
+		{"https://example.com:80/", "https://example.com/"},
+		{"http://example.com:443/", "http://example.com/"},
+		{"https://example.com/", "https://me@example.com/"},
+		{"https://example.com/", "https://www.example.com/"},
+		{"https://example.com/%zz", "https://example.com/%zy"},
+		{"https://example.com/", "ftp://example.com/"},
+	} {
+		require.False(t, sameLink(differ[0], differ[1]), differ)
+	}
 }
 
 func TestStatusOf(t *testing.T) {

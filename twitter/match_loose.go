@@ -12,8 +12,7 @@ import (
 // looseRune is a character that counts in a loose comparison, with what stands before it.
 type looseRune struct {
 	char rune
-	// space says that white space stands between it and the one before; dot, that a dot does, and no
-	// white space after it, as in the middle of a link.
+	// space says that white space stands between it and the one before; dot, that a dot does.
 	space, dot bool
 }
 
@@ -80,7 +79,7 @@ func loosen(text string, all bool) []looseRune {
 	space, dot := false, false
 	for _, r := range strings.ToLower(norm.NFKC.String(text)) {
 		if unicode.IsSpace(r) {
-			space, dot = true, false
+			space = true
 			continue
 		}
 		if !isInvisible(r) && (all || unicode.In(r, unicode.L, unicode.N, unicode.M)) {
@@ -118,6 +117,9 @@ func fits(sent []looseRune, pieces []loosePiece, beginning bool) bool {
 	ends := make([]bool, len(sent)+1) // where in sent the pieces before may end
 	ends[0] = true
 	for _, p := range pieces {
+		if !slices.Contains(ends, true) {
+			return false
+		}
 		if p == nil {
 			ends = afterLink(sent, ends)
 		} else {

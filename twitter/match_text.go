@@ -50,7 +50,7 @@ func splitLinks(text string, urls []URLEntity) []piece {
 	from := 0
 	for at := 0; at < len(text); {
 		var link *shownLink
-		if text[at]|0x20 == 'h' { // of http
+		if rest := text[at:]; strings.EqualFold(rest[:min(len(rest), len("http"))], "http") {
 			link = linkAt(text[at:], urls)
 		}
 		if link == nil {

@@ -25,7 +25,8 @@ func (*listCmd) Help() string {
 	return `Examples:
 
     enqueue list
-    enqueue list --account acme --status failed,missed,unconfirmed`
+    enqueue list --account acme --status failed,missed,unconfirmed
+    enqueue list --status missed`
 }
 
 // Run lists rows.
@@ -127,6 +128,13 @@ func why(e store.Entry, now time.Time) string {
 		}
 		if e.NextAttemptAt != nil {
 			part += " until " + formatShort(*e.NextAttemptAt, zoneOf(e))
+		}
+		parts = append(parts, part)
+	}
+	if e.Status == store.Unconfirmed {
+		part := fmt.Sprintf("you decide, see 'enqueue show %d'", e.ID)
+		if e.NextAttemptAt != nil {
+			part = "looked up on X at " + formatShort(*e.NextAttemptAt, zoneOf(e))
 		}
 		parts = append(parts, part)
 	}

@@ -24,6 +24,7 @@ type cli struct {
 	List    listCmd    `cmd:"" help:"List what waits, or what has been done."`
 	Show    showCmd    `cmd:"" help:"Show everything about a row: what was asked, sent and answered."`
 	Cancel  cancelCmd  `cmd:"" help:"Cancel rows that were not sent yet."`
+	Resolve resolveCmd `cmd:"" help:"Say what you saw on X of a row that is unconfirmed."`
 	Account accountCmd `cmd:"" help:"Add and list the accounts that tweets are posted for."`
 
 	JSON    bool             `name:"json" help:"Print JSON on standard output, and errors and warnings as JSON on standard error."`
@@ -47,6 +48,7 @@ Examples:
     enqueue list
     enqueue show 42
     enqueue cancel 42 43
+    enqueue resolve 42 --posted https://x.com/acme/status/1445880548472328192
     enqueue account list
 
 Times are RFC 3339 (2026-12-01T09:00:00+01:00), or local times (2026-12-01 09:00) of --zone or else of the account's zone.

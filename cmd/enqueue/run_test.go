@@ -100,7 +100,13 @@ func TestSettings(t *testing.T) {
 	}
 	require.Equal(t, told, asked("account", "add", "acme"))
 	for _, args := range [][]string{
-		{"tweet", "--account", "acme", "a"}, {"delete", "--account", "acme", "1"}, {"list"}, {"show", "1"}, {"cancel", "1"}, {"account", "list"},
+		{"tweet", "--account", "acme", "a"},
+		{"delete", "--account", "acme", "1"},
+		{"list"},
+		{"show", "1"},
+		{"cancel", "1"},
+		{"resolve", "1", "--not-posted"},
+		{"account", "list"},
 	} {
 		require.Equal(t, map[string]bool{"DATABASE_URL": true, "TWEETQUEUE_STATE_DIR": true}, asked(args...))
 	}

@@ -82,7 +82,11 @@ func (r *shown) write(w io.Writer, now time.Time) {
 	field(w, "why", r.waiting(now))
 	field(w, "error", value(r.Error))
 	field(w, "due", instant(&r.DueAt))
-	field(w, "not before", instant(r.NextAttemptAt))
+	if r.Status == store.Unconfirmed {
+		field(w, "next look-up", instant(r.NextAttemptAt))
+	} else {
+		field(w, "not before", instant(r.NextAttemptAt))
+	}
 	field(w, string(r.Kind.Done()), instant(r.DoneAt))
 	if r.TweetID != nil {
 		field(w, "on X", "https://x.com/"+r.Account+"/status/"+*r.TweetID)
@@ -104,7 +108,12 @@ func (r *shown) write(w io.Writer, now time.Time) {
 }
 
 func (r *shown) waiting(now time.Time) string {
-	if r.WaitingFor == nil {
+	switch {
+	case r.Status == store.Unconfirmed && r.NextAttemptAt != nil:
+		return "a worker looks on X whether it is there"
+	case r.Status == store.Unconfirmed:
+		return fmt.Sprintf("you decide: look at the account on X, then 'enqueue resolve %d' says what you saw", r.ID)
+	case r.WaitingFor == nil:
 		return ""
 	}
 	waiting := r.Entry
@@ -146,9 +155,9 @@ func (r *shown) writeAsked(w io.Writer, instant func(*time.Time) string) {
 }
 
 func writeRequest(w io.Writer, r store.SentRequest, instant func(*time.Time) string) {
-	name := "request"
-	if r.Kind == "look_up" {
-		name = "look-up"
+	name, answer := "request", value(r.Answer)
+	if r.Kind == "look_up" { // whole timelines, which JSON shows
+		name, answer = "look-up", oneLine(answer, 300)
 	}
 	fmt.Fprintf(w, "%s %d by %s: %s\n", name, r.ID, printable(r.Worker), outcome(r))
 	field(w, "error", value(r.Error))
@@ -160,7 +169,7 @@ func writeRequest(w io.Writer, r store.SentRequest, instant func(*time.Time) str
 		field(w, "cost", "$"+*r.CostUSD)
 	}
 	field(w, "sent", value(r.Body))
-	field(w, "X answered", value(r.Answer))
+	field(w, "X answered", answer)
 }
 
 func outcome(r store.SentRequest) string {

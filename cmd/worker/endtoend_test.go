@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,20 +204,24 @@ func TestUnauthorized(t *testing.T) {
 	require.Empty(t, b.requests("next"))
 }
 
-// TestUnconfirmed: what may have reached X is not sent again, not even by another worker.
+// lookUpsSoon makes a worker wait for an answer of X for a second, and settle doubts within seconds after that.
+func lookUpsSoon() []string {
+	return []string{"--x-timeout=1s", "--longest-creation=1s", "--read-lag=100ms", "--look-up-after=1100ms,2s"}
+}
+
+// TestUnconfirmed: what may have reached X is looked up there, and is sent again only if it is not there.
 func TestUnconfirmed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		fault   sandbox.Fault
-		args    []string
 		created bool
 	}{
-		"ServerErrorAfterCreating":  {sandbox.Fault{Kind: sandbox.KindStatusAfter, Status: 500}, nil, true},
-		"ServerErrorBeforeCreating": {sandbox.Fault{Kind: sandbox.KindStatusBefore, Status: 503}, nil, false},
-		"DropAfterCreating":         {sandbox.Fault{Kind: sandbox.KindDropAfter}, nil, true},
-		"DropBeforeCreating":        {sandbox.Fault{Kind: sandbox.KindDropBefore}, nil, false},
-		"TimeOutAfterCreating":      {sandbox.Fault{Kind: sandbox.KindHangAfter}, []string{"--x-timeout=500ms"}, true},
-		"TimeOutBeforeCreating":     {sandbox.Fault{Kind: sandbox.KindHangBefore}, []string{"--x-timeout=500ms"}, false},
+		"ServerErrorAfterCreating":  {sandbox.Fault{Kind: sandbox.KindStatusAfter, Status: 500}, true},
+		"ServerErrorBeforeCreating": {sandbox.Fault{Kind: sandbox.KindStatusBefore, Status: 503}, false},
+		"DropAfterCreating":         {sandbox.Fault{Kind: sandbox.KindDropAfter}, true},
+		"DropBeforeCreating":        {sandbox.Fault{Kind: sandbox.KindDropBefore}, false},
+		"TimeOutAfterCreating":      {sandbox.Fault{Kind: sandbox.KindHangAfter}, true},
+		"TimeOutBeforeCreating":     {sandbox.Fault{Kind: sandbox.KindHangBefore}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,24 +229,85 @@ func TestUnconfirmed(t *testing.T) {
 			test.fault.Times = 1
 			b.fault(t, test.fault)
 			id := b.tweet(t, "in doubt")
-			w := start(t, b.settings, test.args...)
+			w := start(t, b.settings, lookUpsSoon()...)
 			doubt := w.awaitEvent(t, id, "unconfirmed")
+			require.Equal(t, "warn", doubt.Level)
 			require.Contains(t, doubt.Reason, "it may be on X")
+			require.NotNil(t, doubt.Until)
+			next := b.tweet(t, "the next one of the account")
+			if !test.created {
+				waiting := w.awaitEvent(t, next, "waiting")
+				require.Equal(t, "account", waiting.WaitingFor)
+				require.Contains(t, waiting.Reason, fmt.Sprintf("tweet %d of its account may be on X, and is being looked up", id))
+				w.awaitEvent(t, id, "waiting") // it is sent again
+			}
+			done := w.awaitEvent(t, id, "done")
+			w.awaitEvent(t, next, "done")
 			w.end(t)
 
 			row := b.show(t, id)
-			require.Equal(t, "unconfirmed", row.Status)
-			require.Len(t, row.Requests, 1)
-			requireStaysSo(t, b, id, "in doubt")
-			created := 0
+			require.Equal(t, "posted", row.Status)
+			var created []string
 			for _, tweet := range b.x.Tweets() {
 				if tweet.Text == "in doubt" {
-					created++
+					created = append(created, tweet.ID)
 				}
 			}
-			require.Equal(t, test.created, created == 1)
+			require.Equal(t, []string{row.TweetID}, created)
+			require.Equal(t, row.TweetID, done.TweetID)
+			sent := 1
+			if !test.created {
+				sent = 2
+			}
+			require.Len(t, b.requests("in doubt"), sent)
+			requireLookUps(t, w, id, len(row.Requests)-sent)
 		})
 	}
+}
+
+// requireLookUps fails unless a row was looked up so often, at least once, and the log tells those that
+// left it in doubt as what they are: no reason to do anything.
+func requireLookUps(t *testing.T, w *running, id int64, lookUps int) {
+	t.Helper()
+	require.Positive(t, lookUps)
+	var levels []string
+	for line := range strings.Lines(w.String()) {
+		var e event
+		if json.Unmarshal([]byte(line), &e) == nil && e.RowID == id && e.Message == "unconfirmed" {
+			levels = append(levels, e.Level)
+		}
+	}
+	require.Equal(t, append([]string{"warn"}, slices.Repeat([]string{"info"}, lookUps-1)...), levels)
+}
+
+// TestLeftToAPerson: what nobody can tell by looking is told as a warning, with what to do, and done.
+func TestLeftToAPerson(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.fault(t, sandbox.Fault{Kind: sandbox.KindDropBefore, Times: 1, Match: sandbox.Match{Text: "on hold"}})
+	var row entered
+	enqueue(t, b.settings, "", &row, "tweet", "--account", "acme", "on hold")
+	b.exec(t, `UPDATE tweetqueue.tweets SET if_unconfirmed = 'hold' WHERE id = $1`, row.ID)
+	w := start(t, b.settings, lookUpsSoon()...)
+	next := b.tweet(t, "the next one of the account")
+	w.awaitEvent(t, next, "done") // it waits for no person
+	var last event
+	w.await(t, "the last look-up", func(line string) bool {
+		last = event{}
+		return json.Unmarshal([]byte(line), &last) == nil && last.RowID == row.ID && last.Message == "unconfirmed" && last.Until == nil
+	})
+	require.Equal(t, "warn", last.Level)
+	require.Contains(t, last.Reason, "X does not show it, and the row says hold: look at the account on X, then run 'enqueue resolve ")
+	shown := b.show(t, row.ID)
+	require.Equal(t, "unconfirmed", shown.Status)
+	require.Equal(t, last.Reason, shown.Error)
+
+	var resolved entered
+	enqueue(t, b.settings, "", &resolved, "resolve", fmt.Sprint(row.ID), "--not-posted", "--force")
+	require.Equal(t, "scheduled", resolved.Status)
+	w.awaitEvent(t, row.ID, "done")
+	require.Equal(t, "posted", b.show(t, row.ID).Status)
+	require.Len(t, b.requests("on hold"), 2)
 }
 
 // TestConnectionRefused: what certainly never left is tried again.

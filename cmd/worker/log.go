@@ -44,7 +44,7 @@ func riverLogger(log zerolog.Logger, outage *outage) *slog.Logger {
 // logEvents returns the observer that logs a worker's events: ids, never a text.
 func logEvents(log zerolog.Logger) func(jobs.Event) {
 	return func(e jobs.Event) {
-		line := log.WithLevel(eventLevel(e.Type))
+		line := log.WithLevel(eventLevel(e))
 		if line == nil {
 			return
 		}
@@ -85,11 +85,18 @@ func logEvents(log zerolog.Logger) func(jobs.Event) {
 	}
 }
 
-func eventLevel(t jobs.EventType) zerolog.Level {
-	switch t {
+// eventLevel is how urgent an event is. A doubt is a warning when it begins and when it is left to a
+// person; in between it is being looked up.
+func eventLevel(e jobs.Event) zerolog.Level {
+	switch e.Type {
 	case jobs.EventReady, jobs.EventDue, jobs.EventDone, jobs.EventWaiting:
 		return zerolog.InfoLevel
-	case jobs.EventFailed, jobs.EventMissed, jobs.EventUnconfirmed, jobs.EventHeld:
+	case jobs.EventUnconfirmed:
+		if e.LookedUp && e.Until != nil {
+			return zerolog.InfoLevel
+		}
+		return zerolog.WarnLevel
+	case jobs.EventFailed, jobs.EventMissed, jobs.EventHeld:
 		return zerolog.WarnLevel
 	case jobs.EventError, jobs.EventPostedTwice:
 		return zerolog.ErrorLevel

@@ -28,11 +28,14 @@ func TestLogs(t *testing.T) {
 		fault.Text, fault.Times = what, 1
 		b.fault(t, fault)
 	}
-	w := start(t, b.settings.with("X_API_KEY", b.tokens.APIKey, "X_API_SECRET", b.tokens.APISecret), "--log-level=debug")
+	w := start(t, b.settings.with("X_API_KEY", b.tokens.APIKey, "X_API_SECRET", b.tokens.APISecret), append(lookUpsSoon(), "--log-level=debug")...)
 	w.awaitEvent(t, say("posted"), "done")
 	w.awaitEvent(t, say("refused"), "failed")
-	w.awaitEvent(t, say("dropped"), "unconfirmed")
-	w.awaitEvent(t, say("failing"), "unconfirmed")
+	for _, what := range []string{"dropped", "failing"} {
+		doubt := say(what)
+		w.awaitEvent(t, doubt, "unconfirmed")
+		w.awaitEvent(t, doubt, "done")
+	}
 	w.awaitEvent(t, say("limited"), "done")
 	w.awaitEvent(t, storetest.Deletion(t, b.db, b.x.Tweets()[0].ID, 0), "done")
 	w.awaitEvent(t, say("held"), "waiting")

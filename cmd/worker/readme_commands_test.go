@@ -75,7 +75,7 @@ func TestReadmeCommands(t *testing.T) {
 }
 
 // requireBothArrived waits until the stand-in has what the README tweets there, also the tweet of
-// which it told nobody, once each.
+// which it told nobody, once each, and until that is found.
 func requireBothArrived(t *testing.T, env []string) {
 	t.Helper()
 	var tweets string
@@ -86,6 +86,13 @@ func requireBothArrived(t *testing.T, env []string) {
 	require.Equal(t, 2, strings.Count(tweets, `"text":`))
 	require.Contains(t, tweets, "Hello, stand-in")
 	require.Regexp(t, `Did this one arrive\?[^,]*,"fault":"drop_after"`, curl(t, env, `curl -s "$X_API_BASE_URL/sandbox/requests"`))
+	require.Eventually(t, func() bool {
+		list := exec.CommandContext(t.Context(), filepath.Join("..", "..", "bin", "enqueue"), "list", "--status", "posted")
+		list.Env = env
+		posted, err := list.Output()
+		return err == nil && strings.Contains(string(posted), "Did this one arrive?")
+	}, patience, 200*time.Millisecond)
+	require.Equal(t, 2, strings.Count(curl(t, env, `curl -s "$X_API_BASE_URL/sandbox/tweets"`), `"text":`))
 }
 
 // curlCommand is what the documents do with curl.

@@ -82,13 +82,39 @@ func (env *environment) run(ctx context.Context, args []string) error {
 }
 
 type runCmd struct {
-	Migrate      bool          `help:"Migrate the database of DATABASE_URL first. The private one always is."`
-	LogFormat    string        `help:"console or json. Default: console on a terminal, json otherwise." enum:",console,json" default:""`
-	LogLevel     string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
-	PollInterval time.Duration `help:"How often to look for due rows, beside the instant the next one is known to be due." default:"500ms"`
-	Workers      int           `help:"How many tweets are sent at once; a quarter as many deletions." default:"40"`
-	XAPIBaseURL  string        `name:"x-api-base-url" help:"Where X is, instead of X_API_BASE_URL."`
-	XTimeout     time.Duration `help:"How long X may take to answer. A tweet without an answer by then is unconfirmed." default:"30s"`
+	Migrate         bool            `help:"Migrate the database of DATABASE_URL first. The private one always is."`
+	LogFormat       string          `help:"console or json. Default: console on a terminal, json otherwise." enum:",console,json" default:""`
+	LogLevel        string          `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	LongestCreation time.Duration   `help:"The longest that X may take to create a tweet whose request has begun." default:"2m"`
+	LookUpAfter     []time.Duration `help:"When to look on X for a tweet that may be there: so long after its request, each longer than the one before. The last look decides, and never comes before --longest-creation and --read-lag are over." default:"5s,30s,2m,10m"`
+	MaxLate         maxLate         `help:"How late a tweet without a post_before may go out, as after an outage: later it is missed. off: however late." default:"24h"`
+	PollInterval    time.Duration   `help:"How often to look for due rows, beside the instant the next one is known to be due." default:"500ms"`
+	ReadLag         time.Duration   `help:"The longest from a tweet's creation until X shows it to its author." default:"5m"`
+	Workers         int             `help:"How many tweets are sent at once; a quarter as many deletions." default:"40"`
+	XAPIBaseURL     string          `name:"x-api-base-url" help:"Where X is, instead of X_API_BASE_URL."`
+	XTimeout        time.Duration   `help:"How long X may take to answer. A tweet without an answer by then is unconfirmed." default:"30s"`
+}
+
+// Help is shown by --help.
+func (*runCmd) Help() string {
+	return `A tweet that may be on X, as its answer was lost, is unconfirmed. It is looked for on the account's timeline at each time of --look-up-after. It counts as absent, and is sent again unless the row says hold, only if a complete look does not show it that comes after the last of these times, and after its request could no longer begin plus --longest-creation plus --read-lag: whichever is later. So to shorten --look-up-after alone decides nothing sooner than by the other two. Longer times are safer and slower: what X creates or shows later than they say may go out twice.`
+}
+
+// maxLate is how late a tweet may go out; less than 0: however late.
+type maxLate time.Duration
+
+// UnmarshalText reads a time, or off.
+func (m *maxLate) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*m = -1
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is no time such as 90m or 24h: off means however late", text)
+	}
+	*m = maxLate(d)
+	return nil
 }
 
 // recoverTimeout bounds the recovery of a private database whose server died.
@@ -101,11 +127,37 @@ func (c *runCmd) validate(env *setup.Env) {
 	if c.Workers < 1 || c.Workers > 1000 {
 		env.Errorf("--workers is %d: use 1 to 1000", c.Workers)
 	}
-	if c.PollInterval < 10*time.Millisecond || c.PollInterval > time.Minute {
-		env.Errorf("--poll-interval is %s: use 10ms to 1m", c.PollInterval)
+	for _, flag := range []struct {
+		name              string
+		is                time.Duration
+		shortest, longest time.Duration
+		use               string
+	}{
+		{"--poll-interval", c.PollInterval, 10 * time.Millisecond, time.Minute, "10ms to 1m"},
+		{"--x-timeout", c.XTimeout, 100 * time.Millisecond, 2 * time.Minute, "100ms to 2m"},
+		{"--longest-creation", c.LongestCreation, 100 * time.Millisecond, time.Hour, "100ms to 1h"},
+		{"--read-lag", c.ReadLag, 100 * time.Millisecond, time.Hour, "100ms to 1h"},
+	} {
+		if flag.is < flag.shortest || flag.is > flag.longest {
+			env.Errorf("%s is %s: use %s", flag.name, flag.is, flag.use)
+		}
 	}
-	if c.XTimeout < 100*time.Millisecond || c.XTimeout > 2*time.Minute {
-		env.Errorf("--x-timeout is %s: use 100ms to 2m", c.XTimeout)
+	if c.LongestCreation < c.XTimeout {
+		env.Errorf("--longest-creation is %s, and --x-timeout is %s: use a longer one, or what X still works on may count as absent", c.LongestCreation, c.XTimeout)
+	}
+	before := time.Duration(0)
+	for _, after := range c.LookUpAfter {
+		if after <= before || after > 12*time.Hour {
+			env.Errorf("--look-up-after: %s after %s: use longer and longer times, of up to 12h", after, before)
+			break
+		}
+		before = after
+	}
+	if n := len(c.LookUpAfter); n < 1 || n > 20 {
+		env.Errorf("--look-up-after has %d times: use 1 to 20", n)
+	}
+	if late := time.Duration(c.MaxLate); late > 0 && late < time.Minute {
+		env.Errorf("--max-late is %s: use 1m or more, or off", late)
 	}
 }
 
@@ -135,8 +187,8 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 		return unlessStopped(ctx, err)
 	}
 	return work(ctx, db, config, log, jobs.Config{
-		Observe: logEvents(log), PollInterval: c.PollInterval, StopTimeout: c.XTimeout + stopMargin,
-		Workers: c.Workers, X: twitter.Config{HTTPClient: env.toX, Timeout: c.XTimeout},
+		LongestCreation: c.LongestCreation, LookUpAfter: c.LookUpAfter, MaxLate: time.Duration(c.MaxLate), Observe: logEvents(log),
+		PollInterval: c.PollInterval, ReadLag: c.ReadLag, StopTimeout: c.XTimeout + stopMargin, Workers: c.Workers, X: twitter.Config{HTTPClient: env.toX, Timeout: c.XTimeout},
 	})
 }
 

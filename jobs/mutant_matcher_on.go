@@ -2,4 +2,4 @@
 
 package jobs
 
-const mutantMatcher = true
+const matchNothing = true

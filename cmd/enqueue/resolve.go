@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+	"tweetqueue/twitter"
+)
+
+const (
+	// tooSoon is how long after its latest request a tweet is not taken for absent: when a worker
+	// looks for the last time, by default. X may create it late, and show it later still.
+	tooSoon = 10 * time.Minute
+	// clockSlack is how far X's clock and the database's may be apart.
+	clockSlack = 10 * time.Minute
+)
+
+type resolveCmd struct {
+	ID         rowID   `arg:"" help:"The id of an unconfirmed row, as 'enqueue list' shows it."`
+	Posted     *string `xor:"seen" required:"" placeholder:"TWEET_ID" help:"The tweet is on X: this is its id or its address."`
+	NotPosted  bool    `xor:"seen" required:"" help:"The tweet is not on X: it is sent again at once, or missed if its deadline has passed."`
+	Deleted    bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is gone."`
+	NotDeleted bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is still there, and is deleted again at once."`
+	Cancel     bool    `help:"With --not-posted or --not-deleted: cancel the row instead of sending it again."`
+	Force      bool    `help:"Believe me also where the times speak against it."`
+}
+
+// Help is shown by --help.
+func (*resolveCmd) Help() string {
+	return `Says what you saw on X of a row that is unconfirmed: look at the account there first. A worker looks by itself, at growing intervals; only what it cannot tell is left to you, and 'enqueue show' says why.
+
+Examples:
+
+    enqueue resolve 42 --posted https://x.com/acme/status/1445880548472328192
+    enqueue resolve 42 --not-posted
+    enqueue resolve 42 --not-posted --cancel
+    enqueue resolve 43 --deleted
+
+Refused, unless you add --force: a tweet that is older than the row's first request or lies in the future, and --not-posted within 10 minutes of the latest request, as X may still create or show the tweet.`
+}
+
+// Run resolves a doubt.
+func (c *resolveCmd) Run(ctx context.Context, s *session) error {
+	var tweetID, author string
+	settings, err := s.readDatabase(func(env *setup.Env) {
+		if c.Cancel && !c.NotPosted && !c.NotDeleted {
+			env.Errorf("--cancel goes with --not-posted or --not-deleted: what is done is not sent again anyway")
+		}
+		if c.Posted == nil {
+			return
+		}
+		var err error
+		if tweetID, author, err = parseTweetID(*c.Posted); err != nil {
+			env.Errorf("--posted: %w", err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		entry, err := store.EntryGet(ctx, db.Pool, int64(c.ID))
+		if err != nil {
+			return err
+		}
+		if err := c.checkRow(entry, author); err != nil {
+			return err
+		}
+		var id *string
+		var postedAt *time.Time
+		if entry.Kind == store.PostTweet {
+			if postedAt, err = c.checkTimes(ctx, db.Pool, entry, tweetID); err != nil {
+				return err
+			}
+			if c.Posted != nil {
+				id = &tweetID
+			}
+		}
+		var resolved store.Entry
+		err = store.InTx(ctx, db.Pool, func(tx pgx.Tx) error {
+			var err error
+			resolved, err = store.ResolveByHand(ctx, tx, entry.ID, c.Posted != nil || c.Deleted, id, postedAt)
+			if err == nil && c.Cancel && resolved.Status == store.Scheduled {
+				resolved, err = store.Cancel(ctx, tx, entry.ID)
+			}
+			return err
+		})
+		if err != nil {
+			return notResolved(ctx, db.Pool, err, entry, tweetID)
+		}
+		return s.printResolved(ctx, db.Pool, resolved)
+	})
+}
+
+// checkRow refuses what was said of the wrong kind of row, of a row that is not in doubt, or of the
+// tweet of somebody else; author is the username in the tweet's address, if there is one.
+func (c *resolveCmd) checkRow(entry store.Entry, author string) error {
+	ofDeletion := c.Deleted || c.NotDeleted
+	switch {
+	case entry.Kind == store.PostTweet && ofDeletion:
+		return setup.Usage("row %d is a tweet: use --posted TWEET_ID or --not-posted", entry.ID)
+	case entry.Kind == store.DeleteTweet && !ofDeletion:
+		return setup.Usage("row %d is a deletion: use --deleted or --not-deleted", entry.ID)
+	case entry.Status != store.Unconfirmed:
+		return notUnconfirmed(entry)
+	case author != "" && !strings.EqualFold(author, entry.Account):
+		return fmt.Errorf("%w: the address is that of a tweet of %s, and tweet %d is one of %s: give the id alone if that account was renamed",
+			store.ErrRefused, author, entry.ID, entry.Account)
+	}
+	return nil
+}
+
+// checkTimes refuses what cannot be, or cannot be known yet, by the times of the row's requests. It
+// returns when the tweet was created, if its id tells.
+func (c *resolveCmd) checkTimes(ctx context.Context, db store.DBTX, entry store.Entry, tweetID string) (*time.Time, error) {
+	now, err := store.Clock(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	all, err := store.RequestList(ctx, db, entry.ID)
+	if err != nil {
+		return nil, err
+	}
+	var granted []time.Time // of the requests that may have created it
+	for _, r := range all {
+		if r.Kind == string(store.PostTweet) {
+			granted = append(granted, r.GrantedAt)
+		}
+	}
+	zone := zoneOf(entry)
+	if c.NotPosted {
+		if n := len(granted); n > 0 && !c.Force && now.Before(granted[n-1].Add(tooSoon)) {
+			return nil, fmt.Errorf("%w: tweet %d was sent %s, and X may still create or show it: look at the account after %s, or add --force",
+				store.ErrRefused, entry.ID, formatDistance(granted[n-1], now), formatInstant(granted[n-1].Add(tooSoon), zone))
+		}
+		return nil, nil //nolint:nilnil // There is no tweet.
+	}
+	created, known := twitter.CreatedAt(tweetID)
+	problem := ""
+	switch {
+	case !known:
+		problem = "no tweet of today has such an id"
+	case created.After(now.Add(clockSlack)):
+		problem = "by its id it was created in the future, " + formatInstant(created, zone)
+	case len(granted) > 0 && created.Before(granted[0].Add(-clockSlack)):
+		problem = fmt.Sprintf("by its id it was created %s, and tweet %d was first sent %s",
+			formatInstant(created, zone), entry.ID, formatInstant(granted[0], zone))
+	}
+	if problem != "" && !c.Force {
+		return nil, fmt.Errorf("%w: --posted %s: %s: give the id of the tweet that you saw, or add --force", store.ErrRefused, tweetID, problem)
+	}
+	if !known || created.After(now) {
+		return nil, nil //nolint:nilnil // It counts as posted now.
+	}
+	return &created, nil
+}
+
+// notUnconfirmed says that a row is in no doubt.
+func notUnconfirmed(entry store.Entry) error {
+	next := ""
+	if entry.Status == store.Sending {
+		next = ": its request is under way, and what became of it will be known in a moment"
+	}
+	return fmt.Errorf("%w: %s %d is %s, and only an unconfirmed row can be resolved%s", store.ErrRefused, kindName(entry.Kind), entry.ID, entry.Status, next)
+}
+
+// notResolved says in plain words why the database did not take a person's word.
+func notResolved(ctx context.Context, db store.DBTX, err error, entry store.Entry, tweetID string) error {
+	refused, answered := new(store.RefusedError), new(pgconn.PgError)
+	switch {
+	case errors.Is(err, store.ErrLostRace): // a worker was faster
+		if now, err := store.EntryGet(ctx, db, entry.ID); err == nil {
+			entry = now
+		}
+		return notUnconfirmed(entry)
+	case errors.As(err, &refused) && refused.Constraint == "tweets_tweet_id_key":
+		other, found := store.TweetByTweetID(ctx, db, entry.Account, tweetID)
+		if found != nil {
+			return err
+		}
+		return fmt.Errorf("%w: tweet %s on X is that of row %d: see 'enqueue show %d'", store.ErrRefused, tweetID, other, other)
+	case errors.As(err, &answered) && answered.Code == "42501": // insufficient_privilege
+		return fmt.Errorf("%w: to resolve a row takes the rights of the database's owner or of tweetqueue_worker", err)
+	}
+	return err
+}
+
+// printResolved tells what the row has become and what happens next.
+func (s *session) printResolved(ctx context.Context, db store.DBTX, entry store.Entry) error {
+	next := ""
+	switch entry.Status {
+	case store.Posted:
+		next = fmt.Sprintf(" as https://x.com/%s/status/%s, %s", entry.Account, value(entry.TweetID), formatInstant(*entry.DoneAt, zoneOf(entry)))
+	case store.Scheduled:
+		next = ", is deleted again at once"
+		if entry.Kind == store.PostTweet {
+			next = ", is sent again at once"
+			s.warnf("if tweet %d is on X after all, there will be two: 'enqueue cancel %d' stops it, if you are quick", entry.ID, entry.ID)
+		}
+		account, err := store.AccountGet(ctx, db, entry.Account)
+		if err != nil {
+			return err
+		}
+		if _, err := s.warnIfHeld(ctx, db, account); err != nil {
+			return err
+		}
+	case store.Missed:
+		next = ": " + value(entry.Error)
+	case store.Cancelled:
+		if err := s.warnOfNext(ctx, db, entry); err != nil {
+			return err
+		}
+	case store.Deleted, store.Failed, store.Unconfirmed, store.Sending:
+	}
+	return s.print(entry, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %d for %s: %s%s\n", kindName(entry.Kind), entry.ID, entry.Account, entry.Status, next)
+	})
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter"
+)
+
+// doubt makes a scheduled row unconfirmed, whose request was made so long ago, and that nobody looks up
+// any more.
+func (b *testBundle) doubt(t *testing.T, kind store.Kind, row int64, ago time.Duration) {
+	t.Helper()
+	table := map[store.Kind]string{store.PostTweet: "tweets", store.DeleteTweet: "deletions"}[kind]
+	var request int64
+	require.NoError(t, b.db.QueryRow(t.Context(), `
+INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, answered_at, outcome, error)
+SELECT $1, $2, a.id, w.id, 1, tweetqueue.clock() - $3::interval, tweetqueue.clock() - $3::interval, tweetqueue.clock(), 'unconfirmed', 'no answer'
+FROM tweetqueue.accounts a, tweetqueue.workers w RETURNING id`, kind, row, ago).Scan(&request))
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.`+table+` SET status = 'sending', waiting_for = NULL, request_id = $2 WHERE id = $1`, row, request)
+	require.NoError(t, err)
+	_, err = b.db.Exec(t.Context(), `UPDATE tweetqueue.`+table+` SET status = 'unconfirmed', error = 'it may be on X: no answer' WHERE id = $1`, row)
+	require.NoError(t, err)
+}
+
+// tweetInDoubt returns a tweet that is unconfirmed since an hour.
+func (b *testBundle) tweetInDoubt(t *testing.T) int64 {
+	t.Helper()
+	row := storetest.Tweet(t, b.db, "a", 0)
+	b.doubt(t, store.PostTweet, row, time.Hour)
+	return row
+}
+
+func (b *testBundle) deletionInDoubt(t *testing.T) int64 {
+	t.Helper()
+	row := storetest.Deletion(t, b.db, "123", 0)
+	b.doubt(t, store.DeleteTweet, row, time.Hour)
+	return row
+}
+
+// tweetID is an id that X could have given so long ago.
+func (b *testBundle) tweetID(t *testing.T, ago time.Duration) (string, time.Time) {
+	t.Helper()
+	at := b.now(t).Add(-ago).Truncate(time.Millisecond)
+	id := twitter.IDAt(at.Add(time.Millisecond)) // the last one of at
+	return id, at
+}
+
+func (b *testBundle) entry(t *testing.T, row int64) store.Entry {
+	t.Helper()
+	entry, err := store.EntryGet(t.Context(), b.db, row)
+	require.NoError(t, err)
+	return entry
+}
+
+func TestResolvePosted(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := b.tweetInDoubt(t)
+	tweet, at := b.tweetID(t, 59*time.Minute)
+	out := b.ok(t, "resolve", id(row), "--posted", "https://twitter.com/Acme/status/"+tweet+"?s=20")
+	require.Equal(t, "tweet "+id(row)+" for acme: posted as https://x.com/acme/status/"+tweet+", "+formatInstant(at, zone(t, "Europe/Vienna"))+"\n", out)
+	entry := b.entry(t, row)
+	require.Equal(t, store.Posted, entry.Status)
+	require.Equal(t, tweet, *entry.TweetID)
+	require.Equal(t, at.UTC(), entry.DoneAt.UTC())
+	require.Nil(t, entry.Error)
+
+	// The same tweet is not a second row's.
+	second := b.tweetInDoubt(t)
+	b.run(t, "", "resolve", id(second), "--posted", tweet).refused(t, setup.ExitRefused,
+		"refused: tweet "+tweet+" on X is that of row "+id(row)+": see 'enqueue show "+id(row)+"'")
+	require.Equal(t, store.Unconfirmed, b.entry(t, second).Status)
+}
+
+func TestResolveNotPosted(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := b.tweetInDoubt(t)
+	r := b.run(t, "", "resolve", id(row), "--not-posted")
+	require.NoError(t, r.err)
+	require.Equal(t, "tweet "+id(row)+" for acme: scheduled, is sent again at once\n", r.stdout)
+	require.Contains(t, r.stderr, "warning: if tweet "+id(row)+" is on X after all, there will be two: 'enqueue cancel "+id(row)+"' stops it")
+	require.NotContains(t, r.stderr, "no worker")
+	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, row))
+	require.NotEmpty(t, storetest.Jobs(t, b.db, row))
+
+	// Its deadline has passed: it is not sent any more.
+	late := storetest.Tweet(t, b.db, "b", 0)
+	b.doubt(t, store.PostTweet, late, time.Hour)
+	require.NoError(t, b.replica(t, `UPDATE tweetqueue.tweets SET post_at = tweetqueue.clock() - interval '2 hours',
+    post_before = tweetqueue.clock() - interval '1 hour' WHERE id = `+id(late)))
+	require.Equal(t, "tweet "+id(late)+" for acme: missed: its deadline passed before it was known not to be on X\n",
+		b.ok(t, "resolve", id(late), "--not-posted"))
+
+	// It is not to be sent again either, nor by a worker that is faster than a second command.
+	over, gone := b.tweetInDoubt(t), b.deletionInDoubt(t)
+	require.Equal(t, "tweet "+id(over)+" for acme: cancelled\n", b.ok(t, "resolve", id(over), "--not-posted", "--cancel"))
+	require.Equal(t, "deletion "+id(gone)+" for acme: cancelled\n", b.ok(t, "resolve", id(gone), "--not-deleted", "--cancel"))
+	require.Equal(t, "cancelled", storetest.Status(t, b.db, over))
+
+	// Nobody would send it.
+	idle := b.tweetInDoubt(t)
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.workers SET stopped_at = tweetqueue.clock()`)
+	require.NoError(t, err)
+	r = b.run(t, "", "resolve", "--json", id(idle), "--not-posted")
+	require.NoError(t, r.err)
+	require.Contains(t, r.stderr, `{"warning":"no worker is running on this database: start one with 'worker'"}`)
+	var entry store.Entry
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &entry))
+	require.Equal(t, store.Scheduled, entry.Status)
+}
+
+// replica runs a statement without the rules of the triggers.
+func (b *testBundle) replica(t *testing.T, statement string) error {
+	t.Helper()
+	_, err := b.db.Exec(t.Context(), `BEGIN; SET LOCAL session_replication_role = replica; `+statement+`; COMMIT`)
+	return err
+}
+
+func TestResolveDeletion(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	gone, there := b.deletionInDoubt(t), b.deletionInDoubt(t)
+	require.Equal(t, "deletion "+id(gone)+" for acme: deleted\n", b.ok(t, "resolve", id(gone), "--deleted"))
+	require.Equal(t, store.Deleted, b.entry(t, gone).Status)
+	r := b.run(t, "", "resolve", id(there), "--not-deleted")
+	require.NoError(t, r.err)
+	require.Equal(t, "deletion "+id(there)+" for acme: scheduled, is deleted again at once\n", r.stdout)
+	require.NotContains(t, r.stderr, "warning")
+	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, there))
+}
+
+// TestResolveRefused: what is wrong, what is another row's, and what cannot be is refused, and the row
+// stays as it is.
+func TestResolveRefused(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	tweet, deletion := b.tweetInDoubt(t), b.deletionInDoubt(t)
+	fresh, scheduled := storetest.Tweet(t, b.db, "fresh", 0), storetest.Tweet(t, b.db, "later", time.Hour)
+	b.doubt(t, store.PostTweet, fresh, time.Minute)
+	right, _ := b.tweetID(t, 59*time.Minute)
+	old, _ := b.tweetID(t, 80*time.Minute)
+	future, _ := b.tweetID(t, -time.Hour)
+	for name, test := range map[string]struct {
+		code int
+		args []string
+		want string
+	}{
+		"Nothing":        {setup.ExitUsage, []string{id(tweet)}, "see 'enqueue resolve --help'"},
+		"Two":            {setup.ExitUsage, []string{id(tweet), "--posted", right, "--not-posted"}, "can't be used together"},
+		"NoID":           {setup.ExitUsage, []string{id(tweet), "--posted", ""}, "--posted: \"\" is not a tweet's id"},
+		"OfATweet":       {setup.ExitUsage, []string{id(tweet), "--deleted"}, "is a tweet: use --posted TWEET_ID or --not-posted"},
+		"OfADeletion":    {setup.ExitUsage, []string{id(deletion), "--posted", right}, "is a deletion: use --deleted or --not-deleted"},
+		"CancelOfDone":   {setup.ExitUsage, []string{id(tweet), "--posted", right, "--cancel"}, "--cancel goes with --not-posted or --not-deleted"},
+		"NoRow":          {setup.ExitRefused, []string{"999999", "--not-posted"}, "row 999999: not found"},
+		"InNoDoubt":      {setup.ExitRefused, []string{id(scheduled), "--not-posted"}, "tweet " + id(scheduled) + " is scheduled, and only an unconfirmed row can be resolved"},
+		"OfSomebodyElse": {setup.ExitRefused, []string{id(tweet), "--posted", "https://x.com/other/status/" + right}, "a tweet of other, and tweet " + id(tweet) + " is one of acme"},
+		"TooOld":         {setup.ExitRefused, []string{id(tweet), "--posted", old}, "by its id it was created "},
+		"OfTheFuture":    {setup.ExitRefused, []string{id(tweet), "--posted", future}, "by its id it was created in the future"},
+		"NoTime":         {setup.ExitRefused, []string{id(tweet), "--posted", "20"}, "no tweet of today has such an id"},
+		"TooSoon":        {setup.ExitRefused, []string{id(fresh), "--not-posted"}, "tweet " + id(fresh) + " was sent 1 minute "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b.run(t, "", append([]string{"resolve"}, test.args...)...).refused(t, test.code, test.want)
+			for _, row := range []int64{tweet, deletion, fresh} {
+				require.Equal(t, "unconfirmed", storetest.Status(t, b.db, row))
+			}
+		})
+	}
+}
+
+// TestResolveForced: a person may know better than the times.
+func TestResolveForced(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	first, second, fresh := b.tweetInDoubt(t), b.tweetInDoubt(t), storetest.Tweet(t, b.db, "fresh", 0)
+	b.doubt(t, store.PostTweet, fresh, time.Minute)
+	old, at := b.tweetID(t, 80*time.Minute)
+	b.ok(t, "resolve", id(first), "--posted", old, "--force")
+	require.Equal(t, at.UTC(), b.entry(t, first).DoneAt.UTC())
+	before := b.now(t)
+	b.ok(t, "resolve", id(second), "--posted", "20", "--force")
+	require.WithinRange(t, *b.entry(t, second).DoneAt, before, b.now(t))
+	b.ok(t, "resolve", id(fresh), "--not-posted", "--force")
+	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, fresh))
+}
+
+// TestResolveAsWriter: an application cannot say what became of its row.
+func TestResolveAsWriter(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := b.tweetInDoubt(t)
+	_, err := b.db.Exec(t.Context(), `DO $$ BEGIN CREATE ROLE enqueue_resolves LOGIN IN ROLE tweetqueue_writer;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+	require.NoError(t, err)
+	b.env["DATABASE_URL"] = strings.Replace(b.env["DATABASE_URL"], "://tweetqueue@", "://enqueue_resolves@", 1)
+	b.run(t, "", "resolve", id(row), "--not-posted").refused(t, setup.ExitFailed,
+		"permission denied", "takes the rights of the database's owner or of tweetqueue_worker")
+}
+
+// TestUnconfirmedIsTold: a row in doubt says when it is looked up, or that a person decides and how.
+func TestUnconfirmedIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := b.tweetInDoubt(t)
+	require.Contains(t, b.ok(t, "list"), "  unconfirmed  you decide, see 'enqueue show "+id(row)+"': it may be on X: no answer  a\n")
+	out := b.ok(t, "show", id(row))
+	require.Contains(t, out, "  why                     you decide: look at the account on X, then 'enqueue resolve "+id(row)+"' says what you saw\n")
+	require.NotContains(t, out, "next look-up")
+
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.tweets SET next_attempt_at = '2099-07-01T00:00:00Z' WHERE id = $1`, row)
+	require.NoError(t, err)
+	require.Contains(t, b.ok(t, "list"), "  unconfirmed  looked up on X at 2099-07-01 02:00:00 +02:00: it may be on X: no answer  a\n")
+	out = b.ok(t, "show", id(row))
+	require.Contains(t, out, "  why                     a worker looks on X whether it is there\n")
+	require.Contains(t, out, "  next look-up            Wed 2099-07-01 02:00:00 +02:00 (Europe/Vienna)")
+	require.NotContains(t, out, "not before")
+}
+
+// TestLookUpIsShown: with what it cost, and without the timeline's length.
+func TestLookUpIsShown(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := b.tweetInDoubt(t)
+	_, err := b.db.Exec(t.Context(), `
+INSERT INTO tweetqueue.requests (kind, looked_for, account_id, worker_id, job_id, granted_at, send_by, answered_at, outcome, status_code, answer, cost_usd)
+SELECT 'look_up', ARRAY[$1::bigint], a.id, w.id, 1, tweetqueue.clock(), tweetqueue.clock(), tweetqueue.clock(), 'done', 200, repeat('timeline ', 1000), 0.003
+FROM tweetqueue.accounts a, tweetqueue.workers w`, row)
+	require.NoError(t, err)
+	out := b.ok(t, "show", id(row))
+	require.Regexp(t, `(?m)^look-up \d+ by test worker: done \(200\)$`, out)
+	require.Contains(t, out, "  cost                    $0.003\n")
+	require.Contains(t, out, "  X answered              timeline timeline ")
+	require.Less(t, len(out), 3000)
+	require.Greater(t, len(b.ok(t, "show", "--json", id(row))), 9000)
+}
