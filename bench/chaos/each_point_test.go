@@ -37,7 +37,7 @@ func TestEachPoint(t *testing.T) {
 				w.hasten(c.Name)
 			}
 			w.spawn(w.child("heir", short()))
-			w.requireOnce(id, "Only once", death.point == beforeClaim)
+			w.requireOnce(id, "Only once")
 		})
 	}
 }
@@ -51,29 +51,13 @@ func testName(p point) string {
 	return name
 }
 
-// requireOnce waits until a row is over, and requires that it is posted with the id of the one tweet
-// of its text; or, where nobody looks up what is in doubt, that it says so, and that there is one tweet
-// at the most.
-func (w *world) requireOnce(id int64, text string, certain bool) {
+// requireOnce waits until a row is posted, and requires that it has the id of the one tweet of its text.
+func (w *world) requireOnce(id int64, text string) {
 	w.Helper()
-	w.eventually("the row is settled", func() bool {
-		switch w.entry(id).Status {
-		case store.Posted:
-			return true
-		case store.Unconfirmed:
-			return !settlesDoubts && !certain
-		case store.Scheduled, store.Sending, store.Deleted, store.Failed, store.Missed, store.Cancelled:
-		}
-		return false
-	})
+	w.eventually("the row is posted", func() bool { return w.entry(id).Status == store.Posted })
 	tweets := w.on(text)
-	if entry := w.entry(id); entry.Status == store.Posted {
-		require.Len(w, tweets, 1)
-		require.Equal(w, tweets[0].ID, *entry.TweetID)
-		return
-	}
-	require.LessOrEqual(w, len(tweets), 1)
-	require.Contains(w, *w.entry(id).Error, "it may be on X")
+	require.Len(w, tweets, 1)
+	require.Equal(w, tweets[0].ID, *w.entry(id).TweetID)
 }
 
 // The table of points in the documentation is the one that the tests walk.
@@ -109,7 +93,7 @@ func killAfterCreate(t *testing.T, times int) {
 	}
 	w.spawn(w.child("heir", short()))
 	for id, text := range rows {
-		w.requireOnce(id, text, false)
+		w.requireOnce(id, text)
 		require.WithinRange(t, time.Now(), killed[id], killed[id].Add(time.Minute), "it is settled within a minute of the kill")
 	}
 }

@@ -6,9 +6,6 @@ import (
 	"tweetqueue/jobs"
 )
 
-// settlesDoubts says that the worker looks up what is in doubt.
-const settlesDoubts = true
-
 // openDoubts counts the rows in doubt that no person has to look at yet.
 const openDoubts = `SELECT (SELECT count(*) FROM tweetqueue.tweets WHERE status = 'unconfirmed' AND next_attempt_at IS NOT NULL)
 + (SELECT count(*) FROM tweetqueue.deletions WHERE status = 'unconfirmed' AND next_attempt_at IS NOT NULL)`

@@ -275,7 +275,7 @@ func (r *run) untilSettled() {
 	reported := time.Now()
 	for {
 		require.NoError(r, r.resume(ctx))
-		if one[int](r.world, open) == 0 && r.doubts() == 0 {
+		if one[int](r.world, open) == 0 && one[int](r.world, openDoubts) == 0 {
 			return
 		}
 		if time.Since(reported) > 5*time.Second {
@@ -300,14 +300,6 @@ SELECT format(E'\n%s %s %s until %s: %s', kind, id, concat_ws(':', status, waiti
 UNION ALL SELECT format(E'\njob %s of %s is %s, scheduled at %s, attempt %s at %s', id, args, state, scheduled_at, attempt, attempted_at)
 FROM tweetqueue.river_job WHERE finalized_at IS NULL
 UNION ALL SELECT format(E'\nrequest %s of %s: %s %s %s', id, row_id, status_code, limits, error) FROM tweetqueue.requests WHERE status_code = 429) AS lines`)
-}
-
-// doubts counts the rows in doubt that are still being looked up.
-func (r *run) doubts() int {
-	if !settlesDoubts {
-		return 0
-	}
-	return one[int](r.world, openDoubts)
 }
 
 // duplicated reports whether a row has two tweets already: then there is nothing to wait for.

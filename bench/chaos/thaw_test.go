@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"tweetqueue/store"
 	"tweetqueue/store/storetest"
 	"tweetqueue/twitter/sandbox"
 )
@@ -26,22 +27,16 @@ func TestThaw(t *testing.T) {
 	w.eventually("it freezes", frozen.stopped)
 	held := w.fault(sandbox.Fault{Match: sandbox.Match{Route: sandbox.RouteCreateTweet}, Kind: sandbox.KindHoldAfter, Times: 1})
 	w.spawn(w.child("heir", w.patient()))
-	if settlesDoubts {
-		w.held(held, 1)
-	} else {
-		w.eventually("the row is in doubt", func() bool { return w.entry(id).Status == "unconfirmed" })
-	}
+	w.held(held, 1)
 
 	frozen.signal(syscall.SIGCONT)
 	w.eventually("it says that it sent nothing", func() bool {
 		return one[bool](w, `SELECT bool_or(answered_at IS NOT NULL) FROM tweetqueue.requests r
 JOIN tweetqueue.workers o ON o.id = r.worker_id WHERE o.name = 'frozen'`)
 	})
-	if !settlesDoubts { // that was definite, so the row was free again
-		w.held(held, 1)
-	}
+	require.Equal(t, store.Sending, w.entry(id).Status, "what is said of an older request changes nothing")
 	held.Lift()
-	w.requireOnce(id, text, true)
+	w.requireOnce(id, text)
 }
 
 // patient is the pace of a worker that waits for as long as a fault lasts.
@@ -80,6 +75,6 @@ VALUES (jsonb_build_object('row_id', $1::bigint), 'post_tweet', 32767, 'tweets',
 		})
 	}
 	held.Lift()
-	w.requireOnce(id, text, true)
+	w.requireOnce(id, text)
 	require.Len(t, w.x.Requests(), 1)
 }
