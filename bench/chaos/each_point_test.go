@@ -29,14 +29,14 @@ func TestEachPoint(t *testing.T) {
 				points = []point{before, death.point}
 			}
 			for i, p := range points {
-				c := w.child("doomed "+string('a'+rune(i)), short())
+				c := w.child("doomed "+string('a'+rune(i)), quick())
 				c.Doom = &doom{Point: p, Nth: 1}
 				doomed := w.spawn(c)
 				w.within(doomed.gone, "it dies "+string(p))
 				require.True(t, doomed.killed(), "%v", doomed.err)
 				w.hasten(c.Name)
 			}
-			w.spawn(w.child("heir", short()))
+			w.spawn(w.child("heir", quick()))
 			w.requireOnce(id, "Only once")
 		})
 	}
@@ -85,13 +85,13 @@ func killAfterCreate(t *testing.T, times int) {
 		})
 		text := "Of " + account.username + "."
 		id := w.tweet(account.username, text, "")
-		doomed := w.spawn(w.child("doomed at "+account.username, short()))
+		doomed := w.spawn(w.child("doomed at "+account.username, quick()))
 		w.held(fault, 1)
 		doomed.kill()
 		rows[id], killed[id] = text, time.Now()
 		fault.Lift()
 	}
-	w.spawn(w.child("heir", short()))
+	w.spawn(w.child("heir", quick()))
 	for id, text := range rows {
 		w.requireOnce(id, text)
 		require.WithinRange(t, time.Now(), killed[id], killed[id].Add(time.Minute), "it is settled within a minute of the kill")

@@ -43,6 +43,14 @@ func short() pace {
 	}
 }
 
+// quick is for one fault at a time, with an X that neither holds nor lags.
+func quick() pace {
+	p := short()
+	p.LongestCreation, p.Lag = 500*time.Millisecond, 500*time.Millisecond
+	p.LookUpAfter = []time.Duration{200 * time.Millisecond, time.Second, 4 * time.Second}
+	return p
+}
+
 // long is for a run of minutes.
 func long(faults time.Duration) pace {
 	return pace{

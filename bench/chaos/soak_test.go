@@ -29,25 +29,28 @@ var finding = regexp.MustCompile(`(duplicate: |duplicate or lost: |lost: |false 
 // the fault that the rule is for.
 func TestSoakMutants(t *testing.T) {
 	t.Parallel()
-	const seeds = 3
-	for _, mutant := range mutants() {
-		t.Run(mutant, func(t *testing.T) { //nolint:paralleltest // each has the machine for itself
-			broken := filepath.Join(t.TempDir(), "broken.test")
-			said, err := exec.Command("go", "test", "-c", "-race", "-tags="+mutant, "-o", broken, ".").CombinedOutput()
-			require.NoError(t, err, string(said))
-			for _, test := range []string{"TestChaos$", "TestThaw|TestWake"} {
-				found := ""
-				for seed := 1; seed <= seeds && found == ""; seed++ {
-					found = findings(broken, test, seed)
-					t.Logf("%s, seed %d: %s", test, seed, found)
-				}
-				if found != "" {
-					return
-				}
-			}
-			require.Fail(t, "nobody noticed")
-		})
+	for _, mutant := range []string{"mutant_status", "mutant_matcher", "mutant_latest", "mutant_lease"} {
+		broken := filepath.Join(t.TempDir(), mutant)
+		said, err := exec.Command("go", "test", "-c", "-race", "-tags="+mutant, "-o", broken, ".").CombinedOutput()
+		require.NoError(t, err, string(said))
+		require.True(t, noticed(t, broken), "nobody noticed %s", mutant)
 	}
+}
+
+// noticed reports whether a broken build is found out.
+func noticed(t *testing.T, broken string) bool {
+	t.Helper()
+	const seeds = 3
+	for _, test := range []string{"TestChaos$", "TestThaw|TestWake"} {
+		for seed := 1; seed <= seeds; seed++ {
+			found := findings(broken, test, seed)
+			t.Logf("%s, %s, seed %d: %s", filepath.Base(broken), test, seed, found)
+			if found != "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // findings runs a broken build, and returns what was found first; nothing, if it passed.
@@ -59,9 +62,4 @@ func findings(broken, test string, seed int) string {
 		return ""
 	}
 	return finding.FindString(string(said))
-}
-
-// mutants are the build tags that break a rule each.
-func mutants() []string {
-	return []string{"mutant_status", "mutant_matcher", "mutant_latest", "mutant_lease"}
 }

@@ -21,7 +21,7 @@ func TestThaw(t *testing.T) {
 	w := newWorld(t, storetest.URL(t), sandbox.Config{Limits: []sandbox.Limit{}, DuplicateWindow: -1}, 1, 1)
 	const text = "Of two workers."
 	id := w.tweet("user0", text, "resend")
-	c := w.child("frozen", short())
+	c := w.child("frozen", quick())
 	c.Doom = &doom{Point: afterClaim, Nth: 1, Freeze: true}
 	frozen := w.spawn(c)
 	w.eventually("it freezes", frozen.stopped)
@@ -41,7 +41,7 @@ JOIN tweetqueue.workers o ON o.id = r.worker_id WHERE o.name = 'frozen'`)
 
 // patient is the pace of a worker that waits for as long as a fault lasts.
 func (w *world) patient() pace {
-	p := short()
+	p := quick()
 	p.Timeout = soon
 	return p
 }
