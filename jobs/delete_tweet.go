@@ -30,8 +30,8 @@ type deleteTweetWorker struct {
 func (*deleteTweetWorker) Timeout(*river.Job[DeleteTweetArgs]) time.Duration { return -1 }
 
 // NextRetry is used only when the database could not be reached: see retryJob.
-func (*deleteTweetWorker) NextRetry(job *river.Job[DeleteTweetArgs]) time.Time {
-	return retryJob(job.Attempt)
+func (w *deleteTweetWorker) NextRetry(job *river.Job[DeleteTweetArgs]) time.Time {
+	return w.worker.retryJob(job.Attempt)
 }
 
 // Work claims, sends and settles the row.

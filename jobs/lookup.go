@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,9 @@ import (
 )
 
 const (
-	// lookUpRest is after how long a look-up is made again that was never settled: its worker died.
-	lookUpRest = 45 * time.Second
+	// lookUpMargin is how much longer than one request takes a look-up is waited for: then it is made again,
+	// for its worker died. One of many pages is made twice, which does no harm.
+	lookUpMargin = 15 * time.Second
 	// lookUpBefore is how long before its first request a timeline is read from. X's clock is known to a second,
 	// so it covers what nobody has thought of.
 	lookUpBefore = 5 * time.Minute
@@ -43,6 +45,11 @@ func (w *Worker) lookUp(ctx context.Context, row *store.Row, jobID int64) error 
 	seen := w.look(ctx, l)
 	return w.finish(Event{Kind: row.Kind, RowID: row.ID, RequestID: l.requestID}, nil,
 		func() error { return w.settleLookUp(ctx, l, seen) })
+}
+
+// lookUpRest is after how long a look-up is made again that was never settled.
+func (w *Worker) lookUpRest() time.Duration {
+	return cmp.Or(w.x.Timeout, twitter.DefaultTimeout) + lookUpMargin
 }
 
 // looking is a look-up under way.
@@ -111,8 +118,8 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 			}
 		}
 		l.requestID, err = store.LookUpStart(ctx, tx, row.Kind, store.LookUp{
-			AccountID: rows[0].AccountID, WorkerID: w.lease.current(), JobID: jobID, RowIDs: l.rowIDs(), SendBy: now.Add(lookUpRest),
-		}, lookUpRest)
+			AccountID: rows[0].AccountID, WorkerID: w.lease.current(), JobID: jobID, RowIDs: l.rowIDs(), SendBy: now.Add(w.lookUpRest()),
+		}, w.lookUpRest())
 		return err
 	})
 	if err != nil {

@@ -459,9 +459,9 @@ func TestDeathDuringALookUp(t *testing.T) {
 	require.NoError(t, err)
 	seen := worker.look(t.Context(), l) // and then it dies
 	require.Len(t, seen.tweets, 1)
-	require.WithinDuration(t, time.Now().Add(lookUpRest), *w.entry(ids[0]).NextAttemptAt, 10*time.Second)
+	require.WithinDuration(t, time.Now().Add(worker.lookUpRest()), *w.entry(ids[0]).NextAttemptAt, 10*time.Second)
 	w.declareDead()
-	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = next_attempt_at - $1::interval`, lookUpRest)
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = next_attempt_at - $1::interval`, worker.lookUpRest())
 	heir := w.start(opts{config: lookingUp()})
 	heir.wait(EventDone, ids[0])
 	w.requireOn(ids[0])

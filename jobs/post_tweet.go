@@ -34,8 +34,8 @@ type postTweetWorker struct {
 func (*postTweetWorker) Timeout(*river.Job[PostTweetArgs]) time.Duration { return -1 }
 
 // NextRetry is used only when the database could not be reached: see retryJob.
-func (*postTweetWorker) NextRetry(job *river.Job[PostTweetArgs]) time.Time {
-	return retryJob(job.Attempt)
+func (w *postTweetWorker) NextRetry(job *river.Job[PostTweetArgs]) time.Time {
+	return w.worker.retryJob(job.Attempt)
 }
 
 // Work claims, sends and settles the row.

@@ -33,7 +33,8 @@ func backoff(retries int) time.Duration {
 }
 
 // retryJob is when River runs a job again that could not reach the database, not even to park. It
-// is the one wait on the worker's clock, and harmless: the row decides what happens.
-func retryJob(attempt int) time.Time {
-	return time.Now().Add(backoff(attempt - 1))
+// is harmless: the row decides what happens. River fetches it by the database's clock, so what counts
+// is that.
+func (w *Worker) retryJob(attempt int) time.Time {
+	return w.lease.now().Add(backoff(attempt - 1))
 }

@@ -53,11 +53,14 @@ func TestBackoff(t *testing.T) {
 func TestRetryJob(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		behind := &Worker{lease: &lease{ahead: -2 * time.Minute}}
+		worker := &Worker{lease: &lease{}}
 		for attempt, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 5 * time.Second, 32767: 5 * time.Minute} {
-			require.InDelta(t, want, time.Until(retryJob(attempt)), 0.2*float64(want), "attempt %d", attempt)
-			post := (&postTweetWorker{}).NextRetry(&river.Job[PostTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
+			require.InDelta(t, want, time.Until(worker.retryJob(attempt)), 0.2*float64(want), "attempt %d", attempt)
+			require.InDelta(t, want-2*time.Minute, time.Until(behind.retryJob(attempt)), 0.2*float64(want), "by the database's clock")
+			post := (&postTweetWorker{worker: worker}).NextRetry(&river.Job[PostTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
 			require.InDelta(t, want, time.Until(post), 0.2*float64(want), "attempt %d", attempt)
-			deletion := (&deleteTweetWorker{}).NextRetry(&river.Job[DeleteTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
+			deletion := (&deleteTweetWorker{worker: worker}).NextRetry(&river.Job[DeleteTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
 			require.InDelta(t, want, time.Until(deletion), 0.2*float64(want), "attempt %d", attempt)
 		}
 	})
@@ -67,5 +70,5 @@ func TestRetryJob(t *testing.T) {
 func TestJobsHaveNoTimeout(t *testing.T) {
 	t.Parallel()
 	require.Negative(t, (&postTweetWorker{}).Timeout(nil))
-	require.Negative(t, (&deleteTweetWorker{}).Timeout(nil))
+	require.Negative(t, (&deleteTweetWorker{worker: &Worker{lease: &lease{}}}).Timeout(nil))
 }

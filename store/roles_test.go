@@ -188,7 +188,8 @@ func TestWorker(t *testing.T) {
 	inTx(t, db, func(tx pgx.Tx) { require.NoError(t, store.ClaimX(ctx, tx, 0, "https://api.x.com")) })
 	id, err := store.WorkerStart(ctx, db, "worker")
 	require.NoError(t, err)
-	require.NoError(t, store.WorkerRenew(ctx, db, id))
+	_, err = store.WorkerRenew(ctx, db, id)
+	require.NoError(t, err)
 	b.workerID = id
 	storetest.Account(t, db, storetest.AccountOpts{Username: "Acme2"}) // a rename
 	storetest.Account(t, db, storetest.AccountOpts{Username: "acme"})

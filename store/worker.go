@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,19 +23,22 @@ INSERT INTO tweetqueue.workers (name) VALUES ($1) RETURNING id`
 }
 
 // WorkerRenew renews a lease that is still alive; [ErrLostRace] if it died, for by then another
-// worker may have taken its rows over, and it must not come back to life.
-func WorkerRenew(ctx context.Context, db DBTX, id int64) error {
-	const query = `-- name: WorkerRenew :exec
+// worker may have taken its rows over, and it must not come back to life. It returns when that was, by
+// the database's clock.
+func WorkerRenew(ctx context.Context, db DBTX, id int64) (time.Time, error) {
+	const query = `-- name: WorkerRenew :one
 UPDATE tweetqueue.workers SET renewed_at = tweetqueue.clock()
-WHERE id = $1 AND tweetqueue.worker_alive(renewed_at, stopped_at)`
-	tag, err := db.Exec(ctx, query, id)
+WHERE id = $1 AND tweetqueue.worker_alive(renewed_at, stopped_at)
+RETURNING renewed_at`
+	var renewed time.Time
+	err := db.QueryRow(ctx, query, id).Scan(&renewed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, fmt.Errorf("renew lease %d: %w", id, ErrLostRace)
+	}
 	if err != nil {
-		return fmt.Errorf("renew lease %d: %w", id, err)
+		return time.Time{}, fmt.Errorf("renew lease %d: %w", id, err)
 	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("renew lease %d: %w", id, ErrLostRace)
-	}
-	return nil
+	return renewed, nil
 }
 
 // WorkerStop ends a lease: the worker has settled all that it sent.

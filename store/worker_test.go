@@ -23,18 +23,28 @@ func TestLease(t *testing.T) {
 	require.Equal(t, 2, alive())
 
 	storetest.MoveClock(t, b.db, 11*time.Second)
-	require.NoError(t, store.WorkerRenew(t.Context(), b.db, b.workerID))
+	renew := func() {
+		at, err := store.WorkerRenew(t.Context(), b.db, b.workerID)
+		require.NoError(t, err)
+		now, err := store.Clock(t.Context(), b.db)
+		require.NoError(t, err)
+		require.WithinDuration(t, now, at, 5*time.Second)
+	}
+	renew()
 	storetest.MoveClock(t, b.db, 13*time.Second)
 	require.Equal(t, 1, alive())
 	// It does not come back to life: its rows may have been taken over.
-	require.ErrorIs(t, store.WorkerRenew(t.Context(), b.db, second), store.ErrLostRace)
-	require.NoError(t, store.WorkerRenew(t.Context(), b.db, b.workerID))
+	_, err = store.WorkerRenew(t.Context(), b.db, second)
+	require.ErrorIs(t, err, store.ErrLostRace)
+	renew()
 
 	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
 	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
 	require.Equal(t, 0, alive())
-	require.ErrorIs(t, store.WorkerRenew(t.Context(), b.db, b.workerID), store.ErrLostRace)
-	require.ErrorIs(t, store.WorkerRenew(t.Context(), b.db, 12345), store.ErrLostRace)
+	for _, id := range []int64{b.workerID, 12345} {
+		_, err = store.WorkerRenew(t.Context(), b.db, id)
+		require.ErrorIs(t, err, store.ErrLostRace)
+	}
 }
 
 func TestTakeOver(t *testing.T) {

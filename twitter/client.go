@@ -17,8 +17,10 @@ import (
 // DefaultBaseURL is the X API.
 const DefaultBaseURL = "https://api.x.com"
 
+// DefaultTimeout bounds a whole request unless [Config] says otherwise.
+const DefaultTimeout = 30 * time.Second
+
 const (
-	defaultTimeout = 30 * time.Second
 	// deliveryTimeout is how long the kernel tries to deliver what was written to a connection.
 	deliveryTimeout = 20 * time.Second
 	// writeBuffer holds headers and body of the largest request: 25,000 characters, each escaped.
@@ -36,7 +38,8 @@ type Config struct {
 	// NewHTTPClient(), whose connections are then this Client's alone: for many accounts, make one
 	// and share it.
 	HTTPClient *http.Client
-	// Timeout bounds a whole request, from dialling to the last byte of the answer. Default 30 s.
+	// Timeout bounds a whole request, from dialling to the last byte of the answer. Default
+	// DefaultTimeout.
 	Timeout time.Duration
 }
 
@@ -95,7 +98,7 @@ func NewClient(cfg Config, auth Auth) (*Client, error) {
 
 func (cfg Config) timeout() time.Duration {
 	if cfg.Timeout == 0 {
-		return defaultTimeout
+		return DefaultTimeout
 	}
 	return cfg.Timeout
 }

@@ -29,7 +29,7 @@ type pace struct {
 	// it may be: until another has looked for its tweets, and sends them again.
 	Freeze time.Duration `json:"freeze"`
 	Thaw   time.Duration `json:"thaw"`
-	// Brief spares look-ups: one whose worker dies is made again after 45 s.
+	// Brief spares look-ups: one whose worker dies is made again only after a request's time-out and 15 s.
 	Brief bool `json:"brief"`
 }
 
