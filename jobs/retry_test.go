@@ -70,5 +70,5 @@ func TestRetryJob(t *testing.T) {
 func TestJobsHaveNoTimeout(t *testing.T) {
 	t.Parallel()
 	require.Negative(t, (&postTweetWorker{}).Timeout(nil))
-	require.Negative(t, (&deleteTweetWorker{worker: &Worker{lease: &lease{}}}).Timeout(nil))
+	require.Negative(t, (&deleteTweetWorker{}).Timeout(nil))
 }
