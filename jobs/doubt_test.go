@@ -468,3 +468,20 @@ func TestNextTweetWaitsForADoubt(t *testing.T) {
 		})
 	}
 }
+
+// A worker that does not know yet how far X's clock is behind learns it from the first read, which began too
+// late, and reads again.
+func TestLookUpLearnsXsClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{Now: func() time.Time { return time.Now().Add(-20 * time.Minute) }, TimestampSkew: -1})
+	worker, ids := w.inDoubt("Long ago")
+	l, err := worker.claimLookUp(t.Context(), worker.due(t, ids[0]), 1)
+	require.NoError(t, err)
+	seen := worker.look(t.Context(), l)
+	require.NoError(t, seen.err)
+	require.Len(t, seen.tweets, 1)
+	require.Equal(t, 2, w.count(reads()))
+	require.InDelta(t, -20*time.Minute, worker.xAhead.get(), float64(clockMargin))
+	worker.look(t.Context(), l)
+	require.Equal(t, 3, w.count(reads()), "now it knows")
+}
