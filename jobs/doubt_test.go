@@ -365,7 +365,7 @@ func TestLookUpThatFails(t *testing.T) {
 			active.Lift()
 			sent, lookUps := w.sent(id)
 			require.Len(t, sent, 1)
-			require.GreaterOrEqual(t, len(lookUps), 3)
+			require.NotEmpty(t, lookUps)
 			for _, l := range lookUps {
 				require.Equal(t, "retry", *l.Outcome)
 			}

@@ -119,7 +119,7 @@ func TestLookUpOfWhatIsNotThere(t *testing.T) {
 	w.requireOn(id)
 	sent, lookUps := w.sent(id)
 	require.Len(t, sent, 2)
-	require.GreaterOrEqual(t, len(lookUps), 2)
+	require.NotEmpty(t, lookUps)
 	require.GreaterOrEqual(t, sent[1].GrantedAt.Sub(sent[0].GrantedAt), sendWithin+200*time.Millisecond)
 	for _, l := range lookUps {
 		require.Equal(t, "done", *l.Outcome)
