@@ -32,9 +32,13 @@ func backoff(retries int) time.Duration {
 	return wait + time.Duration((rand.Float64()*0.4-0.2)*float64(wait))
 }
 
+// retryJobAtMost is the longest wait of a job that could not reach the database, in the schedule: a
+// database comes back within seconds, and then what is due is late already.
+const retryJobAtMost = 2
+
 // retryJob is when River runs a job again that could not reach the database, not even to park. It
 // is harmless: the row decides what happens. River fetches it by the database's clock, so what counts
 // is that.
 func (w *Worker) retryJob(attempt int) time.Time {
-	return w.lease.now().Add(backoff(attempt - 1))
+	return w.lease.now().Add(backoff(min(attempt-1, retryJobAtMost)))
 }

@@ -55,7 +55,7 @@ func TestRetryJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		behind := &Worker{lease: &lease{ahead: -2 * time.Minute}}
 		worker := &Worker{lease: &lease{}}
-		for attempt, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 5 * time.Second, 32767: 5 * time.Minute} {
+		for attempt, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 5 * time.Second, 3: 15 * time.Second, 32767: 15 * time.Second} {
 			require.InDelta(t, want, time.Until(worker.retryJob(attempt)), 0.2*float64(want), "attempt %d", attempt)
 			require.InDelta(t, want-2*time.Minute, time.Until(behind.retryJob(attempt)), 0.2*float64(want), "by the database's clock")
 			post := (&postTweetWorker{worker: worker}).NextRetry(&river.Job[PostTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
