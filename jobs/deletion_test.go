@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -212,4 +213,22 @@ func TestDeletionThatMayNotBeLookedAt(t *testing.T) {
 	_, err := store.ResolveByHand(t.Context(), w.db, id, true, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "deleted", w.status(id))
+}
+
+// A 404 that says nothing of the tweet is no proof that it is gone: X has answered so for hours to everybody.
+func TestDeletionInAnOutageOf404(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	tweetID := w.old("acme")
+	w.fault(sandbox.Fault{Match: deletes(), Kind: sandbox.KindStatusBefore, Status: 404, Times: 1})
+	outage := w.fault(sandbox.Fault{Match: looks(), Kind: sandbox.KindStatusBefore, Status: 404, Times: 1})
+	id := storetest.Deletion(t, w.db, tweetID, 0)
+	r := w.start(opts{config: lookingUp()})
+	r.waitFor(func(e Event) bool {
+		return e.Type == EventUnconfirmed && strings.Contains(e.Reason, "the look-up failed")
+	})
+	require.True(t, w.x.Tweets()[0].DeletedAt.IsZero())
+	require.Equal(t, 1, outage.Hits())
+	r.wait(EventDone, id)
+	require.False(t, w.x.Tweets()[0].DeletedAt.IsZero())
 }

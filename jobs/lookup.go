@@ -206,10 +206,16 @@ func (l *looking) readTweet(ctx context.Context, client *twitter.Client) sight {
 		s.take(err)
 	}
 	s.date(s.answer, l.clock)
-	if failure := new(twitter.Error); errors.As(err, &failure) && failure.Kind == twitter.KindNotFound {
+	if failure := new(twitter.Error); errors.As(err, &failure) && saysGone(failure) {
 		s.gone, s.err = true, nil
 	}
 	return s
+}
+
+// saysGone reports whether X says of this tweet that it does not exist. A 404 without a word on the tweet
+// does not: X has answered so for hours to everybody.
+func saysGone(failure *twitter.Error) bool {
+	return failure.Kind == twitter.KindNotFound && (failure.Type != "" || failure.Code != 0)
 }
 
 // date estimates X's clock by an answer, if X dated it; clock is how far the database's is ahead of this
