@@ -99,6 +99,7 @@ func (w *world) requireGone(r *running, id int64) {
 	require.Equal(w, store.Deleted, entry.Status)
 	require.NotNil(w, entry.DoneAt)
 	require.Nil(w, entry.Error)
+	require.Equal(w, []string{"X did not have the tweet any more, if it ever had"}, entry.Warnings)
 	sent, lookUps := w.sent(id)
 	require.Len(w, sent, 1)
 	require.Len(w, lookUps, 1)

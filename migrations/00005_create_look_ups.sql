@@ -129,6 +129,32 @@ END
 $$;
 -- +goose StatementEnd
 
+-- A hold that a person sets lasts until a person ends it: an end that an earlier hold has left behind would
+-- let the next row go as its probe. What is active has neither a reason nor an end.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.set_hold() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.state_until := NULL;
+    IF NEW.state = 'active' THEN
+        NEW.state_reason := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER set_hold BEFORE UPDATE OF state, state_reason ON tweetqueue.accounts
+    FOR EACH ROW WHEN (NEW.state = 'active'
+        OR ((NEW.state, NEW.state_reason) IS DISTINCT FROM (OLD.state, OLD.state_reason)
+            AND NEW.state_until IS NOT DISTINCT FROM OLD.state_until))
+    EXECUTE FUNCTION tweetqueue.set_hold();
+CREATE TRIGGER set_hold BEFORE UPDATE OF state, state_reason ON tweetqueue.apps
+    FOR EACH ROW WHEN (NEW.state = 'active'
+        OR ((NEW.state, NEW.state_reason) IS DISTINCT FROM (OLD.state, OLD.state_reason)
+            AND NEW.state_until IS NOT DISTINCT FROM OLD.state_until))
+    EXECUTE FUNCTION tweetqueue.set_hold();
+
 -- grant_roles grants what came since, too.
 ALTER FUNCTION tweetqueue.grant_roles() RENAME TO grant_roles_4;
 -- +goose StatementBegin
@@ -181,6 +207,9 @@ SELECT 'deletion', id, account, delete_at, priority, status, waiting_for,
     CASE WHEN status = 'scheduled' THEN wake_at END, error
 FROM tweetqueue.deletions
 WHERE status IN ('scheduled', 'sending', 'unconfirmed');
+DROP TRIGGER set_hold ON tweetqueue.accounts;
+DROP TRIGGER set_hold ON tweetqueue.apps;
+DROP FUNCTION tweetqueue.set_hold;
 DROP TRIGGER b_park_look_up ON tweetqueue.tweets;
 DROP TRIGGER b_park_look_up ON tweetqueue.deletions;
 DROP TRIGGER a_mark_account ON tweetqueue.tweets;

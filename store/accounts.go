@@ -126,6 +126,7 @@ type Account struct {
 	LimitsPreset string `json:"limits_preset"`
 	TextLimit    int    `json:"text_limit"` // weighted length
 	Hold
+	AppHold   Hold      `json:"app_hold"` // of its app: it holds the rows of all its accounts
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -161,12 +162,12 @@ RETURNING id`
 }
 
 const accountColumns = `a.id, a.username, a.x_user_id, p.name, a.time_zone, a.limits_preset,
-    a.text_limit, a.state, a.state_reason, a.state_until, a.created_at`
+    a.text_limit, a.state, a.state_reason, a.state_until, p.state, p.state_reason, p.state_until, a.created_at`
 
 func scanAccount(row pgx.CollectableRow) (Account, error) {
 	var a Account
 	err := row.Scan(&a.ID, &a.Username, &a.XUserID, &a.App, &a.TimeZone, &a.LimitsPreset,
-		&a.TextLimit, &a.State, &a.Reason, &a.Until, &a.CreatedAt)
+		&a.TextLimit, &a.State, &a.Reason, &a.Until, &a.AppHold.State, &a.AppHold.Reason, &a.AppHold.Until, &a.CreatedAt)
 	return a, err
 }
 

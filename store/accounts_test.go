@@ -38,7 +38,7 @@ func TestAccountPutAndGet(t *testing.T) {
 	account.CreatedAt = time.Time{}
 	require.Equal(t, store.Account{
 		ID: id, Username: "Acme", XUserID: "42", App: store.DefaultApp, TimeZone: "Europe/Vienna", LimitsPreset: "guide",
-		TextLimit: 25_000, Hold: store.Hold{State: store.Active},
+		TextLimit: 25_000, Hold: store.Hold{State: store.Active}, AppHold: store.Hold{State: store.Active},
 	}, account)
 
 	other, err := store.AccountPut(t.Context(), db, params(t, db, "aardvark", "43"))
@@ -278,4 +278,26 @@ func TestKeyCheck(t *testing.T) {
 	err := store.KeyCheck(t.Context(), db, storetest.Keyring(t))
 	require.ErrorIs(t, err, store.ErrSealed)
 	require.ErrorContains(t, err, "check TWEETQUEUE_KEY")
+}
+
+// A hold that a person sets lasts until a person ends it, whatever an earlier one has left behind.
+func TestHoldByHand(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"accounts", "apps"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			set := func(what string) string {
+				exec(t, b.db, `UPDATE tweetqueue.`+table+` SET `+what)
+				return query[string](t, b.db, `SELECT concat_ws('|', state, state_reason, state_until IS NOT NULL) FROM tweetqueue.`+table)
+			}
+			const held = `state = 'paused', state_reason = 'no credits', state_until = tweetqueue.clock() + interval '1 hour'`
+			require.Equal(t, "paused|no credits|t", set(held))
+			require.Equal(t, "paused|stop|f", set(`state = 'paused', state_reason = 'stop'`))
+			require.Equal(t, "paused|no credits|t", set(held))
+			require.Equal(t, "paused|no credits|t", set(`state_until = tweetqueue.clock() + interval '1 minute'`), "a probe")
+			require.Equal(t, "active|f", set(`state = 'active'`))
+			require.Equal(t, "paused|stop|f", set(`state = 'paused', state_reason = 'stop'`))
+		})
+	}
 }

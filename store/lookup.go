@@ -200,6 +200,7 @@ type Resolution struct {
 	TweetID string     // of a posted tweet
 	DoneAt  *time.Time // nil: now
 	Error   string
+	Warning string // added to the row's warnings; may be empty
 }
 
 // Resolve brings unconfirmed rows to what was found out. Rows that are not unconfirmed any more, or
@@ -210,26 +211,27 @@ UPDATE {table} t
 SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retries,
     next_attempt_at = CASE WHEN i.status IN ('scheduled', 'unconfirmed') THEN i.next_at END,
     {done_at} = CASE WHEN i.status = '{done}' THEN coalesce(i.done_at, tweetqueue.clock()) END,
-    {set_tweet_id} error = nullif(i.error, '')
+    {set_tweet_id} error = nullif(i.error, ''),
+    warnings = CASE WHEN i.warning = '' THEN t.warnings ELSE array_append(t.warnings, i.warning) END
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
-    $7::timestamptz[], $8::text[], $9::text[])
-    AS i (row_id, request_id, status, waiting_for, retries, next_at, done_at, tweet_id, error)
+    $7::timestamptz[], $8::text[], $9::text[], $10::text[])
+    AS i (row_id, request_id, status, waiting_for, retries, next_at, done_at, tweet_id, error, warning)
 WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status = 'unconfirmed'
 RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
     t.next_attempt_at, t.error, {wakes}`
 	n := len(resolutions)
 	rowIDs, requestIDs, retries := make([]int64, n), make([]int64, n), make([]int32, n)
-	statuses, fors, errs := make([]string, n), make([]string, n), make([]string, n)
+	statuses, fors, errs, warnings := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	nexts, dones, tweetIDs := make([]*time.Time, n), make([]*time.Time, n), make([]*string, n)
 	for i, r := range resolutions {
 		rowIDs[i], requestIDs[i], retries[i] = r.RowID, r.RequestID, int32(r.Retries)
 		statuses[i], fors[i], errs[i] = string(r.Status), string(r.WaitFor), validText(r.Error)
-		nexts[i], dones[i] = r.NextAt, r.DoneAt
+		nexts[i], dones[i], warnings[i] = r.NextAt, r.DoneAt, r.Warning
 		if r.TweetID != "" {
 			tweetIDs[i] = &r.TweetID
 		}
 	}
-	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, nexts, dones, tweetIDs, errs)
+	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, nexts, dones, tweetIDs, errs, warnings)
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", kind.table(), err)
 	}
@@ -243,7 +245,8 @@ RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.
 // ResolveByHand is a person's word on an unconfirmed row, a tweet or a deletion: whether it took effect,
 // and, of a tweet, as which one and since when. What did not take effect is scheduled again, or missed if
 // its deadline has passed. It returns the row as it is then. [ErrNotFound] if there is none; [ErrLostRace],
-// with the row, if it is not unconfirmed; [ErrRefused] if another row has that tweet.
+// with the row, if it is not unconfirmed; [ErrRefused] if another row has that tweet. What was said, by whom
+// and when, stays among the row's warnings.
 func ResolveByHand(ctx context.Context, db DBTX, id int64, done bool, tweetID *string, doneAt *time.Time) (Entry, error) {
 	// That a person took long is no lateness of the row.
 	const query = `-- name: RowResolveByHand :exec
@@ -252,13 +255,15 @@ SET status = i.status, {set_tweet_id} retries = 0,
     {done_at} = CASE WHEN i.status = '{done}' THEN coalesce($4, tweetqueue.clock()) END,
     waiting_for = CASE WHEN i.status = 'scheduled' THEN 'time' END,
     next_attempt_at = NULL, late_from = tweetqueue.clock(),
-    error = CASE WHEN i.status = 'missed' THEN 'its deadline passed before it was known not to be on X' END
+    error = CASE WHEN i.status = 'missed' THEN 'its deadline passed before it was known not to be on X' END,
+    warnings = array_append(t.warnings, format('a person (database user %s) said on %s UTC that %s; before: %s', session_user,
+        to_char(tweetqueue.clock() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), $5::text, t.error))
 FROM (SELECT t.id AS row_id, $3::text AS tweet_id, CASE WHEN $2 THEN '{done}'
         WHEN {deadline} <= tweetqueue.clock() THEN 'missed' ELSE 'scheduled' END AS status
     FROM {table} t WHERE t.id = $1) AS i
 WHERE t.id = i.row_id AND t.status = 'unconfirmed'`
 	for _, kind := range Kinds() {
-		tag, err := db.Exec(ctx, kind.sql(query), id, done, tweetID, doneAt)
+		tag, err := db.Exec(ctx, kind.sql(query), id, done, tweetID, doneAt, said(kind, done, tweetID))
 		if err != nil {
 			return Entry{}, fmt.Errorf("resolve row %d: %w", id, refusal(err))
 		}
@@ -271,4 +276,17 @@ WHERE t.id = i.row_id AND t.status = 'unconfirmed'`
 		return Entry{}, err
 	}
 	return entry, fmt.Errorf("resolve row %d: %w: it is %s, and only an unconfirmed one can be resolved", id, ErrLostRace, entry.Status)
+}
+
+// said is a person's word on a row, for whoever reads it later.
+func said(kind Kind, done bool, tweetID *string) string {
+	switch {
+	case done && tweetID != nil:
+		return "it is on X as tweet " + *tweetID
+	case done:
+		return "the tweet is gone"
+	case kind == DeleteTweet:
+		return "the tweet is not gone"
+	}
+	return "it is not on X"
 }

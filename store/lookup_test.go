@@ -312,6 +312,8 @@ func TestResolveByHand(t *testing.T) {
 			require.Equal(t, tweetID, *entry.TweetID)
 			require.True(t, at.Equal(*entry.DoneAt))
 			require.Nil(t, entry.Error)
+			require.Len(t, entry.Warnings, 1)
+			require.Regexp(t, `^a person \(database user \w+\) said on 20\d\d-.* UTC that it is on X as tweet `+tweetID+"; before: ", entry.Warnings[0])
 		}
 	})
 	t.Run("NotPosted", func(t *testing.T) {

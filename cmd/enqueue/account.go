@@ -205,6 +205,20 @@ func (*accountListCmd) Run(ctx context.Context, s *session) error {
 	})
 }
 
+// holdWords says how an account or an app stands, until when and why.
+func holdWords(h store.Hold, timeZone string) string {
+	words := strings.ReplaceAll(string(h.State), "_", " ")
+	if h.Until != nil {
+		if zone, err := loadZone(timeZone); err == nil {
+			words += " until " + formatShort(*h.Until, zone)
+		}
+	}
+	if h.Reason != nil {
+		words += ": " + oneLine(*h.Reason, 200)
+	}
+	return words
+}
+
 func accountTable(w io.Writer, accounts []store.Account) {
 	if len(accounts) == 0 {
 		fmt.Fprintln(w, "there are no accounts: add one with 'enqueue account add'")
@@ -213,14 +227,9 @@ func accountTable(w io.Writer, accounts []store.Account) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ACCOUNT\tX USER\tAPP\tTIME ZONE\tLIMITS\tTEXT\tSTATE")
 	for _, a := range accounts {
-		state := strings.ReplaceAll(string(a.State), "_", " ")
-		if a.Until != nil {
-			if zone, err := loadZone(a.TimeZone); err == nil {
-				state += " until " + formatShort(*a.Until, zone)
-			}
-		}
-		if a.Reason != nil {
-			state += ": " + oneLine(*a.Reason, 120)
+		state := holdWords(a.Hold, a.TimeZone)
+		if a.AppHold.State != store.Active {
+			state += fmt.Sprintf("; its app %q is %s", a.App, holdWords(a.AppHold, a.TimeZone))
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.Username, a.XUserID, a.App, a.TimeZone, a.LimitsPreset, a.TextLimit, state)
 	}

@@ -322,6 +322,10 @@ func TestAccountList(t *testing.T) {
 SET state = 'paused', state_reason = 'too many doubts', state_until = '2099-01-01T09:00:00Z'`)
 	require.NoError(t, err)
 	require.Contains(t, b.ok(t, "account", "list"), "paused until 2099-01-01 10:00:00 +01:00: too many doubts\n")
+	_, err = b.db.Exec(t.Context(), `UPDATE tweetqueue.accounts SET state = 'active';
+UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'no credits'`)
+	require.NoError(t, err)
+	require.Contains(t, b.ok(t, "account", "list"), `  active; its app "default" is paused: no credits`+"\n")
 
 	none := &testBundle{env: map[string]string{"DATABASE_URL": storetest.URL(t)}}
 	require.Equal(t, "there are no accounts: add one with 'enqueue account add'\n", none.ok(t, "account", "list"))

@@ -156,11 +156,10 @@ func tooLong(err error, account string) error {
 // warnIfHeld warns of what keeps an account's rows from being sent.
 func (s *session) warnIfHeld(ctx context.Context, db store.DBTX, account store.Account) (workers int, err error) {
 	if account.State != store.Active {
-		reason := ""
-		if account.Reason != nil {
-			reason = ": " + oneLine(*account.Reason, 200)
-		}
-		s.warnf("account %s is %s%s; its rows wait", account.Username, strings.ReplaceAll(string(account.State), "_", " "), reason)
+		s.warnf("account %s is %s; its rows wait", account.Username, holdWords(account.Hold, account.TimeZone))
+	}
+	if account.AppHold.State != store.Active {
+		s.warnf("app %q is %s; the rows of its accounts wait", account.App, holdWords(account.AppHold, account.TimeZone))
 	}
 	return s.warnIfIdle(ctx, db)
 }

@@ -219,7 +219,7 @@ func TestUnconfirmedIsTold(t *testing.T) {
 
 	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.tweets SET next_attempt_at = '2099-07-01T00:00:00Z' WHERE id = $1`, row)
 	require.NoError(t, err)
-	require.Contains(t, b.ok(t, "list"), "  unconfirmed  looked up on X at 2099-07-01 02:00:00 +02:00: it may be on X: no answer  a\n")
+	require.Contains(t, b.ok(t, "list"), "  unconfirmed  next look-up on X at 2099-07-01 02:00:00 +02:00: it may be on X: no answer  a\n")
 	out = b.ok(t, "show", id(row))
 	require.Contains(t, out, "  why                     a worker looks on X whether it is there\n")
 	require.Contains(t, out, "  next look-up            Wed 2099-07-01 02:00:00 +02:00 (Europe/Vienna)")

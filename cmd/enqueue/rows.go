@@ -127,14 +127,20 @@ func why(e store.Entry, now time.Time) string {
 			}
 		}
 		if e.NextAttemptAt != nil {
-			part += " until " + formatShort(*e.NextAttemptAt, zoneOf(e))
+			until := " until "
+			switch *e.WaitingFor { // what ends these waits wakes the row
+			case store.ForAccount, store.ForApp, store.ForThread:
+				until = ", at the latest until "
+			case store.ForTime, store.ForQuota, store.ForRetry:
+			}
+			part += until + formatShort(*e.NextAttemptAt, zoneOf(e))
 		}
 		parts = append(parts, part)
 	}
 	if e.Status == store.Unconfirmed {
 		part := fmt.Sprintf("you decide, see 'enqueue show %d'", e.ID)
 		if e.NextAttemptAt != nil {
-			part = "looked up on X at " + formatShort(*e.NextAttemptAt, zoneOf(e))
+			part = "next look-up on X at " + formatShort(*e.NextAttemptAt, zoneOf(e))
 		}
 		parts = append(parts, part)
 	}
@@ -222,6 +228,9 @@ func notCancelled(err error, entry store.Entry) error {
 		return err
 	}
 	next := ""
+	if entry.Status == store.Unconfirmed {
+		next = fmt.Sprintf("; it may be on X: look there, and say what you see with 'enqueue resolve %d'", entry.ID)
+	}
 	if entry.Status == store.Posted {
 		next = fmt.Sprintf("; 'enqueue delete --account %s %s' takes it off X", entry.Account, value(entry.TweetID))
 	}

@@ -25,6 +25,7 @@ type tweetCmd struct {
 	Previous       rowID   `xor:"thread" placeholder:"ROW_ID" help:"Continue the thread after this row, which is posted first."`
 	Before         *string `placeholder:"TIME" help:"The deadline, written as --at: past it, it is missed and never posted late."`
 	DeleteAfter    string  `placeholder:"DURATION" help:"Delete it this long after it was posted: 90m, 36h, 7d, 1d12h."`
+	IfUnconfirmed  string  `enum:"resend,hold" default:"resend" help:"If it is not known whether X made it, and X does not show it: resend it, or hold it for you to decide."`
 	IdempotencyKey *string `placeholder:"KEY" help:"A name of your own, unique in the account: a second tweet with it is refused."`
 }
 
@@ -89,6 +90,7 @@ func (c *tweetCmd) check(env *setup.Env, tweet *store.Tweet) {
 		}
 		tweet.InReplyToTweetID = &id
 	}
+	tweet.IfUnconfirmed = c.IfUnconfirmed
 	if c.Previous != 0 {
 		tweet.PreviousID = new(int64(c.Previous))
 	}

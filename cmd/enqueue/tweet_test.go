@@ -278,13 +278,15 @@ func TestWarnings(t *testing.T) {
 	require.Equal(t, "database: the database of DATABASE_URL\n", r.stderr)
 
 	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.workers SET stopped_at = tweetqueue.clock();
-UPDATE tweetqueue.accounts SET state = 'needs_login', state_reason = E'X said\nno'`)
+UPDATE tweetqueue.accounts SET state = 'needs_login', state_reason = E'X said\nno';
+UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'no credits'`)
 	require.NoError(t, err)
 	for _, args := range [][]string{{"tweet", "--account", "acme", "a"}, {"delete", "--account", "acme", "1"}} {
 		r = b.run(t, "", args...)
 		require.NoError(t, r.err)
 		require.Contains(t, r.stderr, "warning: no worker is running on this database: start one with 'worker'\n")
 		require.Contains(t, r.stderr, "warning: account acme is needs login: X said no; its rows wait\n")
+		require.Contains(t, r.stderr, "warning: app \"default\" is paused: no credits; the rows of its accounts wait\n")
 
 		r = b.run(t, "", append(args, "--json")...)
 		require.NoError(t, r.err)
