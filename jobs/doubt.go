@@ -92,7 +92,7 @@ func (j *judge) weigh(doubts []*store.Doubt, known []string) {
 			}
 		}
 		for _, t := range j.seen.tweets {
-			if !j.mayBeOf(d, t) || slices.ContainsFunc(append(t.EditHistoryTweetIDs, t.ID), func(id string) bool { return slices.Contains(known, id) }) {
+			if !j.mayBeOf(d, t) || slices.ContainsFunc(versions([]twitter.Tweet{t}), func(id string) bool { return slices.Contains(known, id) }) {
 				continue
 			}
 			match := e.match(t, j.seen.includes)
@@ -164,7 +164,7 @@ func (j *judge) tweet(d *store.Doubt) store.Resolution {
 	}
 	e := j.weighs[d.RowID]
 	next := j.later(j.times.next(d, j.now))
-	final := !j.began.Before(j.times.last(d))
+	final := j.isLast(d)
 	switch {
 	case e.unclear != "":
 		return person(d, e.unclear)
@@ -189,11 +189,26 @@ func (j *judge) tweet(d *store.Doubt) store.Resolution {
 	return j.absent(d)
 }
 
+// isLast reports whether a tweet that this look-up does not show is not on X. It is so by two clocks, lest one that
+// was set ahead makes it so: by the database's since the request, and by X's since the first look-up after it.
+func (j *judge) isLast(d *store.Doubt) bool {
+	if j.began.Before(j.times.last(d)) {
+		return false
+	}
+	x := j.seen.answer.Date // to the second
+	if x.IsZero() {
+		return true
+	}
+	return d.SeenFrom != nil && x.Sub(*d.SeenFrom) >= j.times.longest+j.times.readLag-time.Second
+}
+
 // absent decides on a tweet that is not on X.
 func (j *judge) absent(d *store.Doubt) store.Resolution {
 	switch {
 	case d.PostBefore != nil && !j.now.Before(*d.PostBefore):
 		return store.Resolution{Status: store.Missed, Error: "X does not show it, and its deadline has passed"}
+	case d.Duplicate && d.IfUnconfirmed == "hold":
+		return person(d, "X says that it has this text, and does not show it")
 	case d.Duplicate:
 		// Sent once more it would be refused once more.
 		return store.Resolution{Status: store.Failed, Error: d.Error + "; X shows no tweet of this row, so it is like an older one"}
@@ -218,7 +233,10 @@ func (j *judge) deletion(d *store.Doubt) store.Resolution {
 		return store.Resolution{Status: store.Deleted, Warning: "X did not have the tweet any more, if it ever had"}
 	case j.seen.tweets[0].AuthorID != "" && j.seen.tweets[0].AuthorID != j.userID:
 		return store.Resolution{Status: store.Failed, Error: "the tweet is another user's: only its author can delete it"}
-	case d.Retries >= patience && j.now.After(d.Open[0].SendBy.Add(j.times.longest+j.times.readLag)): // no lag shows it still
+	case d.Retries >= patience:
+		if certain := d.Open[len(d.Open)-1].SendBy.Add(j.times.longest + j.times.readLag); j.began.Before(certain) {
+			return j.again(d, certain, "X still shows the tweet, or does not show yet that it is gone")
+		}
 		return store.Resolution{Status: store.Failed, Error: "X still shows the tweet, and answered to its deletion: " + d.Error}
 	}
 	at := j.now.Add(backoff(d.Retries))

@@ -265,8 +265,8 @@ func TestJudgeDeletion(t *testing.T) {
 		"Foreign":    {sight: sight{tweets: []twitter.Tweet{another}}, want: store.Failed},
 		"Ours":       {sight: sight{tweets: []twitter.Tweet{old}}, want: store.Scheduled},
 		"OursOften":  {sight: sight{tweets: []twitter.Tweet{old}}, retries: patience, after: 8 * time.Minute, want: store.Failed},
-		// Reads lag: it may have been gone since the first request that said so.
-		"OursOftenAtOnce": {sight: sight{tweets: []twitter.Tweet{old}}, retries: patience, after: time.Minute, want: store.Scheduled},
+		// Reads lag: it may have been gone since the last request.
+		"OursOftenAtOnce": {sight: sight{tweets: []twitter.Tweet{old}}, retries: patience, after: time.Minute, want: store.Unconfirmed, again: 7*time.Minute + sendWithin},
 		"OursForLong":     {sight: sight{tweets: []twitter.Tweet{old}}, retries: patience - 1, after: time.Hour, want: store.Scheduled},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -484,4 +484,55 @@ func TestLookUpLearnsXsClock(t *testing.T) {
 	require.InDelta(t, -20*time.Minute, worker.xAhead.get(), float64(clockMargin))
 	worker.look(t.Context(), l)
 	require.Equal(t, 3, w.count(reads()), "now it knows")
+}
+
+// A duplicate was refused after a doubt, X shows nothing in time, and the row says hold.
+func TestJudgeOfADuplicateToHold(t *testing.T) {
+	t.Parallel()
+	j, d := judged(11 * time.Minute)
+	d.Duplicate, d.IfUnconfirmed = true, "hold"
+	resolution := j.decide(nil, d)
+	require.Equal(t, store.Unconfirmed, resolution.Status)
+	require.Contains(t, resolution.Error, "enqueue resolve")
+}
+
+// The newest deletion may have worked: reads may lag behind it.
+func TestJudgeOfADeletionWithinTheReadLag(t *testing.T) {
+	t.Parallel()
+	j, d := judged(10*time.Second, shown("Hi", -time.Hour))
+	d.TweetID, d.Retries = j.seen.tweets[0].ID, patience
+	oldest := d.Open[0]
+	oldest.GrantedAt, oldest.SendBy = oldest.GrantedAt.Add(-10*time.Minute), oldest.SendBy.Add(-10*time.Minute)
+	d.Open = []store.OpenRequest{oldest, d.Open[0]}
+	resolution := j.deletion(d)
+	require.Equal(t, store.Unconfirmed, resolution.Status)
+	j.began, j.now = *resolution.NextAt, *resolution.NextAt
+	require.Equal(t, store.Failed, j.deletion(d).Status)
+}
+
+// The database's clock says that X has had its time; by X's own clock it has not.
+func TestJudgeByTwoClocks(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		seenFrom *time.Duration // before this look-up
+		want     store.Status
+	}{
+		"FirstLookUp": {want: store.Unconfirmed},
+		"TooSoon":     {seenFrom: new(6 * time.Minute), want: store.Unconfirmed},
+		"Both":        {seenFrom: new(7 * time.Minute), want: store.Scheduled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, d := judged(11 * time.Minute)
+			j.seen.answer.Date = j.began
+			if test.seenFrom != nil {
+				d.SeenFrom = new(j.began.Add(-*test.seenFrom))
+			}
+			resolution := j.decide(nil, d)
+			require.Equal(t, test.want, resolution.Status)
+			if test.want == store.Unconfirmed {
+				require.True(t, resolution.NextAt.After(j.now))
+			}
+		})
+	}
 }

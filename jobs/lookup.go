@@ -47,6 +47,14 @@ func (w *Worker) lookUp(ctx context.Context, row *store.Row, jobID int64) error 
 		func() error { return w.settleLookUp(ctx, l, seen) })
 }
 
+// only is the row that a look-up is for, 0 if it is for all of its account.
+func only(row *store.Row) int64 {
+	if row.Kind == store.DeleteTweet {
+		return row.ID
+	}
+	return 0
+}
+
 // lookUpRest is after how long a look-up is made again that was never settled.
 func (w *Worker) lookUpRest() time.Duration {
 	return cmp.Or(w.x.Timeout, twitter.DefaultTimeout) + lookUpMargin
@@ -108,7 +116,7 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 				return err
 			}
 		}
-		doubts, err := store.Doubts(ctx, tx, row.Kind, rows[0].AccountID)
+		doubts, err := store.Doubts(ctx, tx, row.Kind, rows[0].AccountID, only(row))
 		if err != nil {
 			return err
 		}
@@ -259,6 +267,7 @@ func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error
 			RequestID: l.requestID, RowIDs: l.rowIDs(), Outcome: string(outcome), Error: words,
 			StatusCode: seen.answer.StatusCode, XTransactionID: seen.answer.RequestID, Answer: seen.raw,
 			Limits: limitsOf(seen.answer), Price: seen.price, Tweets: len(seen.tweets),
+			XAt: seen.answer.Date,
 		})
 		if err != nil {
 			return err
@@ -281,7 +290,7 @@ func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error
 
 // resolutions decides on the rows that were looked for, as they are now, under their locks.
 func (w *Worker) resolutions(ctx context.Context, tx pgx.Tx, l *looking, seen sight) ([]store.Resolution, error) {
-	doubts, err := store.Doubts(ctx, tx, l.row.Kind, l.row.AccountID)
+	doubts, err := store.Doubts(ctx, tx, l.row.Kind, l.row.AccountID, only(l.row))
 	if err != nil {
 		return nil, err
 	}

@@ -200,3 +200,18 @@ func TestOutageOfAnHour(t *testing.T) {
 		}
 	}
 }
+
+// Somebody has the app's row locked: a doubt is recorded all the same.
+func TestDoubtBesideALockedApp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.fault(sandbox.Fault{Kind: sandbox.KindDropAfter, Match: creates(), Times: 1})
+	lock := w.application()
+	_, err := lock.Exec(t.Context(), `SELECT FROM tweetqueue.apps FOR NO KEY UPDATE`)
+	require.NoError(t, err)
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}}})
+	id := w.tweet("first")
+	r.wait(EventUnconfirmed, id)
+	require.Equal(t, "unconfirmed", w.status(id))
+	require.NoError(t, lock.Rollback(t.Context()))
+}

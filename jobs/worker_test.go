@@ -115,23 +115,6 @@ func TestDeletes(t *testing.T) {
 	require.Zero(t, w.taken("posts"))
 }
 
-// What X says of a tweet that is gone, in any of its shapes, neither fails nor is tried again: a
-// person, or later a look-up, decides.
-func TestDeletesWhatIsGone(t *testing.T) {
-	t.Parallel()
-	for _, shape := range []sandbox.DeleteMissing{sandbox.DeleteMissing404, sandbox.DeleteMissingFalse} {
-		t.Run(string(shape), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, sandbox.Config{DeleteMissing: shape})
-			id := storetest.Deletion(t, w.db, "1445880548472328192", 0)
-			r := w.start(opts{})
-			r.wait(EventUnconfirmed, id)
-			require.Equal(t, "unconfirmed", w.status(id))
-			require.Len(t, w.x.Requests(), 1)
-		})
-	}
-}
-
 func TestMissesADeadline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Config{})

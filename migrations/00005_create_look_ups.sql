@@ -13,6 +13,7 @@ ALTER TABLE tweetqueue.requests
     ALTER COLUMN row_id DROP NOT NULL,
     ADD COLUMN looked_for bigint[], -- the rows that a look-up looks for
     ADD COLUMN cost_usd numeric(12, 6), -- null: not known
+    ADD COLUMN x_at timestamptz, -- of a look-up: X's clock when it answered
     DROP CONSTRAINT requests_kind_check,
     ADD CONSTRAINT requests_kind_check CHECK (kind IN ('post_tweet', 'delete_tweet', 'look_up')),
     ADD CONSTRAINT requests_looked_for_check CHECK ((kind = 'look_up') = (row_id IS NULL)
@@ -42,7 +43,9 @@ ALTER TABLE tweetqueue.tweets ADD COLUMN wake_account boolean NOT NULL DEFAULT f
 ALTER TABLE tweetqueue.deletions ADD COLUMN late_from timestamptz; -- as in tweets
 CREATE INDEX tweets_wake_account_idx ON tweetqueue.tweets (id) WHERE wake_account;
 -- The doubts of an account.
-CREATE INDEX tweets_unconfirmed_idx ON tweetqueue.tweets (account) WHERE status = 'unconfirmed';
+CREATE INDEX tweets_doubt_idx ON tweetqueue.tweets (account) WHERE status IN ('sending', 'unconfirmed');
+CREATE INDEX deletions_doubt_idx ON tweetqueue.deletions (account)
+    WHERE status IN ('sending', 'unconfirmed');
 -- The sweep looks for those that lost their jobs, too.
 DROP INDEX tweetqueue.tweets_wake_at_idx, tweetqueue.deletions_wake_at_idx;
 CREATE INDEX tweets_wake_at_idx ON tweetqueue.tweets (wake_at)
@@ -163,7 +166,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM tweetqueue.grant_roles_4();
-    GRANT SELECT (looked_for, cost_usd) ON tweetqueue.requests
+    GRANT SELECT (looked_for, cost_usd, x_at) ON tweetqueue.requests
         TO tweetqueue_reader, tweetqueue_writer;
     GRANT SELECT (doubted) ON tweetqueue.apps TO tweetqueue_reader, tweetqueue_writer;
     GRANT SELECT ON tweetqueue.prices TO tweetqueue_reader, tweetqueue_writer;
@@ -215,7 +218,7 @@ DROP TRIGGER b_park_look_up ON tweetqueue.deletions;
 DROP TRIGGER a_mark_account ON tweetqueue.tweets;
 DROP FUNCTION tweetqueue.park_look_up, tweetqueue.mark_account;
 DROP INDEX tweetqueue.tweets_wake_at_idx, tweetqueue.deletions_wake_at_idx,
-    tweetqueue.tweets_wake_account_idx, tweetqueue.tweets_unconfirmed_idx;
+    tweetqueue.tweets_wake_account_idx, tweetqueue.tweets_doubt_idx, tweetqueue.deletions_doubt_idx;
 CREATE INDEX tweets_wake_at_idx ON tweetqueue.tweets (wake_at) WHERE status = 'scheduled';
 CREATE INDEX deletions_wake_at_idx ON tweetqueue.deletions (wake_at) WHERE status = 'scheduled';
 ALTER TABLE tweetqueue.tweets DROP COLUMN wake_account, DROP COLUMN late_from;
@@ -229,6 +232,7 @@ ALTER TABLE tweetqueue.requests
     DROP CONSTRAINT requests_looked_for_check,
     DROP CONSTRAINT requests_kind_check,
     ADD CONSTRAINT requests_kind_check CHECK (kind IN ('post_tweet', 'delete_tweet')),
+    DROP COLUMN x_at,
     DROP COLUMN cost_usd,
     DROP COLUMN looked_for,
     ALTER COLUMN row_id SET NOT NULL;

@@ -337,7 +337,8 @@ const outageDoubts = 5
 // accounts, without an answer to any request of the app between them, the app pauses for wait; then
 // one row at a time tries whether X answers ([AppProbe]), until one does ([AppAnswered]): an outage of X must not
 // turn a whole queue into doubts. It returns whether this paused the app, which was active. A pause that is no
-// outage's stays as it is. [ErrRowLocked] as with [AppHold].
+// outage's stays as it is. Where somebody else has the app locked it notes nothing: the doubt itself must be
+// recorded, and an outage brings more of them.
 func AppDoubt(ctx context.Context, db DBTX, appID, accountID int64, reason string, wait time.Duration) (paused bool, err error) {
 	const query = `-- name: AppDoubt :one
 WITH locked AS MATERIALIZED (
@@ -352,13 +353,9 @@ WITH locked AS MATERIALIZED (
     FROM locked l WHERE p.id = l.id AND (l.state = 'active' OR l.outage)
     RETURNING l.state = 'active' AND p.state = 'paused' AS paused
 )
-SELECT EXISTS (SELECT FROM locked), coalesce((SELECT paused FROM doubted), false)`
-	var locked bool
-	if err := db.QueryRow(ctx, query, appID, accountID, outageDoubts, validText(reason), wait).Scan(&locked, &paused); err != nil {
+SELECT coalesce((SELECT paused FROM doubted), false)`
+	if err := db.QueryRow(ctx, query, appID, accountID, outageDoubts, validText(reason), wait).Scan(&paused); err != nil {
 		return false, fmt.Errorf("note a doubt of app %d: %w", appID, err)
-	}
-	if !locked {
-		return false, fmt.Errorf("note a doubt of app %d: %w", appID, ErrRowLocked)
 	}
 	return paused, nil
 }

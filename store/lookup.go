@@ -18,6 +18,9 @@ type Doubt struct {
 	RequestID int64
 	Error     string
 	Retries   int
+	// SeenFrom is when X answered the first complete look-up since the latest request, by X's clock; nil if there was
+	// none, or X did not date it.
+	SeenFrom *time.Time
 	// Duplicate says that X refused the latest request as a duplicate.
 	Duplicate bool
 	// IfUnconfirmed is what happens if X does not show the tweet: resend or hold.
@@ -57,21 +60,24 @@ ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED`
 }
 
 // Doubts returns the rows of an account whose requests may have taken effect, by id: those that are
-// being sent, those that are looked up, and those that a person decides on.
-func Doubts(ctx context.Context, db DBTX, kind Kind, accountID int64) ([]*Doubt, error) {
+// being sent, those that are looked up, and those that a person decides on. Or only one of them, if rowID is not 0.
+// A request that X says has taken effect is open for as long as its row has not its tweet.
+func Doubts(ctx context.Context, db DBTX, kind Kind, accountID, rowID int64) ([]*Doubt, error) {
 	const query = `-- name: Doubts :many
 SELECT t.id, t.status, t.next_attempt_at IS NOT NULL, t.request_id,
     coalesce(l.error, 'it may be on X: nobody has recorded the answer'), t.retries,
     l.outcome = 'unconfirmed' AND l.status_code = 403, {doubt},
+    (SELECT min(s.x_at) FROM tweetqueue.requests s
+        WHERE s.looked_for @> ARRAY[t.id] AND s.id > t.request_id AND s.outcome = 'done'),
     r.id, r.body, r.granted_at, r.send_by
 FROM {table} t
 JOIN tweetqueue.requests l ON l.id = t.request_id
 JOIN tweetqueue.requests r ON r.row_id = t.id AND r.kind = '{kind}'
-    AND (r.outcome IS NULL OR r.outcome = 'unconfirmed')
+    AND (r.outcome IS NULL OR r.outcome IN ('unconfirmed', 'done'))
 WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1)
-    AND t.status IN ('sending', 'unconfirmed')
+    AND t.status IN ('sending', 'unconfirmed') AND ($2 = 0 OR t.id = $2)
 ORDER BY t.id, r.id`
-	rows, err := db.Query(ctx, kind.sql(query), accountID)
+	rows, err := db.Query(ctx, kind.sql(query), accountID, rowID)
 	if err != nil {
 		return nil, fmt.Errorf("read doubts: %w", err)
 	}
@@ -82,7 +88,7 @@ ORDER BY t.id, r.id`
 	var duplicate *bool
 	_, err = pgx.ForEachRow(rows, []any{
 		&d.RowID, &d.Status, &d.LookedUp, &d.RequestID, &d.Error, &d.Retries, &duplicate,
-		&d.IfUnconfirmed, &d.PostBefore, &d.TweetID, &request.ID, &body, &request.GrantedAt, &request.SendBy,
+		&d.IfUnconfirmed, &d.PostBefore, &d.TweetID, &d.SeenFrom, &request.ID, &body, &request.GrantedAt, &request.SendBy,
 	}, func() error {
 		if len(doubts) == 0 || doubts[len(doubts)-1].RowID != d.RowID {
 			doubt := d
@@ -141,6 +147,7 @@ type LookUpAnswer struct {
 	XTransactionID string
 	Answer         []byte
 	Limits         any
+	XAt            time.Time // X's clock when it answered; zero: not known
 	// Price and Tweets are what it cost: the name of a price, and how many tweets X returned.
 	Price  string
 	Tweets int
@@ -151,7 +158,7 @@ type LookUpAnswer struct {
 func LookUpSettle(ctx context.Context, tx pgx.Tx, kind Kind, a LookUpAnswer) error {
 	const cost = `-- name: RequestCost :exec
 UPDATE tweetqueue.requests
-SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2) WHERE id = $1`
+SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2), x_at = $4 WHERE id = $1`
 	if err := rowsLockAll(ctx, tx, kind, a.RowIDs); err != nil {
 		return err
 	}
@@ -162,7 +169,11 @@ SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2) WHERE id
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, cost, a.RequestID, a.Price, a.Tweets); err != nil {
+	var xAt *time.Time
+	if !a.XAt.IsZero() {
+		xAt = &a.XAt
+	}
+	if _, err := tx.Exec(ctx, cost, a.RequestID, a.Price, a.Tweets, xAt); err != nil {
 		return fmt.Errorf("record the cost of request %d: %w", a.RequestID, err)
 	}
 	return nil

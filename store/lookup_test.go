@@ -135,7 +135,7 @@ func TestDoubts(t *testing.T) {
 	storetest.Tweet(t, b.db, "never sent", 0)
 	b.settle(t, store.PostTweet, b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "posted", 0))[0], posted("1001"))
 
-	doubts, err := store.Doubts(t.Context(), b.db, store.PostTweet, b.accountID)
+	doubts, err := store.Doubts(t.Context(), b.db, store.PostTweet, b.accountID, 0)
 	require.NoError(t, err)
 	require.Len(t, doubts, 3)
 	d := doubts[0]
@@ -164,7 +164,7 @@ func TestDoubts(t *testing.T) {
 	require.Contains(t, doubts[2].Error, "nobody has recorded the answer")
 
 	deletion := b.doubt(t, store.DeleteTweet, "x")
-	doubts, err = store.Doubts(t.Context(), b.db, store.DeleteTweet, b.accountID)
+	doubts, err = store.Doubts(t.Context(), b.db, store.DeleteTweet, b.accountID, 0)
 	require.NoError(t, err)
 	require.Len(t, doubts, 1)
 	require.Equal(t, deletion.RowID, doubts[0].RowID)

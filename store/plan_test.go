@@ -132,7 +132,7 @@ func explainLookUps(t *testing.T, db *explainer, tx pgx.Tx, b *testBundle, doubt
 	ids, err := store.DoubtsLock(ctx, explained, store.PostTweet, b.accountID)
 	require.NoError(t, err)
 	require.Len(t, ids, 2)
-	found, err := store.Doubts(ctx, explained, store.PostTweet, b.accountID)
+	found, err := store.Doubts(ctx, explained, store.PostTweet, b.accountID, 0)
 	require.NoError(t, err)
 	require.Len(t, found, 2)
 	id, err := store.LookUpStart(ctx, explained, store.PostTweet, store.LookUp{

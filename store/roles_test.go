@@ -271,7 +271,7 @@ func looksUp(t *testing.T, b *testBundle, db *pgxpool.Pool, workerID int64, kind
 		ids, err := store.DoubtsLock(ctx, tx, kind, b.accountID)
 		require.NoError(t, err)
 		require.Len(t, ids, 2)
-		found, err := store.Doubts(ctx, tx, kind, b.accountID)
+		found, err := store.Doubts(ctx, tx, kind, b.accountID, 0)
 		require.NoError(t, err)
 		require.Len(t, found, 2)
 		lookUp, err := store.LookUpStart(ctx, tx, kind, store.LookUp{

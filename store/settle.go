@@ -204,23 +204,28 @@ WHERE id = $1`
 
 // resumeSending takes rows out of the queue again that are about to be sent once more, because nobody knew
 // what became of their latest request: now X's answer to it is here, and they are settled as if they had
-// never been in doubt.
+// never been in doubt. So it does if X made the tweet of an older request: while the row has no other, it is
+// the row's.
 func resumeSending(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) error {
 	const query = `-- name: RowsResumeSending :exec
-UPDATE {table} t SET status = 'sending', waiting_for = NULL, next_attempt_at = NULL
-FROM unnest($1::bigint[], $2::bigint[]) AS i (row_id, request_id)
+UPDATE {table} t SET waiting_for = NULL, next_attempt_at = NULL, request_id = i.request_id,
+    status = CASE t.status WHEN 'scheduled' THEN 'sending' ELSE t.status END
+FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS i (row_id, request_id, made)
 JOIN tweetqueue.requests r ON r.id = i.request_id AND (r.outcome IS NULL OR r.outcome = 'unconfirmed')
-WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status = 'scheduled'`
+WHERE t.id = i.row_id AND ((t.request_id = i.request_id AND t.status = 'scheduled')
+    OR (i.made AND t.request_id <> i.request_id AND t.status IN ('scheduled', 'unconfirmed')))`
 	var rowIDs, requestIDs []int64
+	var made []bool
 	for _, s := range settlements {
 		if s.Status != Unconfirmed {
 			rowIDs, requestIDs = append(rowIDs, s.RowID), append(requestIDs, s.RequestID)
+			made = append(made, s.TweetID != "")
 		}
 	}
 	if len(rowIDs) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, kind.sql(query), rowIDs, requestIDs); err != nil {
+	if _, err := tx.Exec(ctx, kind.sql(query), rowIDs, requestIDs, made); err != nil {
 		return fmt.Errorf("resume %s: %w", kind.table(), err)
 	}
 	return nil

@@ -144,3 +144,30 @@ func TestLateFrom(t *testing.T) {
 	exec(t, b.db, `UPDATE tweetqueue.tweets SET status = 'scheduled' WHERE id = $1`, id)
 	require.WithinDuration(t, now.Add(10*aDay), lateFrom(id), patience)
 }
+
+// X made the tweet of an older request, and says so while the row has no other: it is the row's, and nothing is sent
+// any more.
+func TestSettleLateOfAnOlderRequest(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"unconfirmed", "scheduled"} {
+		t.Run(status, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id := storetest.Tweet(t, b.db, "a", 0)
+			older := b.start(t, store.PostTweet, id)[0]
+			b.dieAndTakeOver(t)
+			exec(t, b.db, `UPDATE tweetqueue.tweets SET status = 'scheduled', waiting_for = 'retry' WHERE id = $1`, id)
+			latest := b.start(t, store.PostTweet, id)[0]
+			b.dieAndTakeOver(t)
+			if status == "scheduled" {
+				exec(t, b.db, `UPDATE tweetqueue.tweets SET status = 'scheduled', waiting_for = 'retry' WHERE id = $1`, id)
+			}
+			settled := b.settle(t, store.PostTweet, older, posted("1001"))
+			require.True(t, settled.Applied)
+			require.Equal(t, store.Posted, settled.Status)
+			settled = b.settle(t, store.PostTweet, latest, posted("1002"))
+			require.False(t, settled.Applied)
+			require.True(t, settled.PostedTwice)
+		})
+	}
+}

@@ -93,7 +93,7 @@ WITH settled AS MATERIALIZED (
     SELECT id FROM tweetqueue.tweets
     WHERE account = ANY (ARRAY(SELECT account FROM free))
         AND status = 'scheduled' AND waiting_for = 'account'
-    LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+    ORDER BY priority, post_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 ), woken AS (
     UPDATE tweetqueue.tweets SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
     WHERE id = ANY (ARRAY(SELECT id FROM next))

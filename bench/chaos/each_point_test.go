@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,11 +36,34 @@ func TestEachPoint(t *testing.T) {
 				doomed := w.spawn(c)
 				w.within(doomed.gone, "it dies "+string(p))
 				require.True(t, doomed.killed(), "%v", doomed.err)
+				w.requireLeft(id, "Only once", p)
 				w.hasten(c.Name)
 			}
 			w.spawn(w.child("heir", quick()))
 			w.requireOnce(id, "Only once")
 		})
+	}
+}
+
+// requireLeft requires that a process which died at a point has left what the table of points says.
+func (w *world) requireLeft(id int64, text string, p point) {
+	w.Helper()
+	all := deaths()
+	left := all[slices.IndexFunc(all, func(d death) bool { return d.point == p })]
+	if status := regexp.MustCompile("^`([a-z]+)`").FindStringSubmatch(left.database); status != nil {
+		require.Equal(w, status[1], string(w.entry(id).Status), "%s: %s", p, left.database)
+	}
+	if left.database == "settled, its job perhaps running" {
+		require.Equal(w, store.Posted, w.entry(id).Status, p)
+	}
+	switch left.onX {
+	case "nothing", "nothing: the request is not whole":
+		require.Empty(w, w.on(text), p)
+	case "the tweet", "the tweet, now or soon":
+		w.eventually("the tweet is there", func() bool { return len(w.on(text)) == 1 })
+	}
+	if strings.HasSuffix(left.database, "without an answer") {
+		require.True(w, one[bool](w, `SELECT answered_at IS NULL FROM tweetqueue.requests ORDER BY id DESC LIMIT 1`), p)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -160,8 +161,8 @@ func (b *books) auditTweets() {
 				b.faultf("tweet %d was missed, and has no deadline: %s", row.ID, value(row.Error))
 			}
 		case store.Unconfirmed:
-			if value(row.Error) == "" {
-				b.faultf("tweet %d is unconfirmed and does not say why", row.ID)
+			if !strings.Contains(value(row.Error), "enqueue resolve") {
+				b.faultf("tweet %d is unconfirmed and does not say what a person has to do: %s", row.ID, value(row.Error))
 			}
 		case store.Scheduled: // behind one in its thread that was not posted
 			if unique && len(of) > 0 {
@@ -269,8 +270,8 @@ func (b *books) auditDeletions() {
 				b.faultf("lost: deletion %d is done, and tweet %s stands", row.ID, row.TweetID)
 			}
 		case store.Unconfirmed:
-			if value(row.Error) == "" {
-				b.faultf("deletion %d is unconfirmed and does not say why", row.ID)
+			if !strings.Contains(value(row.Error), "enqueue resolve") {
+				b.faultf("deletion %d is unconfirmed and does not say what a person has to do: %s", row.ID, value(row.Error))
 			}
 		case store.Scheduled, store.Sending, store.Posted, store.Failed, store.Missed, store.Cancelled:
 			b.faultf("deletion %d is %s: %s", row.ID, row.Status, value(row.Error))
