@@ -491,19 +491,3 @@ func TestLookUpOfALockedRow(t *testing.T) {
 	w.start(opts{config: lookingUp()}).wait(EventDone, ids[0])
 	w.requireOn(ids[0])
 }
-
-// The database's clock steps ahead while a tweet is in doubt that X does not show yet: its time is not up.
-func TestClockStepsAheadDuringADoubt(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sandbox.Config{ReadLag: sandbox.ReadLag{Min: 8 * time.Second}})
-	w.fault(sandbox.Fault{Kind: sandbox.KindDropAfter, Match: creates(), Times: 1})
-	r := w.start(opts{config: Config{Time: movedTime(time.Hour)}}) // all at its defaults: 10 minutes
-	id := w.tweet("once")
-	r.wait(EventUnconfirmed, id)
-	storetest.MoveClock(t, w.db, 15*time.Minute)
-	r.waitFor(func(e Event) bool {
-		return e.Type == EventUnconfirmed && strings.Contains(e.Reason, "X does not show it yet")
-	})
-	require.Equal(t, "unconfirmed", w.status(id))
-	require.Equal(t, 1, w.count(creates()))
-}
