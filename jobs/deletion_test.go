@@ -205,7 +205,6 @@ func TestDeletionThatMayNotBeLookedAt(t *testing.T) {
 	w.fault(sandbox.Fault{Match: looks(), Kind: sandbox.KindForbidden})
 	r := w.start(opts{config: lookingUp()})
 	id := storetest.Deletion(t, w.db, "1445880548472328192", 0)
-	r.lookedUp(id, "the look-up failed")
 	r.wait(EventDone, w.tweet("meanwhile"))
 	reason := r.person(id)
 	require.Contains(t, reason, "--deleted' or ")

@@ -442,14 +442,13 @@ func TestNextTweetWaitsForADoubt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, sandbox.Config{ReadLag: sandbox.ReadLag{Min: 500 * time.Millisecond}})
+			w := newWorld(t, sandbox.Config{})
 			w.account("other")
 			old, err := w.x.AddTweet(sandbox.Tweet{Username: "acme", Text: "an old one", CreatedAt: time.Now().Add(-time.Hour)})
 			require.NoError(t, err)
 			w.fault(sandbox.Fault{Match: creates(), Kind: test.kind, Times: 1})
-			config := lookingUp()
-			config.ReadLag = time.Second
-			r := w.start(opts{config: config})
+			looking := w.fault(sandbox.Fault{Match: reads(), Kind: sandbox.KindHoldBefore})
+			r := w.start(opts{config: lookingUp()})
 			first := w.enqueue("acme", test.tweet, 0)
 			r.wait(EventUnconfirmed, first)
 			second := w.tweet("second")
@@ -462,6 +461,7 @@ func TestNextTweetWaitsForADoubt(t *testing.T) {
 			require.Equal(t, "scheduled:account", w.status(second))
 			require.Equal(t, "unconfirmed", w.status(first))
 
+			looking.Lift()
 			r.wait(EventDone, second)
 			require.Eventually(t, func() bool { return w.status(first) == test.want }, soon, 20*time.Millisecond)
 			require.Len(t, w.requests(second), 1)

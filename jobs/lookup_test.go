@@ -131,11 +131,14 @@ func TestLookUpOfWhatIsNotThere(t *testing.T) {
 // Reads lag: a later look-up finds it. Each costs what X returns.
 func TestLookUpFindsUnderReadLag(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sandbox.Config{ReadLag: sandbox.ReadLag{Min: 2 * time.Second}})
+	w := newWorld(t, sandbox.Config{ReadLag: sandbox.ReadLag{Min: time.Hour}})
 	w.fault(sandbox.Fault{Kind: sandbox.KindDropAfter, Times: 1})
-	r := w.start(opts{config: lookingUp()})
+	config := lookingUp()
+	config.ReadLag = time.Minute
+	r := w.start(opts{config: config})
 	id := w.tweet("Not yet")
 	require.Contains(t, r.lookedUp(id, "X does not show it yet").Reason, "it may be on X: create tweet: maybe sent")
+	require.NoError(t, w.x.SetReadLag(sandbox.ReadLag{}))
 	r.wait(EventDone, id)
 	w.requireOn(id)
 	sent, lookUps := w.sent(id)
@@ -154,7 +157,7 @@ func TestLookUpFindsWhatIsMadeLate(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	fault := w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindHoldBefore, Times: 1})
 	config := lookingUp()
-	config.LongestCreation, config.X.Timeout = time.Minute, 300*time.Millisecond
+	config.LongestCreation, config.X.Timeout = time.Minute, 2*time.Second
 	r := w.start(opts{config: config})
 	id := w.tweet("Better late")
 	r.lookedUp(id, "X does not show it yet")
@@ -227,8 +230,10 @@ func TestLookUpPastTheDeadline(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	w.fault(sandbox.Fault{Kind: sandbox.KindDropBefore, Times: 1})
 	r := w.start(opts{config: lookingUp()})
-	deadline := time.Now().Add(2 * time.Second)
-	id := w.enqueue("acme", store.Tweet{Text: "In time or never", PostBefore: &deadline}, 0)
+	id := w.tweet("In time or never")
+	r.wait(EventUnconfirmed, id)
+	w.exec(`BEGIN; SET LOCAL session_replication_role = replica;
+UPDATE tweetqueue.tweets SET post_before = post_at + interval '1 microsecond'; COMMIT`)
 	require.Contains(t, r.wait(EventMissed, id).Reason, "X does not show it, and its deadline has passed")
 	require.Equal(t, "missed", w.status(id))
 	require.Empty(t, w.x.Tweets())
@@ -411,6 +416,7 @@ func (w *world) inDoubt(texts ...string) (*Worker, []int64) {
 		jobs = append(jobs, wakeUp{jobID: int64(i + 1), rowID: ids[i]})
 	}
 	require.NoError(w, worker.work(w.Context(), store.PostTweet, jobs))
+	worker.settling.Wait() // also what goes on without its job
 	fault.Lift()
 	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = tweetqueue.clock()`)
 	return worker, ids
