@@ -24,9 +24,9 @@ const (
 	lookUpBefore = 5 * time.Minute
 	// clockMargin is how far off X's clock may be estimated beside what its Date can tell.
 	clockMargin = 5 * time.Second
-	// maxPages bounds one look-up: X shows no more of a timeline than 3200 tweets, and does not say that there
-	// were more. So what fills them all is no whole timeline.
-	maxPages = 32
+	// maxPages bounds one look-up, in pages of 100. X shows no more of a timeline than 3200 tweets, and does not
+	// say that there were more: so what would fill them all is no whole timeline.
+	maxPages = 31
 	// maxLookUpAnswer bounds what is kept of X's raw answers to one look-up, in bytes.
 	maxLookUpAnswer = 64 << 10
 )
@@ -181,7 +181,7 @@ func (l *looking) from(ahead time.Duration) time.Time {
 func (w *Worker) readTimeline(ctx context.Context, client *twitter.Client, l *looking, ahead time.Duration) sight {
 	s := sight{from: l.from(min(ahead, 0) - clockMargin), ahead: ahead, margin: clockMargin, price: "owned_read"}
 	query := twitter.UserTweetsQuery{SinceID: twitter.IDAt(s.from), MaxResults: 100}
-	for range maxPages - 1 {
+	for range maxPages {
 		page, err := client.UserTweets(ctx, l.row.XUserID, query)
 		if err != nil {
 			s.take(err)
