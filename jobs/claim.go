@@ -24,8 +24,8 @@ const (
 	// probeRest is how long a hold whose end has come is extended while one row tries whether it is
 	// over: longer than a request and its settlement take.
 	probeRest = time.Minute
-	// heldRecheck is when a row is looked at again whose wait has no known end. What ends the wait
-	// wakes it; this is the net below.
+	// heldRecheck is when a row is looked at again that waits for an account, an app or a thread. What ends
+	// the wait wakes it, and the end of a hold wakes one row that tries; this is the net below.
 	heldRecheck = 24 * time.Hour
 )
 
@@ -154,7 +154,7 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 		event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, p.now.Sub(row.WakeAt)
 	case d.wait != "":
 		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason, Doubt: d.doubt})
-		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, &d.until
+		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, d.ends
 	case d.close != "":
 		p.closings = append(p.closings, store.Closing{RowID: row.ID, Status: d.close, Reason: d.reason})
 		event.Type = EventFailed
@@ -263,8 +263,9 @@ type decision struct {
 	send   bool
 	body   []byte
 	wait   store.WaitingFor
-	until  time.Time
-	doubt  int64 // the tweet that it waits for to be looked up
+	until  time.Time  // when the row is looked at again
+	ends   *time.Time // when the wait ends, as far as that is known
+	doubt  int64      // the tweet that it waits for to be looked up
 	close  store.Status
 	reason string
 }
@@ -307,7 +308,7 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 		}
 	}
 	if binding != nil {
-		return decision{wait: store.ForQuota, until: until, reason: "no place is left in the limit " + binding.Name}
+		return decision{wait: store.ForQuota, until: until, ends: &until, reason: "no place is left in the limit " + binding.Name}
 	}
 	if row.Kind == store.DeleteTweet {
 		return decision{send: true}
@@ -326,11 +327,7 @@ func held(what store.WaitingFor, reason string, hold store.Hold, now time.Time) 
 	if hold.Reason != nil {
 		reason += ": " + *hold.Reason
 	}
-	until := now.Add(heldRecheck)
-	if hold.Until != nil {
-		until = *hold.Until
-	}
-	return decision{wait: what, until: until, reason: reason}
+	return decision{wait: what, until: now.Add(heldRecheck), ends: hold.Until, reason: reason}
 }
 
 // lateness is how late a tweet is that has no deadline of its own. To wait for a limit, or for a person

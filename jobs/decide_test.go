@@ -137,7 +137,7 @@ func TestDecideOnARow(t *testing.T) {
 			row: due(func(r *store.Row) {
 				r.AccountDoubt, r.Account = new(int64(5)), hold(store.Paused, "401", time.Minute)
 			}),
-			want: decision{wait: store.ForAccount, until: now.Add(time.Minute), reason: `account "acme" is paused: 401`},
+			want: decision{wait: store.ForAccount, until: now.Add(day), ends: new(now.Add(time.Minute)), reason: `account "acme" is paused: 401`},
 		},
 
 		"AppHeld": {
@@ -146,7 +146,7 @@ func TestDecideOnARow(t *testing.T) {
 		},
 		"AppHeldUntil": {
 			row:  due(func(r *store.Row) { r.App = hold(store.Paused, "no credits", time.Hour) }),
-			want: decision{wait: store.ForApp, until: now.Add(time.Hour), reason: `app "default" is paused: no credits`},
+			want: decision{wait: store.ForApp, until: now.Add(day), ends: new(now.Add(time.Hour)), reason: `app "default" is paused: no credits`},
 		},
 		"AppProbed": {row: due(func(r *store.Row) { r.App = hold(store.Paused, "no credits", -1) }), want: sent},
 		"AccountHeld": {
@@ -159,7 +159,7 @@ func TestDecideOnARow(t *testing.T) {
 		},
 		"AccountHeldUntil": {
 			row:  due(func(r *store.Row) { r.Account = hold(store.Paused, "401", time.Minute) }),
-			want: decision{wait: store.ForAccount, until: now.Add(time.Minute), reason: `account "acme" is paused: 401`},
+			want: decision{wait: store.ForAccount, until: now.Add(day), ends: new(now.Add(time.Minute)), reason: `account "acme" is paused: 401`},
 		},
 		"AccountProbed": {row: due(func(r *store.Row) { r.Account = hold(store.Paused, "401", -1) }), want: sent},
 		"AppBeforeAccount": {
@@ -240,6 +240,10 @@ func TestDecideOnARow(t *testing.T) {
 			require.Equal(t, string(test.want.body), string(got.body))
 			require.WithinDuration(t, test.want.until, got.until, quarter/256)
 			require.False(t, got.until.Before(test.want.until.Add(-quarter/256)))
+			if test.want.wait == store.ForQuota {
+				require.Equal(t, got.until, *got.ends)
+				got.ends = nil
+			}
 			got.body, test.want.body, got.until, test.want.until = nil, nil, time.Time{}, time.Time{}
 			require.Equal(t, test.want, got)
 		})

@@ -293,6 +293,15 @@ func person(d *store.Doubt, why string) store.Resolution {
 	}
 }
 
+// nothingOpen leaves a row to a person that is to be looked up although each of its requests has an answer:
+// somebody has changed it by hand.
+func nothingOpen(row *store.Row) store.Resolution {
+	return store.Resolution{
+		RowID: row.ID, RequestID: row.RequestID, Status: store.Unconfirmed, Retries: row.Retries,
+		Error: "none of its requests is in doubt, so there is nothing to look up: " + toResolve(row.Kind, row.ID),
+	}
+}
+
 // toResolve says what a person has to do with a doubt.
 func toResolve(kind store.Kind, rowID int64) string {
 	if kind == store.DeleteTweet {

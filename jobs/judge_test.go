@@ -78,3 +78,18 @@ func TestClockStepsAheadDuringADoubt(t *testing.T) {
 	require.Equal(t, "unconfirmed", w.status(id))
 	require.Equal(t, 1, w.count(creates()))
 }
+
+// A row that is looked up although each of its requests has an answer is a person's matter: a look-up would
+// tell nothing, for ever.
+func TestLookUpOfNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.fault(sandbox.Fault{Kind: sandbox.KindDropBefore, Times: 1})
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}}})
+	id := w.tweet("x")
+	r.wait(EventUnconfirmed, id)
+	w.exec(`UPDATE tweetqueue.requests SET outcome = 'fail'`)
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = tweetqueue.clock()`)
+	require.Contains(t, r.person(id), "none of its requests is in doubt")
+	require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.requests WHERE kind = 'look_up'`))
+}

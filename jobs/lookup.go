@@ -64,9 +64,10 @@ func (w *Worker) lookUpRest() time.Duration {
 type looking struct {
 	row       *store.Row // whose job it is
 	requestID int64
-	doubts    []*store.Doubt // what is looked for, as it was when it began
-	began     time.Time      // by the database's clock
-	clock     time.Duration  // how far that is ahead of this machine's
+	doubts    []*store.Doubt  // what is looked for, as it was when it began
+	began     time.Time       // by the database's clock
+	clock     time.Duration   // how far that is ahead of this machine's
+	resolved  []store.Settled // without a look
 }
 
 func (l *looking) rowIDs() []int64 {
@@ -125,6 +126,10 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 				l.doubts = append(l.doubts, d)
 			}
 		}
+		if !slices.ContainsFunc(l.doubts, func(d *store.Doubt) bool { return d.RowID == row.ID }) {
+			l.resolved, err = store.Resolve(ctx, tx, row.Kind, []store.Resolution{nothingOpen(rows[0])})
+			return err
+		}
 		l.requestID, err = store.LookUpStart(ctx, tx, row.Kind, store.LookUp{
 			AccountID: rows[0].AccountID, WorkerID: w.lease.current(), JobID: jobID, RowIDs: l.rowIDs(), SendBy: now.Add(w.lookUpRest()),
 		}, w.lookUpRest())
@@ -132,6 +137,9 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look up %s %d: %w", row.Kind, row.ID, err)
+	}
+	for _, r := range l.resolved {
+		w.tellResolved(l, r)
 	}
 	if l.requestID == 0 {
 		return nil, nil //nolint:nilnil // There is nothing to look up.

@@ -41,27 +41,18 @@ func TestOutageOfX(t *testing.T) {
 			require.Contains(t, event.Reason, outageReason)
 			require.Equal(t, 5, w.count(creates()))
 
-			// The rest is over. One tries, and leaves another doubt; a deletion that tries is no answer either.
-			again := func() {
-				w.exec(`UPDATE tweetqueue.apps SET state_until = tweetqueue.clock()`)
-				w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE status = 'scheduled'`)
-			}
-			again()
+			// The rest is over. One tries, and leaves another doubt.
+			w.exec(`UPDATE tweetqueue.apps SET state_until = tweetqueue.clock()`)
 			w.eventually("one tries, and all others wait", func() bool {
 				return one[bool](w, `SELECT count(*) FILTER (WHERE status = 'unconfirmed') = 6
-					AND bool_and(status = 'unconfirmed' OR (waiting_for = 'app' AND coalesce(next_attempt_at > tweetqueue.clock(), false))) FROM tweetqueue.tweets`)
+					AND bool_and(status = 'unconfirmed' OR waiting_for = 'app') FROM tweetqueue.tweets`)
 			})
 			require.Equal(t, 6, w.count(creates()))
-			require.Equal(t, "paused", one[string](w, `SELECT state FROM tweetqueue.apps`))
-			w.exec(`UPDATE tweetqueue.apps SET state_until = tweetqueue.clock()`)
-			deletion := storetest.Deletion(t, w.db, "1445880548472328192", 0)
-			require.Equal(t, store.ForRetry, r.wait(EventWaiting, deletion).WaitingFor)
-			w.exec(`UPDATE tweetqueue.deletions SET status = 'cancelled' WHERE id = $1`, deletion)
 			require.Equal(t, "paused", one[string](w, `SELECT state FROM tweetqueue.apps`))
 			require.Len(t, r.all(EventHeld), 1, "it is told once")
 
 			fault.Lift()
-			again()
+			w.exec(`UPDATE tweetqueue.apps SET state_until = tweetqueue.clock()`)
 			var sent []int64
 			for _, id := range waiting {
 				if w.status(id) != "unconfirmed" {
@@ -73,6 +64,89 @@ func TestOutageOfX(t *testing.T) {
 			require.Equal(t, "active {}", one[string](w, `SELECT state || ' ' || doubted::text FROM tweetqueue.apps`))
 		})
 	}
+}
+
+// A deletion that tries, and gets no answer, ends no outage.
+func TestOutageBesideADeletion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.fault(sandbox.Fault{Kind: sandbox.KindDropBefore})
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}}})
+	for n := range 5 {
+		username := fmt.Sprintf("user%d", n)
+		w.account(username)
+		r.wait(EventUnconfirmed, w.enqueue(username, store.Tweet{Text: "Is anybody there?"}, 0))
+	}
+	r.waitFor(func(e Event) bool { return e.Type == EventHeld })
+	w.exec(`UPDATE tweetqueue.apps SET state_until = tweetqueue.clock()`)
+	deletion := storetest.Deletion(t, w.db, "1445880548472328192", 0)
+	require.Equal(t, store.ForRetry, r.wait(EventWaiting, deletion).WaitingFor)
+	require.Equal(t, "paused", one[string](w, `SELECT state FROM tweetqueue.apps`))
+	require.Len(t, r.all(EventHeld), 1, "it is told once")
+}
+
+// While the app rests its rows are left alone: at each end of the rest a few wake, one of them tries, and its
+// answer wakes the rest.
+func TestOutageLeavesRowsAlone(t *testing.T) {
+	t.Parallel()
+	const many, probes = 60, 3
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindDropBefore})
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}}})
+	for n := range 5 {
+		username := fmt.Sprintf("user%d", n)
+		w.account(username)
+		r.wait(EventUnconfirmed, w.enqueue(username, store.Tweet{Text: "first"}, 0))
+	}
+	r.waitFor(func(e Event) bool { return e.Type == EventHeld })
+	var waiting []int64
+	for n := range many {
+		username := fmt.Sprintf("many%d", n%4)
+		if n < 4 {
+			w.account(username)
+		}
+		waiting = append(waiting, w.enqueue(username, store.Tweet{Text: fmt.Sprintf("number %d", n)}, 0))
+	}
+	r.wait(EventWaiting, waiting...)
+	require.Len(t, r.all(EventWaiting, waiting...), many)
+	for n := range probes {
+		w.exec(`UPDATE tweetqueue.apps SET state_until = tweetqueue.clock()`)
+		w.eventually("one tries", func() bool { return w.count(creates()) == 5+n+1 })
+		w.eventually("and leaves a doubt", func() bool {
+			return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE status = 'unconfirmed'`) == 5+n+1
+		})
+	}
+	require.Less(t, len(r.all(EventWaiting, waiting...)), many+many/2, "not all of them again")
+	require.Equal(t, many-probes, one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE status = 'scheduled'`))
+
+	fault.Lift()
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE status = 'unconfirmed'`) // a person's
+	w.exec(`UPDATE tweetqueue.apps SET state_until = tweetqueue.clock()`)
+	w.eventually("all others are posted", func() bool {
+		return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE status = 'posted'`) == many-probes
+	})
+}
+
+// An answer between doubts is one, also to a request that is older than they are.
+func TestAnswerBetweenDoubts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	for n := range 6 {
+		w.account(fmt.Sprintf("user%d", n))
+	}
+	w.fault(sandbox.Fault{Match: sandbox.Match{Route: sandbox.RouteCreateTweet, Text: "lost"}, Kind: sandbox.KindDropBefore})
+	held := w.fault(sandbox.Fault{Match: sandbox.Match{Route: sandbox.RouteCreateTweet, Text: "fine"}, Kind: sandbox.KindHoldAfter})
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}}})
+	fine := w.enqueue("user5", store.Tweet{Text: "fine"}, 0)
+	w.held(held, 1)
+	for n := range 4 {
+		r.wait(EventUnconfirmed, w.enqueue(fmt.Sprintf("user%d", n), store.Tweet{Text: "lost"}, 0))
+	}
+	held.Lift()
+	r.wait(EventDone, fine)
+	w.eventually("the answer is noted", func() bool { return one[string](w, `SELECT doubted::text FROM tweetqueue.apps`) == "{}" })
+	r.wait(EventUnconfirmed, w.enqueue("user4", store.Tweet{Text: "lost"}, 0))
+	require.Equal(t, "active", one[string](w, `SELECT state FROM tweetqueue.apps`))
 }
 
 // Doubts with answers between them are X's usual weather.

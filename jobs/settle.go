@@ -89,7 +89,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		return fmt.Errorf("settle %s %d: %w", result.row.Kind, result.row.ID, err)
 	}
 	w.tellSettled(result, v, settled)
-	w.resume(ctx, result, v)
+	w.resume(ctx, result, v, settled)
 	if settled.Wakes {
 		w.wake()
 	}
@@ -221,10 +221,10 @@ func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict)
 // resume ends the hold of a row's account and app after a success, and what was taken for an outage after
 // any answer. It is no part of the settlement, which must not wait for it. If it fails, the next success
 // does it.
-func (w *Worker) resume(ctx context.Context, result answer, v Verdict) {
+func (w *Worker) resume(ctx context.Context, result answer, v Verdict, settled store.Settled) {
 	row := result.row
 	releases := v.Outcome == OutcomeDone && (row.Account.State != store.Active || row.App.State != store.Active)
-	answered := row.AppDoubted && result.x.StatusCode != 0 && !v.NoAnswer
+	answered := settled.AppDoubted && result.x.StatusCode != 0 && !v.NoAnswer
 	if !releases && !answered {
 		return
 	}
@@ -238,7 +238,7 @@ func (w *Worker) resume(ctx context.Context, result answer, v Verdict) {
 		err = errors.Join(err, store.AppRelease(ctx, w.pool, row.AppID))
 	}
 	if answered {
-		err = errors.Join(err, store.AppAnswered(ctx, w.pool, row.AppID))
+		err = errors.Join(err, store.AppAnswered(ctx, w.pool, settled.AppID))
 	}
 	if err != nil {
 		w.tell(Event{Type: EventError, Account: row.Username, Err: err})
@@ -302,6 +302,9 @@ func (w *Worker) tellSettled(result answer, v Verdict, settled store.Settled) {
 		event.Type = EventWaiting
 	case store.Sending, store.Missed, store.Cancelled:
 		return
+	}
+	if waits := event.WaitingFor; v.Wait == 0 && (waits == store.ForAccount || waits == store.ForApp) {
+		event.Until = nil // until a person ends the hold
 	}
 	w.tell(event)
 	if v.Outcome == OutcomePauseAccount || v.Outcome == OutcomePauseApp {

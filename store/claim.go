@@ -19,7 +19,8 @@ type Row struct {
 	LateFrom   time.Time // since when it is late: DueAt, or when it could go after it had to wait for a limit
 	WakeAt     time.Time // due, and not before what it last waited for
 	Priority   int
-	Retries    int // in a row, so far
+	Retries    int   // in a row, so far
+	RequestID  int64 // its last request; 0: none yet
 	// Answered says that the row's last request was answered by X, and Doubt that one of its requests may
 	// have taken effect.
 	Answered, Doubt bool
@@ -38,8 +39,6 @@ type Row struct {
 	AccountCredentials, AppCredentials []byte
 	// AccountDoubt is a tweet of the account that is being looked up; nil if there is none.
 	AccountDoubt *int64
-	// AppDoubted says that the app's latest request left a doubt: see AppDoubt.
-	AppDoubted bool
 
 	// TweetID is the tweet to delete; empty for a tweet to post.
 	TweetID string
@@ -55,14 +54,14 @@ type Row struct {
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
 	const shared = `t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
-    greatest(t.{due_at}, t.created_at, t.late_from), t.wake_at, t.priority, t.retries,
+    greatest(t.{due_at}, t.created_at, t.late_from), t.wake_at, t.priority, t.retries, coalesce(t.request_id, 0),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.row_id = t.id AND (r.outcome = 'unconfirmed' OR r.outcome IS NULL)),
     t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL,
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
-    p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials, p.doubted <> '{}',
+    p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials,
     (SELECT d.id FROM tweetqueue.tweets d
         WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1)`
 	const tweets = `-- name: TweetsLock :many
@@ -93,9 +92,9 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Row, error) {
 		r := &Row{Kind: kind}
 		targets := []any{
-			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.WakeAt, &r.Priority, &r.Retries, &r.Answered, &r.Doubt, &r.LookedUp,
+			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.WakeAt, &r.Priority, &r.Retries, &r.RequestID, &r.Answered, &r.Doubt, &r.LookedUp,
 			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
-			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials, &r.AppDoubted,
+			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 			&r.AccountDoubt,
 		}
 		if kind == DeleteTweet {
@@ -261,8 +260,11 @@ type Wait struct {
 }
 
 // recheckDelay is how soon a row is looked at again of whose wait it is not certain that its end
-// would wake it.
-const recheckDelay = 250 * time.Millisecond
+// would wake it; recheckDoubt if that is a doubt, which lasts for seconds, and which an application may have locked.
+const (
+	recheckDelay = 250 * time.Millisecond
+	recheckDoubt = 5 * time.Second
+)
 
 // WaitRows makes scheduled rows wait, at most until their deadline; their jobs are parked until then
 // by the same statement. Where what a row waits for has ended since the row was locked, it waits
@@ -271,9 +273,9 @@ func WaitRows(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) error {
 	const query = `-- name: RowsWait :exec
 UPDATE {table} t
 SET waiting_for = i.waiting_for, error = nullif(i.reason, ''), next_attempt_at = least({deadline},
-    CASE WHEN i.recheck THEN least(i.until, tweetqueue.clock() + $6) ELSE i.until END),
+    least(i.until, tweetqueue.clock() + i.recheck)),
     late_from = CASE WHEN i.waiting_for = 'quota' THEN i.until ELSE t.late_from END
-FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[])
+FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::interval[])
     AS i (row_id, waiting_for, until, reason, recheck)
 WHERE t.id = i.row_id AND t.status = 'scheduled'`
 	certain, err := waitsConfirm(ctx, tx, kind, waits)
@@ -282,12 +284,17 @@ WHERE t.id = i.row_id AND t.status = 'scheduled'`
 	}
 	n := len(waits)
 	rowIDs, fors, untils, reasons := make([]int64, n), make([]string, n), make([]time.Time, n), make([]string, n)
-	rechecks := make([]bool, n)
+	rechecks := make([]*time.Duration, n)
 	for i, w := range waits {
 		rowIDs[i], fors[i], untils[i], reasons[i] = w.RowID, string(w.For), w.Until, validText(w.Reason)
-		rechecks[i] = !certain(w)
+		if delay := recheckDelay; !certain(w) {
+			if w.Doubt != 0 {
+				delay = recheckDoubt
+			}
+			rechecks[i] = &delay
+		}
 	}
-	tag, err := tx.Exec(ctx, kind.sql(query), rowIDs, fors, untils, reasons, rechecks, recheckDelay)
+	tag, err := tx.Exec(ctx, kind.sql(query), rowIDs, fors, untils, reasons, rechecks)
 	if err != nil {
 		return fmt.Errorf("make %s wait: %w", kind.table(), err)
 	}

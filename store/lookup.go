@@ -228,8 +228,7 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $
     $7::timestamptz[], $8::text[], $9::text[], $10::text[])
     AS i (row_id, request_id, status, waiting_for, retries, next_at, done_at, tweet_id, error, warning)
 WHERE t.id = i.row_id AND t.request_id = i.request_id AND t.status = 'unconfirmed'
-RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
-    t.next_attempt_at, t.error, {wakes}`
+RETURNING ` + settledColumns
 	n := len(resolutions)
 	rowIDs, requestIDs, retries := make([]int64, n), make([]int64, n), make([]int32, n)
 	statuses, fors, errs, warnings := make([]string, n), make([]string, n), make([]string, n), make([]string, n)

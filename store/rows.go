@@ -63,23 +63,29 @@ type Entry struct {
 	Priority      int         `json:"priority"`
 	Status        Status      `json:"status"`
 	WaitingFor    *WaitingFor `json:"waiting_for,omitempty"`
-	NextAttemptAt *time.Time  `json:"next_attempt_at,omitempty"`
-	DoneAt        *time.Time  `json:"done_at,omitempty"` // posted_at or deleted_at
+	NextAttemptAt *time.Time  `json:"next_attempt_at,omitempty"` // nil: at due_at, or not known
+	DoneAt        *time.Time  `json:"done_at,omitempty"`         // posted_at or deleted_at
 	Error         *string     `json:"error,omitempty"`
 	Warnings      []string    `json:"warnings,omitempty"`
 	CreatedAt     time.Time   `json:"created_at"`
 	TimeZone      string      `json:"time_zone"` // of the account, IANA name
 }
 
+// nextAttempt is when a row's next attempt is due, as far as it is known: what is on the row of one that waits
+// for an account, an app or a thread is only when it is looked at if nothing wakes it.
+const nextAttempt = `tweetqueue.next_attempt(t.waiting_for, t.next_attempt_at, a.state_until, p.state_until)`
+
 const entries = `SELECT 'post_tweet' AS kind, t.id, t.account, t.text, t.tweet_id, t.previous_id,
-    t.post_at AS due_at, t.priority, t.status, t.waiting_for, t.next_attempt_at,
+    t.post_at AS due_at, t.priority, t.status, t.waiting_for, ` + nextAttempt + `,
     t.posted_at AS done_at, t.error, t.warnings, t.created_at, a.time_zone
 FROM tweetqueue.tweets t JOIN tweetqueue.accounts a ON a.username = t.account
+JOIN tweetqueue.apps p ON p.id = a.app_id
 UNION ALL
 SELECT 'delete_tweet', t.id, t.account, NULL, t.tweet_id, NULL,
-    t.delete_at, t.priority, t.status, t.waiting_for, t.next_attempt_at,
+    t.delete_at, t.priority, t.status, t.waiting_for, ` + nextAttempt + `,
     t.deleted_at, t.error, t.warnings, t.created_at, a.time_zone
-FROM tweetqueue.deletions t JOIN tweetqueue.accounts a ON a.username = t.account`
+FROM tweetqueue.deletions t JOIN tweetqueue.accounts a ON a.username = t.account
+JOIN tweetqueue.apps p ON p.id = a.app_id`
 
 func scanEntry(row pgx.CollectableRow) (Entry, error) {
 	var e Entry

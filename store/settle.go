@@ -64,7 +64,18 @@ type Settled struct {
 	Error       *string
 	// Wakes says that it ended what other rows wait for, and they are to be woken: see [Wake].
 	Wakes bool
+	// AppID is its account's app, and AppDoubted says that the app's latest requests left doubts: see [AppDoubt].
+	AppID      int64
+	AppDoubted bool
 }
+
+// settledColumns are what scanSettled reads of an updated row t.
+const settledColumns = `t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
+    t.next_attempt_at, t.error, {wakes}, ` + settledApp
+
+const settledApp = `(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.username = t.account),
+    (SELECT p.doubted <> '{}' FROM tweetqueue.accounts a JOIN tweetqueue.apps p ON p.id = a.app_id
+        WHERE a.username = t.account)`
 
 // Settle records the answers on their requests and brings their rows to what follows, in the order
 // of the package's locks. The answer to a row's latest request is accepted whoever owns the row by then;
@@ -246,8 +257,7 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $
     AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error, look_up_at)
 WHERE t.id = i.row_id` + latest + ` AND t.status IN ('sending', 'unconfirmed')
     AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed' AND i.look_up_at IS NOT NULL)
-RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at},
-    t.next_attempt_at, t.error, {wakes}`
+RETURNING ` + settledColumns
 	n := len(settlements)
 	rowIDs, requestIDs := make([]int64, n), make([]int64, n)
 	statuses, fors, tweetIDs, errs := make([]string, n), make([]string, n), make([]*string, n), make([]string, n)
@@ -276,22 +286,22 @@ RETURNING t.request_id, t.id, t.account, t.status, t.waiting_for, t.tweet_id, t.
 func scanSettled(row pgx.CollectableRow) (Settled, error) {
 	r := Settled{Applied: true}
 	err := row.Scan(&r.RequestID, &r.RowID, &r.Account, &r.Status, &r.WaitingFor, &r.TweetID,
-		&r.DueAt, &r.DoneAt, &r.NextAt, &r.Error, &r.Wakes)
+		&r.DueAt, &r.DoneAt, &r.NextAt, &r.Error, &r.Wakes, &r.AppID, &r.AppDoubted)
 	return r, err
 }
 
 // withUnapplied adds, as they are, the rows whose settlement was recorded only.
 func withUnapplied(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement, settled []Settled) ([]Settled, error) {
 	const query = `-- name: RowSettled :one
-SELECT account, status, waiting_for, tweet_id, {due_at}, {done_at}, next_attempt_at, error
-FROM {table} WHERE id = $1`
+SELECT t.account, t.status, t.waiting_for, t.tweet_id, t.{due_at}, t.{done_at}, t.next_attempt_at, t.error, ` + settledApp + `
+FROM {table} t WHERE t.id = $1`
 	for _, s := range settlements {
 		if slices.ContainsFunc(settled, func(r Settled) bool { return r.RequestID == s.RequestID }) {
 			continue
 		}
 		r := Settled{RequestID: s.RequestID, RowID: s.RowID}
 		err := tx.QueryRow(ctx, kind.sql(query), s.RowID).
-			Scan(&r.Account, &r.Status, &r.WaitingFor, &r.TweetID, &r.DueAt, &r.DoneAt, &r.NextAt, &r.Error)
+			Scan(&r.Account, &r.Status, &r.WaitingFor, &r.TweetID, &r.DueAt, &r.DoneAt, &r.NextAt, &r.Error, &r.AppID, &r.AppDoubted)
 		if err != nil {
 			return nil, fmt.Errorf("read %s %d: %w", kind.table(), s.RowID, err)
 		}

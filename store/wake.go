@@ -14,8 +14,9 @@ type Woken struct {
 }
 
 // Wake wakes rows that waited for something that is over: for a tweet before them in their thread, for a
-// doubt of their account, and for an account or an app that is active again. At most limit of each sort; rows that someone else has
-// locked are passed over until a later call. Of threads it goes on after the tweet of that id.
+// doubt of their account, and for an account or an app that is active again. Of an account or an app whose hold
+// has come to its end it wakes one row, which tries ([AccountProbe]). At most limit of each sort; rows that
+// someone else has locked are passed over until a later call. Of threads it goes on after the tweet of that id.
 func Wake(ctx context.Context, db DBTX, after int64, limit int) (Woken, error) {
 	// What is over says so on its own row: see the triggers. Mostly there is nothing. The order makes
 	// the planner use the index also where it has no statistics.
@@ -23,10 +24,12 @@ func Wake(ctx context.Context, db DBTX, after int64, limit int) (Woken, error) {
 SELECT (SELECT id FROM tweetqueue.tweets WHERE wake_next ORDER BY id LIMIT 1) IS NOT NULL,
     (SELECT id FROM tweetqueue.tweets WHERE wake_account ORDER BY id LIMIT 1) IS NOT NULL,
     EXISTS (SELECT FROM tweetqueue.accounts WHERE wake_held)
-        OR EXISTS (SELECT FROM tweetqueue.apps WHERE wake_held)`
+        OR EXISTS (SELECT FROM tweetqueue.apps WHERE wake_held),
+    EXISTS (SELECT FROM tweetqueue.accounts WHERE state <> 'active' AND state_until <= tweetqueue.clock())
+        OR EXISTS (SELECT FROM tweetqueue.apps WHERE state <> 'active' AND state_until <= tweetqueue.clock())`
 	var woken Woken
-	var threads, doubts, holds bool
-	if err := db.QueryRow(ctx, marked).Scan(&threads, &doubts, &holds); err != nil {
+	var threads, doubts, holds, ends bool
+	if err := db.QueryRow(ctx, marked).Scan(&threads, &doubts, &holds, &ends); err != nil {
 		return woken, fmt.Errorf("look for what is over: %w", err)
 	}
 	if threads {
@@ -40,7 +43,12 @@ SELECT (SELECT id FROM tweetqueue.tweets WHERE wake_next ORDER BY id LIMIT 1) IS
 		}
 	}
 	if holds {
-		return woken, woken.held(ctx, db, limit)
+		if err := woken.held(ctx, db, limit); err != nil {
+			return woken, err
+		}
+	}
+	if ends {
+		return woken, woken.probes(ctx, db, limit)
 	}
 	return woken, nil
 }
@@ -166,6 +174,44 @@ WHERE id = ANY (ARRAY(SELECT p.id FROM tweetqueue.apps p WHERE p.wake_held AND N
 	for _, query := range []string{clearAccounts, clearApps} {
 		if _, err := db.Exec(ctx, query); err != nil {
 			return fmt.Errorf("end the waking of what was held: %w", err)
+		}
+	}
+	return nil
+}
+
+// probes wakes rows that try whether a hold is over that has come to its end: one of an account, and one of
+// each of a few accounts of an app, for what one of them waits for next may be something else. The first that
+// can be sent extends the hold; until then the next call wakes others.
+func (w *Woken) probes(ctx context.Context, db DBTX, limit int) error {
+	const ofAccounts = `-- name: AccountProbesWake :exec
+UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
+WHERE id = ANY (ARRAY(
+    SELECT t.id FROM tweetqueue.accounts a
+    CROSS JOIN LATERAL (SELECT id FROM {table}
+        WHERE account = a.username AND status = 'scheduled' AND waiting_for = 'account'
+        LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
+    WHERE a.state <> 'active' AND a.state_until <= tweetqueue.clock() LIMIT $1))`
+	// An account that is held itself, or in doubt, could not try.
+	const ofApps = `-- name: AppProbesWake :exec
+UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
+WHERE id = ANY (ARRAY(
+    SELECT t.id FROM tweetqueue.apps p
+    CROSS JOIN LATERAL (SELECT t.id FROM tweetqueue.accounts a
+        CROSS JOIN LATERAL (SELECT id FROM {table}
+            WHERE account = a.username AND status = 'scheduled' AND waiting_for = 'app'
+            LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
+        WHERE a.app_id = p.id AND (a.state = 'active' OR a.state_until <= tweetqueue.clock())
+            AND NOT EXISTS (SELECT FROM tweetqueue.tweets d
+                WHERE d.account = a.username AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL)
+        LIMIT 3) AS t
+    WHERE p.state <> 'active' AND p.state_until <= tweetqueue.clock() LIMIT $1))`
+	for _, kind := range Kinds() {
+		for _, query := range []string{ofAccounts, ofApps} {
+			tag, err := db.Exec(ctx, kind.sql(query), limit)
+			if err != nil {
+				return fmt.Errorf("wake %s at the end of a hold: %w", kind.table(), err)
+			}
+			w.Rows += int(tag.RowsAffected())
 		}
 	}
 	return nil

@@ -117,9 +117,9 @@ RETURNING t.id, t.status, lost.name`
 	return all, nil
 }
 
-// Promote moves the parked jobs that are due, at most limit of them, to where River fetches them,
-// and tells River. It returns how many, and how long it is until the next one is due (nil: none is
-// parked for later). A row or a job that someone else has locked is passed over until the next call.
+// Promote moves the jobs that are due, at most limit of them, to where River fetches them, and tells River:
+// those that are parked, and those that failed, which River itself would run again by the clock of a worker. It returns how many, and how long it is until the next one is due (nil: none
+// is for later). A row or a job that someone else has locked is passed over until the next call.
 func Promote(ctx context.Context, db DBTX, limit int) (promoted int, next *time.Duration, err error) {
 	// An array, not a join: the planner cannot know how few are due, and would scan the table for many.
 	// One reading of the clock: a job that fell due between two would be missed by both.
@@ -129,7 +129,7 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
     UPDATE tweetqueue.river_job SET state = 'available'
     WHERE id = ANY (ARRAY(
         SELECT id FROM tweetqueue.river_job
-        WHERE state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
+        WHERE state IN ('pending', 'retryable') AND scheduled_at <= (SELECT now FROM clock)
         ORDER BY scheduled_at LIMIT $1
         FOR UPDATE SKIP LOCKED))
     RETURNING queue
@@ -140,7 +140,7 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
     FROM queues)
 SELECT jobs, (
     SELECT scheduled_at - (SELECT now FROM clock) FROM tweetqueue.river_job
-    WHERE state = 'pending' AND scheduled_at > (SELECT now FROM clock)
+    WHERE state IN ('pending', 'retryable') AND scheduled_at > (SELECT now FROM clock)
     ORDER BY scheduled_at LIMIT 1)
 FROM told`
 	if err := db.QueryRow(ctx, query, limit).Scan(&promoted, &next); err != nil {

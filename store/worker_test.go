@@ -199,6 +199,24 @@ func TestPromote(t *testing.T) {
 	require.Nil(t, next)
 }
 
+// A job that failed runs again when it is due by the database's clock, whatever River's leader has.
+func TestPromoteTakesJobsThatFailed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := storetest.Tweet(t, b.db, "a", 0)
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'retryable', attempt = 1, scheduled_at = tweetqueue.clock() + interval '1 minute'`)
+	promoted, next, err := store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Zero(t, promoted)
+	require.InDelta(t, time.Minute, *next, float64(patience))
+	storetest.MoveClock(t, b.db, 2*time.Minute)
+	promoted, next, err = store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, promoted)
+	require.Nil(t, next)
+	require.Equal(t, "available", storetest.Jobs(t, b.db, id)[0].State)
+}
+
 // While another application's transaction holds one due row, all others are promoted.
 func TestPromotePassesOverLockedJobs(t *testing.T) {
 	t.Parallel()

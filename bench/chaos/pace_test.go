@@ -55,7 +55,7 @@ func quick() pace {
 func long(faults time.Duration) pace {
 	return pace{
 		Timeout: 4 * time.Second, Hold: 8 * time.Second, Stall: 4 * time.Second,
-		LongestCreation: 15 * time.Second, Lag: 10 * time.Second,
+		LongestCreation: 15 * time.Second, Lag: 20 * time.Second, // together to the last look-up
 		LookUpAfter: []time.Duration{time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second},
 		Faults:      faults, Freeze: 16 * time.Second, Thaw: 40 * time.Second,
 	}

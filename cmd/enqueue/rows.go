@@ -127,13 +127,7 @@ func why(e store.Entry, now time.Time) string {
 			}
 		}
 		if e.NextAttemptAt != nil {
-			until := " until "
-			switch *e.WaitingFor { // what ends these waits wakes the row
-			case store.ForAccount, store.ForApp, store.ForThread:
-				until = ", at the latest until "
-			case store.ForTime, store.ForQuota, store.ForRetry:
-			}
-			part += until + formatShort(*e.NextAttemptAt, zoneOf(e))
+			part += " until " + formatShort(*e.NextAttemptAt, zoneOf(e))
 		}
 		parts = append(parts, part)
 	}
