@@ -20,7 +20,7 @@
 //
 // X does not document its order; this one is the order that its captured answers allow. Every
 // request that gets past billing counts against the limits, also one that is refused later. A 429
-// itself costs nothing.
+// itself is not counted. [Request.CountedAt] is when a request was.
 //
 // Users sign by OAuth 1.0a ([Server.Authorize]) or send a token of OAuth 2.0
 // ([Server.AuthorizeOAuth2]), which needs the scopes tweet.read and users.read, and tweet.write to
@@ -35,8 +35,10 @@
 // # What a tester does to it
 //
 // A [Fault] makes requests fail as X's do, or worse: before they are worked, after, or within the
-// answer; each that matches, at a rate, or by a script. [Server.Requests], [Server.Tweets] and
-// [Server.Retweets] tell what really happened. [Config.Control] offers all of that over HTTP.
+// answer; each that matches, at a rate, or by a script. [Config.ArrivalDelay] has requests arrive
+// late, and [Server.Spend] is another client that shares the limits. [Server.Requests],
+// [Server.Tweets] and [Server.Retweets] tell what really happened. [Config.Control] offers faults and
+// the record over HTTP.
 //
 // # Where it is a guess, or simpler than X
 //

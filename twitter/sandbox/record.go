@@ -34,7 +34,8 @@ const (
 // a request that refreshes or revokes a token.
 type Request struct {
 	N         int       `json:"n"`                   // 1 for the first that arrived
-	ArrivedAt time.Time `json:"arrived_at"`          // when its headers were there
+	ArrivedAt time.Time `json:"arrived_at"`          // when all of it was there, after Config.ArrivalDelay
+	CountedAt time.Time `json:"counted_at,omitzero"` // when it got past the limits, and they counted it; zero if never
 	EndedAt   time.Time `json:"ended_at,omitzero"`   // right before the answer, or when it was cut; zero while open
 	Method    string    `json:"method"`              // as on the request line
 	Path      string    `json:"path"`                // with its query, without the base path

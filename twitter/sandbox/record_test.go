@@ -30,7 +30,7 @@ func TestRecordJSON(t *testing.T) {
 	for i, r := range b.server.Requests() {
 		ids[i] = r.RequestID
 	}
-	const at = `"arrived_at":"2026-11-23T12:00:00Z","ended_at":"2026-11-23T12:00:00Z"`
+	const at = `"arrived_at":"2026-11-23T12:00:00Z","counted_at":"2026-11-23T12:00:00Z","ended_at":"2026-11-23T12:00:00Z"`
 	who := fmt.Sprintf(`"app":"tests","user_id":%q,"username":"acme"`, b.acme.ID)
 	require.JSONEq(t, `[
 		{"n":1,`+at+`,"method":"POST","path":"/2/tweets","route":"POST /2/tweets",`+who+`,"body":"{\"text\":\"new\"}","status":201,"outcome":"created","tweet_id":"`+id+`","request_id":"`+ids[0]+`"},

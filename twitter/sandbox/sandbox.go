@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +16,12 @@ type Config struct {
 	// AccessTokenLifetime is how long an OAuth 2.0 access token of a user is good, in full seconds. 0
 	// is 2 hours.
 	AccessTokenLifetime time.Duration
+
+	// ArrivalDelay is how long requests are under way before they arrive. Zero is not at all.
+	ArrivalDelay Delay
+
+	// After is the timer of ArrivalDelay. Nil is time.After.
+	After func(time.Duration) <-chan time.Time
 
 	// BasePath is a prefix of all routes, such as "/x". Empty is none. A Server that another
 	// handler mounts behind http.StripPrefix needs none either: signatures cover the address
@@ -109,6 +116,8 @@ type Server struct {
 	tweets   tweets
 	readLag  ReadLag
 	usage    map[usageKey]int // tweets read
+	delay    Delay
+	delays   *rand.Rand // how long each request is delayed
 	requests trail
 	ended    trail          // those of requests that have ended, in the order in which they did
 	faults   []*ActiveFault // in force
@@ -126,6 +135,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.AccessTokenLifetime == 0 {
 		cfg.AccessTokenLifetime = defaultAccessTokenLifetime
+	}
+	if cfg.After == nil {
+		cfg.After = time.After
 	}
 	if cfg.DeleteMissing == "" {
 		cfg.DeleteMissing = DeleteMissing404
@@ -164,6 +176,8 @@ func New(cfg Config) (*Server, error) {
 		tweets:   newTweets(cfg.DuplicateWindow),
 		readLag:  cfg.ReadLag,
 		usage:    map[usageKey]int{},
+		delay:    cfg.ArrivalDelay,
+		delays:   rand.New(rand.NewPCG(cfg.Seed, 0)),
 		requests: trail{keep: cfg.KeepRequests},
 		ended:    trail{keep: cfg.KeepRequests},
 	}
@@ -210,7 +224,7 @@ func (c Config) validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("self serve %q: use newer, older or off", c.SelfServe))
 	}
-	errs = append(errs, c.ReadLag.validate())
+	errs = append(errs, c.ReadLag.validate(), c.ArrivalDelay.validate())
 	for i, l := range c.Limits {
 		if err := l.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("limit %d: %w", i, err))
@@ -232,7 +246,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x, ok := s.arrive(w, r)
 	if !ok {
-		panic(http.ErrAbortHandler) // the client left before it had sent its body
+		panic(http.ErrAbortHandler) // it never arrived as a whole
 	}
 	if !s.strikeBefore(x) {
 		s.end(x, answer{outcome: OutcomeNothing})
