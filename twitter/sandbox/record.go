@@ -48,6 +48,7 @@ type Request struct {
 	Status    int       `json:"status"`              // what the client was told; 0 is nothing, or it had left
 	Outcome   Outcome   `json:"outcome"`             // what happened to the sandbox
 	TweetID   string    `json:"tweet_id,omitempty"`  // the tweet that was created, deleted or read
+	Cost      USD       `json:"cost_usd,omitzero"`   // what it was billed
 	Reason    string    `json:"reason,omitempty"`    // why it was refused, in more words than X has
 	RequestID string    `json:"request_id,omitzero"` // the answer's x-transaction-id
 
@@ -154,6 +155,7 @@ func (s *Server) effect(x *exchange, a answer) {
 	x.record.Outcome = a.outcome
 	x.record.TweetID = a.tweetID
 	x.record.Reason = a.reason
+	x.record.Cost = a.cost
 }
 
 // end closes the record of a request.

@@ -28,6 +28,9 @@ type Config struct {
 	// that the client dialled, which is read from the request line.
 	BasePath string
 
+	// Billing is what requests cost, and what apps may spend. The zero value stops none.
+	Billing Billing
+
 	// DeleteMissing is the answer to the deletion of a missing tweet. Empty is DeleteMissing404.
 	DeleteMissing DeleteMissing
 
@@ -115,7 +118,8 @@ type Server struct {
 	windows  windows
 	tweets   tweets
 	readLag  ReadLag
-	usage    map[usageKey]int // tweets read
+	usage    map[usageKey]int            // tweets read
+	enrolled map[string]*enrolledAccount // by the key of the app that it pays for
 	delay    Delay
 	delays   *rand.Rand // how long each request is delayed
 	requests trail
@@ -139,6 +143,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.After == nil {
 		cfg.After = time.After
 	}
+	cfg.Billing = cfg.Billing.complete()
 	if cfg.DeleteMissing == "" {
 		cfg.DeleteMissing = DeleteMissing404
 	}
@@ -176,6 +181,7 @@ func New(cfg Config) (*Server, error) {
 		tweets:   newTweets(cfg.DuplicateWindow),
 		readLag:  cfg.ReadLag,
 		usage:    map[usageKey]int{},
+		enrolled: map[string]*enrolledAccount{},
 		delay:    cfg.ArrivalDelay,
 		delays:   rand.New(rand.NewPCG(cfg.Seed, 0)),
 		requests: trail{keep: cfg.KeepRequests},
@@ -224,7 +230,7 @@ func (c Config) validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("self serve %q: use newer, older or off", c.SelfServe))
 	}
-	errs = append(errs, c.ReadLag.validate(), c.ArrivalDelay.validate())
+	errs = append(errs, c.ReadLag.validate(), c.ArrivalDelay.validate(), c.Billing.validate())
 	for i, l := range c.Limits {
 		if err := l.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("limit %d: %w", i, err))
@@ -281,6 +287,7 @@ func (s *Server) answer(x *exchange) answer {
 	}
 	a := x.route.serve(x)
 	s.meter(x, a)
+	a.cost = s.charge(x, a)
 	return a
 }
 
