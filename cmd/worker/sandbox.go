@@ -21,6 +21,7 @@ type sandboxCmd struct {
 	APISecret           string        `name:"api-secret" placeholder:"SECRET" help:"The API key's secret."`
 	ClientID            string        `name:"client-id" placeholder:"ID" help:"The app's client id for OAuth 2.0."`
 	ClientSecret        string        `placeholder:"SECRET" help:"The client's secret."`
+	Credits             *sandbox.USD  `placeholder:"USD" help:"The app's balance in dollars: when it is gone, requests are told 402. Without it there is no bound."`
 	DeleteMissing       string        `enum:"404,false,true" default:"404" help:"What the deletion of a missing tweet is told: 404, false (200, not deleted) or true (200, deleted)."`
 	DuplicateWindow     time.Duration `default:"24h" help:"How long a user may not post a text again. 0 is not at all: every text is taken."`
 	Gzip                bool          `help:"Compress answers for clients that take it, as X does."`
@@ -34,6 +35,7 @@ type sandboxCmd struct {
 	ReadLagMax          time.Duration `help:"If it is more, each tweet has a lag of its own from --read-lag up to this."`
 	Seed                uint64        `default:"1" help:"Determines keys, tokens, lags and the faults with a rate, so that they are the same after a restart; but for the tokens of OAuth 2.0, which hold the time. 0 is new ones each time."`
 	SelfServe           string        `enum:"newer,older,off" default:"newer" help:"The rules for replies, quotes and cashtags of an app that is not Enterprise, in X's newer or older words; or off."`
+	SpendCap            sandbox.USD   `placeholder:"USD" help:"What the app may spend in a calendar month, in dollars: then requests are told 403. Without it there is no cap."`
 	User                []string      `default:"acme" sep:"none" placeholder:"NAME[:TOKEN:SECRET]" help:"A user, and its access token and that one's secret if they are not for --seed to determine; repeat it for more."`
 }
 
@@ -119,6 +121,7 @@ func (c *sandboxCmd) config() sandbox.Config {
 	}
 	return sandbox.Config{
 		AccessTokenLifetime: c.AccessTokenLifetime,
+		Billing:             sandbox.Billing{Credits: c.Credits, SpendCap: c.SpendCap},
 		Control:             true,
 		DeleteMissing:       sandbox.DeleteMissing(c.DeleteMissing),
 		DuplicateWindow:     cmp.Or(c.DuplicateWindow, -1), // of a Config, 0 is the default

@@ -206,6 +206,20 @@ func TestSandboxFlags(t *testing.T) {
 		require.NoError(t, post(t, ready.client(t, 0), "two"))
 		require.NotContains(t, controlX(t, "GET", ready.BaseURL+"/sandbox/requests", ""), `"n":1,`)
 	})
+	t.Run("Billing", func(t *testing.T) {
+		t.Parallel()
+		for flag, want := range map[string]string{"--credits=0.01": "does not have any credits", "--spend-cap=0.01": "has reached its billing cycle spend cap"} {
+			ready := startSandbox(t, "--json", flag).ready(t)
+			client := ready.client(t, 0)
+			require.NoError(t, post(t, client, "one"))
+			require.ErrorContains(t, post(t, client, "two"), want)
+			require.Contains(t, controlX(t, "GET", ready.BaseURL+"/sandbox/bills", ""), `"total_usd":"0.015"`)
+			controlX(t, "POST", ready.BaseURL+"/sandbox/bills", `{"add_credits_usd":"1","spend_cap_usd":"0"}`)
+			require.NoError(t, post(t, client, "two"))
+		}
+		ready := startSandbox(t, "--json").ready(t)
+		require.NotContains(t, controlX(t, "GET", ready.BaseURL+"/sandbox/bills", ""), "credits_usd")
+	})
 	t.Run("Seed", func(t *testing.T) {
 		t.Parallel()
 		tokens := func(args ...string) []sandboxToken {
@@ -269,6 +283,8 @@ func TestSandboxUsage(t *testing.T) {
 		"--duplicate-window=-1s":      "--duplicate-window is -1s: use 0 or more",
 		"--limits=generous":           "--limits must be one of",
 		"--delete-missing=perhaps":    "--delete-missing must be one of",
+		"--credits=much":              `--credits: "much" is no amount in dollars`,
+		"--spend-cap=-1":              "spend cap -1: use more than 0",
 		"--keep-requests=-1":          "keep requests -1: use 0 for all, or more",
 		"--access-token-lifetime=1ms": "use full seconds",
 		"--read-lag=-1s":              "read lag -1s",

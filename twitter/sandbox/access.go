@@ -7,11 +7,6 @@ import (
 	"strings"
 )
 
-// bill refuses only by a fault: the sandbox keeps no balance.
-func (s *Server) bill(x *exchange) (answer, bool) {
-	return s.forced(x, stageBilling)
-}
-
 // admit checks what the app, the token and the user may do at all.
 func (s *Server) admit(x *exchange) (answer, bool) {
 	if a, refused := s.forced(x, stageAccess); refused {

@@ -22,6 +22,7 @@ type App struct {
 	Confidential bool   `json:"confidential"`  // it can keep a secret: a web app or a bot, not a native app
 	ReadOnly     bool   `json:"read_only"`     // its OAuth 1.0a tokens may not write: 403 oauth1-permissions
 	NotEnrolled  bool   `json:"not_enrolled"`  // it belongs to no project: 403 client-not-enrolled on every route
+	OwnerID      string `json:"owner_id"`      // the id of the user who owns it, and reads their own tweets cheaper; empty is nobody here
 }
 
 // User is an account of X.
@@ -143,6 +144,8 @@ func (a *accounts) setApp(app App) error {
 		return errors.New("the client id is another app's")
 	}
 	switch {
+	case app.OwnerID != "" && !idPattern.MatchString(app.OwnerID):
+		return fmt.Errorf("the owner's id %q does not match %s", app.OwnerID, idPattern)
 	case app.ID == "" || app.Secret == "" || app.ClientID == "" || app.Name == "":
 		return errors.New("an app has an id, a secret, a client id and a name: change what AddApp returned")
 	case app.Confidential && app.ClientSecret == "":

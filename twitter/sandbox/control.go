@@ -22,6 +22,8 @@ import (
 //	GET    /sandbox/requests?since=N   the record of requests, those after the N-th
 //	GET    /sandbox/tweets             all tweets that ever were, without retweets
 //	GET    /sandbox/retweets           all retweets that ever were
+//	GET    /sandbox/bills              what each app was billed, and its credits
+//	POST   /sandbox/bills              add credits, set the spend cap: {"app_id":"...","add_credits_usd":"25","spend_cap_usd":"100"}
 //	GET    /sandbox/faults             how each fault stands
 //	POST   /sandbox/faults             put one fault in force, or all of {"faults":[...]}
 //	GET    /sandbox/faults/:id         how that fault stands
@@ -29,8 +31,9 @@ import (
 //	DELETE /sandbox/faults/:id         lift and forget that fault
 //
 // Answers are JSON objects: {"requests":[...]}, {"tweets":[...]}, {"retweets":[...]},
-// {"faults":[...]}, and for what is refused {"error":"..."}. They guard nothing but against pages in a browser on the same machine: a
-// request for another host than a loopback one, or from another origin, is refused.
+// {"bills":[...]}, {"faults":[...]}, and for what is refused {"error":"..."}. They guard nothing but
+// against pages in a browser on the same machine: a request for another host than a loopback one, or
+// from another origin, is refused.
 const ControlPath = "/sandbox"
 
 // requestsAnswer is what GET /sandbox/requests says.
@@ -135,6 +138,10 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) (any, erro
 		return tweetsAnswer{listed(s.Tweets())}, nil
 	case "GET /retweets":
 		return retweetsAnswer{listed(s.Retweets())}, nil
+	case "GET /bills":
+		return billsAnswer{s.bills()}, nil
+	case "POST /bills":
+		return s.controlChangeBill(w, r)
 	case "GET /faults":
 		return faultsAnswer{s.Faults()}, nil
 	case "POST /faults":
@@ -152,7 +159,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) (any, erro
 		return faultsAnswer{[]FaultState{a.State()}}, nil
 	}
 	return nil, refuseControl(http.StatusNotFound, "there is no %s %s: use GET /sandbox/requests?since=N, GET /sandbox/tweets, "+
-		"GET /sandbox/retweets, GET, POST or DELETE /sandbox/faults, GET or DELETE /sandbox/faults/:id", r.Method, r.URL.Path)
+		"GET /sandbox/retweets, GET or POST /sandbox/bills, GET, POST or DELETE /sandbox/faults, GET or DELETE /sandbox/faults/:id", r.Method, r.URL.Path)
 }
 
 func (s *Server) controlRequests(r *http.Request) (any, error) {

@@ -23,7 +23,7 @@ func (s *Server) createTweet(x *exchange) answer {
 	}
 	return answer{
 		status: http.StatusCreated, body: s.created(t),
-		outcome: OutcomeCreated, tweetID: t.ID,
+		outcome: OutcomeCreated, tweetID: t.ID, item: t.item,
 	}
 }
 
@@ -126,6 +126,7 @@ func (s *Server) publish(x *exchange, t *storedTweet) (answer, bool) {
 		s.tweets.lastID = s.tweets.nextID(now)
 		t.poll.id = strconv.FormatUint(s.tweets.lastID, 10)
 	}
+	t.item = s.createItem(x.user, t)
 	s.tweets.add(s.tweets.nextID(now), t, same)
 	return answer{}, false
 }

@@ -41,12 +41,12 @@ func (s *Server) deleteTweet(x *exchange) answer {
 	t.remove(now)
 	return answer{
 		status: http.StatusOK, body: []byte(`{"data":{"deleted":true}}`),
-		outcome: OutcomeDeleted, tweetID: t.ID,
+		outcome: OutcomeDeleted, tweetID: t.ID, item: ItemContentManage,
 	}
 }
 
 func (s *Server) deleteMissing(id string) answer {
-	a := answer{status: http.StatusOK, outcome: OutcomeNothing, reason: "no such tweet of this user"}
+	a := answer{status: http.StatusOK, outcome: OutcomeNothing, item: ItemContentManage, reason: "no such tweet of this user"}
 	switch s.cfg.DeleteMissing {
 	case DeleteMissingFalse:
 		a.body = []byte(`{"data":{"deleted":false}}`)

@@ -9,7 +9,7 @@
 //
 //	edge      5xx                (only by a [Fault])
 //	auth      401                signature, timestamp, nonce; token unknown, expired or revoked
-//	billing   402, 403, 429      (only by a [Fault])
+//	billing   402, 403, 429      [Config.Billing]
 //	limits    429                [Config.Limits]
 //	access    403                app without project, wrong kind of token, suspended or locked
 //	                             user, read-only app, missing scope
@@ -20,7 +20,12 @@
 //
 // X does not document its order; this one is the order that its captured answers allow. Every
 // request that gets past billing counts against the limits, also one that is refused later. A 429
-// itself costs nothing.
+// itself is not counted. [Request.CountedAt] is when a request was.
+//
+// What X answers with data and a status of success it bills ([Config.Billing], [Request.Cost],
+// [Server.Billed]), and it refuses an app whose credits are gone or whose cycle has reached its spend
+// cap: 402 CreditsDepleted, 403 SpendCapReached with the reset_date. By default there are prices and
+// neither. An app whose balance is above 0 is served, whatever the request costs.
 //
 // Users sign by OAuth 1.0a ([Server.Authorize]) or send a token of OAuth 2.0
 // ([Server.AuthorizeOAuth2]), which needs the scopes tweet.read and users.read, and tweet.write to
@@ -35,8 +40,10 @@
 // # What a tester does to it
 //
 // A [Fault] makes requests fail as X's do, or worse: before they are worked, after, or within the
-// answer; each that matches, at a rate, or by a script. [Server.Requests], [Server.Tweets] and
-// [Server.Retweets] tell what really happened. [Config.Control] offers all of that over HTTP.
+// answer; each that matches, at a rate, or by a script. [Config.ArrivalDelay] has requests arrive
+// late, and [Server.Spend] is another client that shares the limits. [Server.Requests],
+// [Server.Tweets], [Server.Retweets] and [Server.Billed] tell what really happened. [Config.Control]
+// offers faults, the record and bills over HTTP.
 //
 // # Where it is a guess, or simpler than X
 //
@@ -72,5 +79,16 @@
 //     missing tweet, and the 200 for undoing what was not retweeted, are guesses.
 //   - The timeline looks at the latest 3,200 tweets, or 800 without replies, before it leaves out
 //     any. since_id and start_time, or until_id and end_time, hold together where both are given.
+//   - X's documents give prices and few rules. A reply is summoned if the tweet that it answers is
+//     another user's and mentions or quotes the author. A text with a link costs what a link costs,
+//     also in a summoned reply; links elsewhere in the request cost nothing more. Deletions and undone
+//     retweets are billed also if there was nothing to do, since their answer has data. A tweet that
+//     was created and answered with an error by a [Fault] is not billed; one whose answer got lost is.
+//   - A tweet or user that is read is billed once per UTC day, app and route, whichever of the app's
+//     users reads it. GET /2/users/me reads a user.
+//   - An app that may spend nothing more still has GET /2/users/me, free of charge, as is reported of
+//     one without credits, and GET /2/usage/tweets. Where both hold, X says that the credits are gone,
+//     not that the spend cap was reached.
+//   - The monthly cap on tweets that are read stops reads of tweets alone. Its month is the calendar's.
 //   - The names of the post vocabulary beyond those that were published follow the same pattern.
 package sandbox

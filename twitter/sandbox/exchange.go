@@ -52,9 +52,9 @@ func (x *exchange) strikes(k Kind) bool {
 }
 
 // arrive reads the request, opens its record, and picks the fault that strikes it. It reports
-// false if the client left before it had sent all.
+// false if the client left before it had sent all, or the server closed while it was under way.
 func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool) {
-	x := &exchange{left: r.Context().Done(), header: r.Header, query: r.URL.RawQuery, arrived: s.now()}
+	x := &exchange{left: r.Context().Done(), header: r.Header, query: r.URL.RawQuery}
 	var err error
 	x.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -62,6 +62,10 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) (*exchange, bool
 			return nil, false
 		}
 	}
+	if !s.travel() {
+		return nil, false
+	}
+	x.arrived = s.now()
 	x.fields, x.bodyErr = parseBody(x.body)
 	if x.bearer = bearerToken(r.Header); x.bearer == "" {
 		x.signed, x.signedErr = newSignedRequest(r, x.body)

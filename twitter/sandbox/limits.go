@@ -103,6 +103,25 @@ func readLimits() []Limit {
 	}
 }
 
+// Compress shortens every window by the factor, which is 1 or more: limits for compressed time. A
+// reset is told in full seconds all the same.
+func Compress(limits []Limit, factor int) []Limit {
+	limits = slices.Clone(limits)
+	for i := range limits {
+		limits[i].Window /= time.Duration(factor)
+	}
+	return limits
+}
+
+// Rolling makes every window one that rolls.
+func Rolling(limits []Limit) []Limit {
+	limits = slices.Clone(limits)
+	for i := range limits {
+		limits[i].Rolling = true
+	}
+	return limits
+}
+
 // limit is an anchored one.
 func limit(per Scope, most int, window time.Duration, family Family, routes ...Route) Limit {
 	return Limit{Routes: routes, Per: per, Max: most, Window: window, Family: family}
@@ -169,9 +188,9 @@ func (f Family) validate() error {
 // limit is the limits stage.
 func (s *Server) limit(x *exchange) (answer, bool) {
 	forced, force := s.forced(x, stageLimits)
-	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.now() // read under the lock, so that no request is counted before an earlier one
 	of := s.windows.of(x)
 	if force {
 		exhaust(of, now, x.fault.Wait)
@@ -184,7 +203,29 @@ func (s *Server) limit(x *exchange) (answer, bool) {
 	case !granted:
 		return problem(http.StatusTooManyRequests, "a limit is exhausted"), true
 	}
+	x.record.CountedAt = now
 	return answer{}, false
+}
+
+// Spend counts up to n requests of the user to the route, through the app, as if another client had
+// sent them: they take places in the windows, and nothing else. It returns how many were granted.
+func (s *Server) Spend(appKey, username string, to Route, n int) (int, error) {
+	if !slices.ContainsFunc(s.routes, func(r route) bool { return r.name == to && r.takes&tokensOfUsers != 0 }) {
+		return 0, fmt.Errorf("spend %d of %q: it is no route that takes a user's token", n, to)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	app, user, err := s.accounts.parties(appKey, username)
+	if err != nil {
+		return 0, fmt.Errorf("spend %d of %q: %w", n, to, err)
+	}
+	now := s.now()
+	of := s.windows.of(&exchange{route: &route{name: to}, token: token{kind: tokenOAuth1}, app: app, user: *user})
+	granted := 0
+	for granted < n && take(of, now) {
+		granted++
+	}
+	return granted, nil
 }
 
 // limitHeaders are those noted when the request was counted, or, if it was not, those of now. A

@@ -15,8 +15,10 @@ type answer struct {
 	body    []byte
 	outcome Outcome
 	tweetID string
-	reason  string // for the record alone
-	posts   int    // of a read: how many tweets it returned as data, which is what X bills
+	reason  string   // for the record alone
+	item    Item     // what X bills it as; empty is nothing
+	read    []string // of a read: the ids of the tweets or users that it returned as data
+	cost    USD
 }
 
 // stage is where in the order of the package comment a refusal comes.
@@ -64,24 +66,23 @@ func (s *Server) forced(x *exchange, at stage) (answer, bool) {
 	return a, true
 }
 
+// enrolledAccountID is as captured. The sandbox tells it of all.
+const enrolledAccountID = "2012982477812371456"
+
 // refusal is the captured answer of a kind.
 func (s *Server) refusal(k Kind, x *exchange) answer {
-	const account = "2012982477812371456" // as captured; the sandbox has no enrolled accounts
 	switch k {
 	case KindUnauthorized:
 		return unauthorized("unauthorized")
 	case KindCreditsDepleted:
 		return refuse(http.StatusPaymentRequired, "no credits", `{"title":"CreditsDepleted","detail":"Your enrolled account [`+
-			account+`] does not have any credits to fulfill this request.","type":"https://api.twitter.com/2/problems/credits"}`)
+			enrolledAccountID+`] does not have any credits to fulfill this request.","type":"https://api.twitter.com/2/problems/credits"}`)
 	case KindSpendCapReached:
-		reset := nextCycle(s.now(), x.fault.Wait)
-		return refuse(http.StatusForbidden, "spend cap reached", `{"title":"SpendCapReached","detail":"Your enrolled account [`+
-			account+`] has reached its billing cycle spend cap. API requests will be blocked until the next cycle begins on `+
-			reset+`.","reset_date":"`+reset+`","type":"https://api.twitter.com/2/problems/credits"}`)
+		return spendCapReached(nextCycle(s.now(), x.fault.Wait))
 	case KindUsageCapExceeded:
 		return refuse(http.StatusTooManyRequests, "usage cap exceeded",
 			`{"title":"UsageCapExceeded","detail":"Usage cap exceeded: Monthly product cap",`+
-				`"type":"https://api.twitter.com/2/problems/usage-capped","period":"Monthly","scope":"Product","account_id":`+account+`}`)
+				`"type":"https://api.twitter.com/2/problems/usage-capped","period":"Monthly","scope":"Product","account_id":`+enrolledAccountID+`}`)
 	case KindRateLimited:
 		return problem(http.StatusTooManyRequests, "a limit is exhausted")
 	case KindReadOnlyApp:
@@ -121,13 +122,19 @@ func (s *Server) refusal(k Kind, x *exchange) answer {
 	panic("sandbox: no refusal for kind " + string(k))
 }
 
-// nextCycle is the date on which the next billing cycle begins.
-func nextCycle(now time.Time, wait time.Duration) string {
-	next := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+// nextCycle is when the next billing cycle begins by a fault.
+func nextCycle(now time.Time, wait time.Duration) time.Time {
 	if wait > 0 {
-		next = now.Add(wait)
+		return now.Add(wait)
 	}
-	return next.Format(time.DateOnly)
+	return nextMonth(now)
+}
+
+func spendCapReached(reset time.Time) answer {
+	date := reset.Format(time.DateOnly)
+	return refuse(http.StatusForbidden, "spend cap reached", `{"title":"SpendCapReached","detail":"Your enrolled account [`+
+		enrolledAccountID+`] has reached its billing cycle spend cap. API requests will be blocked until the next cycle begins on `+
+		date+`.","reset_date":"`+date+`","type":"https://api.twitter.com/2/problems/credits"}`)
 }
 
 func refuse(status int, reason, body string) answer {

@@ -37,7 +37,7 @@ func (s *Server) getTweet(x *exchange) answer {
 	included, errs := s.expand([]*storedTweet{t}, v, now)
 	return answer{
 		status: http.StatusOK, body: readBody(s.fields(t, v), included, errs, nil),
-		outcome: OutcomeRead, tweetID: t.ID, posts: 1,
+		outcome: OutcomeRead, tweetID: t.ID, item: ItemPostRead, read: []string{t.ID},
 	}
 }
 
@@ -77,7 +77,7 @@ func (s *Server) getTweets(x *exchange) answer {
 	included, more := s.expand(found, v, now)
 	return answer{
 		status: http.StatusOK, body: readBody(s.list(found, v), included, append(errs, more...), nil),
-		outcome: OutcomeRead, posts: len(found),
+		outcome: OutcomeRead, item: ItemPostRead, read: idsOfTweets(found),
 	}
 }
 
@@ -111,6 +111,14 @@ func (s *Server) list(tweets []*storedTweet, v view) any {
 		data[i] = s.fields(t, v)
 	}
 	return data
+}
+
+func idsOfTweets(tweets []*storedTweet) []string {
+	ids := make([]string, len(tweets))
+	for i, t := range tweets {
+		ids[i] = t.ID
+	}
+	return ids
 }
 
 // readBody is the body of a read; what is empty is absent.
@@ -152,7 +160,10 @@ func (s *Server) me(x *exchange) answer {
 		return a
 	}
 	data := s.userFields(x.user, fieldsOf(values, "user.fields"))
-	return answer{status: http.StatusOK, body: encode(map[string]any{"data": data}), outcome: OutcomeRead}
+	return answer{
+		status: http.StatusOK, body: encode(map[string]any{"data": data}),
+		outcome: OutcomeRead, item: ItemUserRead, read: []string{x.user.ID},
+	}
 }
 
 // userFields is a user as X shows it: the default fields and those that were asked for. Callers

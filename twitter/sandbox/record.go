@@ -34,7 +34,8 @@ const (
 // a request that refreshes or revokes a token.
 type Request struct {
 	N         int       `json:"n"`                   // 1 for the first that arrived
-	ArrivedAt time.Time `json:"arrived_at"`          // when its headers were there
+	ArrivedAt time.Time `json:"arrived_at"`          // when all of it was there, after Config.ArrivalDelay
+	CountedAt time.Time `json:"counted_at,omitzero"` // when it got past the limits, and they counted it; zero if never
 	EndedAt   time.Time `json:"ended_at,omitzero"`   // right before the answer, or when it was cut; zero while open
 	Method    string    `json:"method"`              // as on the request line
 	Path      string    `json:"path"`                // with its query, without the base path
@@ -47,6 +48,7 @@ type Request struct {
 	Status    int       `json:"status"`              // what the client was told; 0 is nothing, or it had left
 	Outcome   Outcome   `json:"outcome"`             // what happened to the sandbox
 	TweetID   string    `json:"tweet_id,omitempty"`  // the tweet that was created, deleted or read
+	Cost      USD       `json:"cost_usd,omitzero"`   // what it was billed
 	Reason    string    `json:"reason,omitempty"`    // why it was refused, in more words than X has
 	RequestID string    `json:"request_id,omitzero"` // the answer's x-transaction-id
 
@@ -153,6 +155,7 @@ func (s *Server) effect(x *exchange, a answer) {
 	x.record.Outcome = a.outcome
 	x.record.TweetID = a.tweetID
 	x.record.Reason = a.reason
+	x.record.Cost = a.cost
 }
 
 // end closes the record of a request.

@@ -30,11 +30,11 @@ func TestRecordJSON(t *testing.T) {
 	for i, r := range b.server.Requests() {
 		ids[i] = r.RequestID
 	}
-	const at = `"arrived_at":"2026-11-23T12:00:00Z","ended_at":"2026-11-23T12:00:00Z"`
+	const at = `"arrived_at":"2026-11-23T12:00:00Z","counted_at":"2026-11-23T12:00:00Z","ended_at":"2026-11-23T12:00:00Z"`
 	who := fmt.Sprintf(`"app":"tests","user_id":%q,"username":"acme"`, b.acme.ID)
 	require.JSONEq(t, `[
-		{"n":1,`+at+`,"method":"POST","path":"/2/tweets","route":"POST /2/tweets",`+who+`,"body":"{\"text\":\"new\"}","status":201,"outcome":"created","tweet_id":"`+id+`","request_id":"`+ids[0]+`"},
-		{"n":2,`+at+`,"method":"DELETE","path":"/2/tweets/`+old.ID+`","route":"DELETE /2/tweets/:id",`+who+`,"status":200,"outcome":"deleted","tweet_id":"`+old.ID+`","request_id":"`+ids[1]+`"},
+		{"n":1,`+at+`,"method":"POST","path":"/2/tweets","route":"POST /2/tweets",`+who+`,"body":"{\"text\":\"new\"}","status":201,"outcome":"created","tweet_id":"`+id+`","cost_usd":"0.015","request_id":"`+ids[0]+`"},
+		{"n":2,`+at+`,"method":"DELETE","path":"/2/tweets/`+old.ID+`","route":"DELETE /2/tweets/:id",`+who+`,"status":200,"outcome":"deleted","tweet_id":"`+old.ID+`","cost_usd":"0.005","request_id":"`+ids[1]+`"},
 		{"n":3,`+at+`,"method":"POST","path":"/2/tweets","route":"POST /2/tweets",`+who+`,"body":"{\"text\":\"new\"}","status":403,"outcome":"refused","reason":"You are not allowed to create a Tweet with duplicate content.","request_id":"`+ids[2]+`"}
 	]`, string(requests))
 	tweets, err := json.Marshal(b.server.Tweets())

@@ -53,7 +53,7 @@ func (s *Server) retweet(x *exchange) answer {
 	source.retweets[x.user.ID] = t
 	return answer{
 		status: http.StatusOK, body: encode(map[string]any{"data": map[string]any{"rest_id": t.ID, "retweeted": true}}),
-		outcome: OutcomeCreated, tweetID: t.ID,
+		outcome: OutcomeCreated, tweetID: t.ID, item: ItemInteractionCreate,
 	}
 }
 
@@ -68,7 +68,10 @@ func (s *Server) undoRetweet(x *exchange) answer {
 	if a, refused := s.forced(x, stageBusiness); refused {
 		return a
 	}
-	a := answer{status: http.StatusOK, body: []byte(`{"data":{"retweeted":false}}`), outcome: OutcomeNothing}
+	a := answer{
+		status: http.StatusOK, body: []byte(`{"data":{"retweeted":false}}`),
+		outcome: OutcomeNothing, item: ItemInteractionDelete,
+	}
 	source := s.tweets.source(x.pathID2)
 	if source == nil || source.retweets[x.user.ID] == nil {
 		a.reason = "no such retweet"

@@ -33,6 +33,9 @@ func Routes() []Route {
 	}
 }
 
+// postReads are the routes that return tweets.
+func postReads() []Route { return []Route{RouteGetTweet, RouteGetTweets, RouteUserTweets} }
+
 // issuesTokens tells the routes that authenticate an app by its client id, not by a token. Their
 // requests cost nothing and are not limited.
 func (r Route) issuesTokens() bool {
@@ -44,6 +47,10 @@ type route struct {
 	name   Route
 	writes bool      // refused to tokens that may only read
 	takes  tokenKind // the kinds of tokens it takes
+
+	// withoutCredits is served also to an app that has none, and that has reached its spend cap.
+	withoutCredits bool
+
 	// serve answers a request that got past the access stage.
 	serve func(*exchange) answer
 }
@@ -53,12 +60,12 @@ func (s *Server) routeTable() []route {
 		{name: RouteCreateTweet, takes: tokensOfUsers, writes: true, serve: s.createTweet},
 		{name: RouteDeleteTweet, takes: tokensOfUsers, writes: true, serve: s.deleteTweet},
 		{name: RouteGetTweet, takes: tokensOfUsers | tokenApp, serve: s.getTweet},
-		{name: RouteMe, takes: tokensOfUsers, serve: s.me},
+		{name: RouteMe, takes: tokensOfUsers, withoutCredits: true, serve: s.me},
 		{name: RouteRetweet, takes: tokensOfUsers, writes: true, serve: s.retweet},
 		{name: RouteUndoRetweet, takes: tokensOfUsers, writes: true, serve: s.undoRetweet},
 		{name: RouteUserTweets, takes: tokensOfUsers | tokenApp, serve: s.userTweets},
 		{name: RouteGetTweets, takes: tokensOfUsers | tokenApp, serve: s.getTweets},
-		{name: RouteUsage, takes: tokenApp, serve: s.usageTweets},
+		{name: RouteUsage, takes: tokenApp, withoutCredits: true, serve: s.usageTweets},
 		{name: RouteOAuth2Token, serve: s.oauth2Token},
 		{name: RouteOAuth2Revoke, serve: s.oauth2Revoke},
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,10 +17,19 @@ type Config struct {
 	// is 2 hours.
 	AccessTokenLifetime time.Duration
 
+	// ArrivalDelay is how long requests are under way before they arrive. Zero is not at all.
+	ArrivalDelay Delay
+
+	// After is the timer of ArrivalDelay. Nil is time.After.
+	After func(time.Duration) <-chan time.Time
+
 	// BasePath is a prefix of all routes, such as "/x". Empty is none. A Server that another
 	// handler mounts behind http.StripPrefix needs none either: signatures cover the address
 	// that the client dialled, which is read from the request line.
 	BasePath string
+
+	// Billing is what requests cost, and what apps may spend. The zero value stops none.
+	Billing Billing
 
 	// DeleteMissing is the answer to the deletion of a missing tweet. Empty is DeleteMissing404.
 	DeleteMissing DeleteMissing
@@ -108,7 +118,10 @@ type Server struct {
 	windows  windows
 	tweets   tweets
 	readLag  ReadLag
-	usage    map[usageKey]int // tweets read
+	usage    map[usageKey]int            // tweets read
+	enrolled map[string]*enrolledAccount // by the key of the app that it pays for
+	delay    Delay
+	delays   *rand.Rand // how long each request is delayed
 	requests trail
 	ended    trail          // those of requests that have ended, in the order in which they did
 	faults   []*ActiveFault // in force
@@ -127,6 +140,10 @@ func New(cfg Config) (*Server, error) {
 	if cfg.AccessTokenLifetime == 0 {
 		cfg.AccessTokenLifetime = defaultAccessTokenLifetime
 	}
+	if cfg.After == nil {
+		cfg.After = time.After
+	}
+	cfg.Billing = cfg.Billing.complete()
 	if cfg.DeleteMissing == "" {
 		cfg.DeleteMissing = DeleteMissing404
 	}
@@ -164,6 +181,9 @@ func New(cfg Config) (*Server, error) {
 		tweets:   newTweets(cfg.DuplicateWindow),
 		readLag:  cfg.ReadLag,
 		usage:    map[usageKey]int{},
+		enrolled: map[string]*enrolledAccount{},
+		delay:    cfg.ArrivalDelay,
+		delays:   rand.New(rand.NewPCG(cfg.Seed, 0)),
 		requests: trail{keep: cfg.KeepRequests},
 		ended:    trail{keep: cfg.KeepRequests},
 	}
@@ -210,7 +230,7 @@ func (c Config) validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("self serve %q: use newer, older or off", c.SelfServe))
 	}
-	errs = append(errs, c.ReadLag.validate())
+	errs = append(errs, c.ReadLag.validate(), c.ArrivalDelay.validate(), c.Billing.validate())
 	for i, l := range c.Limits {
 		if err := l.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("limit %d: %w", i, err))
@@ -232,7 +252,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x, ok := s.arrive(w, r)
 	if !ok {
-		panic(http.ErrAbortHandler) // the client left before it had sent its body
+		panic(http.ErrAbortHandler) // it never arrived as a whole
 	}
 	if !s.strikeBefore(x) {
 		s.end(x, answer{outcome: OutcomeNothing})
@@ -267,6 +287,7 @@ func (s *Server) answer(x *exchange) answer {
 	}
 	a := x.route.serve(x)
 	s.meter(x, a)
+	a.cost = s.charge(x, a)
 	return a
 }
 

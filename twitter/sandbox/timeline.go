@@ -55,7 +55,7 @@ func (s *Server) userTweets(x *exchange) answer {
 	included, errs := s.expand(found, v, now)
 	return answer{
 		status: http.StatusOK, body: readBody(s.list(found, v), included, errs, meta),
-		outcome: OutcomeRead, posts: len(found),
+		outcome: OutcomeRead, item: timelineItem(x), read: idsOfTweets(found),
 	}
 }
 

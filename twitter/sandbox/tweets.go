@@ -38,6 +38,7 @@ type storedTweet struct {
 	nullcast        bool // on no timeline
 	paidPartnership bool
 	poll            *poll
+	item            Item // what X bills its creation as
 
 	retweeted *storedTweet            // what this tweet retweets, or nil
 	retweets  map[string]*storedTweet // of this tweet, those that stand, by the user's id

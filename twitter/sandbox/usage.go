@@ -13,18 +13,27 @@ type usageKey struct {
 	day    string // as time.DateOnly
 }
 
-// projectCap is how many tweets a project may read in a month of X's pay-per-use plan.
-const projectCap = "3000000"
+// defaultPostReadCap is how many tweets a project may read in a month of X's pay-per-use plan.
+const defaultPostReadCap = 3_000_000
 
 // meter counts the tweets that a read returned.
 func (s *Server) meter(x *exchange, a answer) {
-	if a.posts == 0 {
+	if a.item != ItemPostRead && a.item != ItemOwnedRead {
 		return
 	}
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.usage[usageKey{x.app.Key, now.Format(time.DateOnly)}] += a.posts
+	s.usage[usageKey{x.app.Key, now.Format(time.DateOnly)}] += len(a.read)
+}
+
+// usageOfMonth is how many tweets the app has read in the calendar month. Callers hold s.mu.
+func (s *Server) usageOfMonth(appKey string, now time.Time) int {
+	n := 0
+	for i := range now.Day() {
+		n += s.usage[usageKey{appKey, now.AddDate(0, 0, -i).Format(time.DateOnly)}]
+	}
+	return n
 }
 
 // usageTweets is GET /2/usage/tweets: how many tweets the app has read. Each app is a project of
@@ -40,7 +49,6 @@ func (s *Server) usageTweets(x *exchange) answer {
 		days = 7 // there is none
 	}
 	now := s.now()
-	nextMonth := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	daily := make([]map[string]string, days) // the newest first
@@ -51,13 +59,10 @@ func (s *Server) usageTweets(x *exchange) answer {
 			"usage": strconv.Itoa(s.usage[usageKey{x.app.Key, date.Format(time.DateOnly)}]),
 		}
 	}
-	month := 0
-	for i := range now.Day() {
-		month += s.usage[usageKey{x.app.Key, now.AddDate(0, 0, -i).Format(time.DateOnly)}]
-	}
 	all := map[string]any{
-		"cap_reset_day": int(nextMonth.Sub(now.Truncate(day)) / day),
-		"project_cap":   projectCap, "project_id": x.app.ID, "project_usage": strconv.Itoa(month),
+		"cap_reset_day": int(nextMonth(now).Sub(now.Truncate(day)) / day),
+		"project_cap":   strconv.Itoa(s.cfg.Billing.PostReadCap), "project_id": x.app.ID,
+		"project_usage":       strconv.Itoa(s.usageOfMonth(x.app.Key, now)),
 		"daily_project_usage": map[string]any{"project_id": x.app.ID, "usage": daily},
 		"daily_client_app_usage": []any{map[string]any{
 			"client_app_id": x.app.ID, "usage": daily, "usage_result_count": days,
