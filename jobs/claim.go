@@ -101,6 +101,9 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 	for i := range p.events {
 		w.tell(p.events[i])
 	}
+	if len(p.made) > 0 {
+		w.wake() // what waited for them
+	}
 	return p.claims, p.doubts, nil
 }
 
@@ -126,6 +129,7 @@ type plan struct {
 	doubts   []doubtful
 	waits    []store.Wait
 	closings []store.Closing
+	made     []int64 // X made their tweets already
 	early    []int64 // scheduled, and not due yet
 	events   []Event
 }
@@ -155,6 +159,9 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 	case d.wait != "":
 		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason, Doubt: d.doubt})
 		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, d.ends
+	case d.made:
+		p.made = append(p.made, row.ID)
+		return // told as what it becomes
 	case d.close != "":
 		p.closings = append(p.closings, store.Closing{RowID: row.ID, Status: d.close, Reason: d.reason})
 		event.Type = EventFailed
@@ -204,10 +211,31 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx, quotas map[int64][]*store.Q
 			return err
 		}
 	}
+	if len(p.made) > 0 {
+		if err := p.postMade(ctx, tx); err != nil {
+			return err
+		}
+	}
 	if len(p.early) > 0 {
 		return store.RowsPark(ctx, tx, p.kind, p.early)
 	}
 	return nil
+}
+
+// postMade brings rows whose tweets X made already to their end.
+func (p *plan) postMade(ctx context.Context, tx pgx.Tx) error {
+	posted, err := store.PostMade(ctx, tx, p.made)
+	for _, row := range posted {
+		event := Event{
+			Type: EventFailed, Kind: p.kind, RowID: row.RowID, RequestID: row.RequestID, Account: row.Account,
+			DueAt: row.DueAt, TweetID: value(row.TweetID), Reason: value(row.Error),
+		}
+		if row.Status == store.Posted {
+			event.Type, event.Lateness = EventDone, row.DoneAt.Sub(row.DueAt)
+		}
+		p.events = append(p.events, event)
+	}
+	return err
 }
 
 // rewakeLocked parks another job for each row that could not be locked because another
@@ -257,10 +285,11 @@ func (p *plan) probe(ctx context.Context, tx pgx.Tx, row *store.Row, quotas []*s
 	return nil
 }
 
-// decision is what a claim does with a row: send it, make it wait, close it, or, if it is zero,
-// nothing.
+// decision is what a claim does with a row: send it, make it wait, close it, take it for posted, or, if it is
+// zero, nothing.
 type decision struct {
 	send   bool
+	made   bool // X made its tweet already
 	body   []byte
 	wait   store.WaitingFor
 	until  time.Time  // when the row is looked at again
@@ -274,6 +303,9 @@ type decision struct {
 func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.Duration) decision {
 	if row.Status != store.Scheduled && !store.ClaimAnyStatus || row.WakeAt.After(now) {
 		return decision{}
+	}
+	if row.MadeTweetID != nil && row.Status == store.Scheduled {
+		return decision{made: true}
 	}
 	if before := row.Tweet.PostBefore; before != nil && !now.Before(*before) {
 		return decision{close: store.Missed, reason: "its deadline passed before it could be posted" + waitedFor(row)}

@@ -118,6 +118,16 @@ func (j *judge) weigh(doubts []*store.Doubt, known []string) {
 	}
 }
 
+// sees reports whether X shows any tweet that may be a row's.
+func (j *judge) sees() bool {
+	for _, e := range j.weighs {
+		if len(e.same)+len(e.possible) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // createdAt is when a tweet was created, by X's clock.
 func createdAt(t twitter.Tweet) time.Time {
 	if created, known := twitter.CreatedAt(t.ID); known {

@@ -28,7 +28,8 @@ const (
 	EventUnconfirmed EventType = "unconfirmed"
 	// EventHeld says that an account or an app was put on hold, and why.
 	EventHeld EventType = "held"
-	// EventPostedTwice says that a row's request created a tweet beside the one the row has.
+	// EventPostedTwice says that a row's request created a tweet that the row has not: it has another one, or is over
+	// without one. The row's warnings tell what to do.
 	EventPostedTwice EventType = "posted_twice"
 	// EventError says that the worker could not do what it tried, and will try again.
 	EventError EventType = "error"

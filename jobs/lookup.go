@@ -314,6 +314,13 @@ func (w *Worker) resolutions(ctx context.Context, tx pgx.Tx, l *looking, seen si
 	if l.row.Kind == store.PostTweet {
 		j.weigh(doubts, known)
 	}
+	if j.sees() { // seldom, and what follows need not be quick
+		made, err := store.TweetIDsMade(ctx, tx, l.row.AccountID)
+		if err != nil {
+			return nil, err
+		}
+		j.weigh(doubts, append(known, made...))
+	}
 	var all []store.Resolution
 	for _, d := range doubts {
 		if !slices.Contains(l.rowIDs(), d.RowID) || d.Status != store.Unconfirmed || !d.LookedUp {

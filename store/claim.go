@@ -47,6 +47,8 @@ type Row struct {
 	// PreviousStatus and PreviousTweetID are of the row before it in a thread, if it has one.
 	PreviousStatus  *Status
 	PreviousTweetID *string
+	// MadeTweetID is the tweet that X says it made of an earlier request of the row: see [PostMade].
+	MadeTweetID *string
 }
 
 // RowsLock locks the rows of these ids and returns them by id. Rows that another transaction has
@@ -65,7 +67,9 @@ func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, e
     (SELECT d.id FROM tweetqueue.tweets d
         WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1)`
 	const tweets = `-- name: TweetsLock :many
-SELECT ` + shared + `, ` + tweetColumns + `
+SELECT ` + shared + `,
+    CASE WHEN t.request_id IS NOT NULL THEN (SELECT ` + madeTweetID + ` FROM tweetqueue.requests r
+        WHERE r.row_id = t.id` + made + ` ORDER BY r.id DESC LIMIT 1) END, ` + tweetColumns + `
 FROM tweetqueue.tweets t
 JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
@@ -100,7 +104,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 		if kind == DeleteTweet {
 			targets = append(targets, &r.TweetID)
 		} else {
-			targets = append(targets, r.Tweet.targets()...)
+			targets = append(append(targets, &r.MadeTweetID), r.Tweet.targets()...)
 		}
 		return r, row.Scan(targets...)
 	})

@@ -11,6 +11,7 @@
 //	scheduled -> sending                     StartRequests   (claim)
 //	scheduled -> scheduled                   WaitRows        (claim: it must wait, and says for what)
 //	scheduled -> missed | failed             CloseRows       (claim)
+//	scheduled -> sending -> posted           PostMade        (claim: X made it already)
 //	sending, unconfirmed -> any answer's     Settle          (settle; also what was taken over meanwhile)
 //	sending -> scheduled                     Release         (a claim that was certainly not sent)
 //	sending -> unconfirmed                   TakeOver        (a tweet; its worker died)

@@ -53,7 +53,8 @@ type Settled struct {
 	// Applied is false if the request was not the row's latest, or the row had an answer already:
 	// the answer is recorded on the request, the row is unchanged.
 	Applied bool
-	// PostedTwice says that the request created a tweet although its row has another one.
+	// PostedTwice says that the request created a tweet that its row has not: the row has another one, or is over
+	// without one, or is being sent again. The row's warnings say so.
 	PostedTwice bool
 	Status      Status
 	WaitingFor  *WaitingFor
@@ -79,7 +80,8 @@ const settledApp = `(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.username
 
 // Settle records the answers on their requests and brings their rows to what follows, in the order
 // of the package's locks. The answer to a row's latest request is accepted whoever owns the row by then;
-// one to an older request is recorded only. [ErrRowLocked] if another transaction has locked one of the
+// one to an older request is recorded only, and if it made a tweet that the row has not, the row warns of it.
+// [ErrRowLocked] if another transaction has locked one of the
 // rows: it is to be tried again, and alone, so that nobody's lock holds up the others.
 func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settled, error) {
 	rowIDs := make([]int64, len(settlements))
@@ -306,6 +308,11 @@ FROM {table} t WHERE t.id = $1`
 			return nil, fmt.Errorf("read %s %d: %w", kind.table(), s.RowID, err)
 		}
 		r.PostedTwice = kind == PostTweet && s.TweetID != "" && (r.TweetID == nil || *r.TweetID != s.TweetID)
+		if r.PostedTwice {
+			if err := warnMade(ctx, tx, &r, s.TweetID); err != nil {
+				return nil, err
+			}
+		}
 		settled = append(settled, r)
 	}
 	return settled, nil

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// madeTweetID is the id that X's answer to request r gives, in SQL; null if it gives none. X's body may be cut, so it
+// is not read as JSON. Within a JSON string the quotes would be escaped.
+const madeTweetID = `substring(r.answer FROM '"id"\s*:\s*"([0-9]{1,19})"')`
+
+// madeURL is the address of a tweet, whoever's it is.
+func madeURL(tweetID string) string { return "https://x.com/i/web/status/" + tweetID }
+
+// warnMade keeps on a row that X made a tweet of it which the row has not, once, however often the answer is settled.
+// Of a row that is over without a tweet it also corrects the error.
+func warnMade(ctx context.Context, tx pgx.Tx, row *Settled, tweetID string) error {
+	const query = `-- name: TweetWarnMade :one
+UPDATE tweetqueue.tweets t
+SET warnings = array_append(t.warnings, $2 || $3),
+    error = CASE WHEN t.status IN ('failed', 'missed', 'cancelled') THEN $4 ELSE t.error END
+WHERE t.id = $1 AND NOT EXISTS (SELECT FROM unnest(t.warnings) AS w WHERE starts_with(w, $2))
+RETURNING t.error`
+	made := "X made " + madeURL(tweetID) + " of this row"
+	err := tx.QueryRow(ctx, query, row.RowID, made+", ", row.madeWarning(tweetID), made+" after all").Scan(&row.Error)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("warn of tweet %s of row %d: %w", tweetID, row.RowID, err)
+	}
+	return nil
+}
+
+// madeWarning says how a tweet stands to the row that it was made of, and what a person can do.
+func (r Settled) madeWarning(tweetID string) string {
+	remove := fmt.Sprintf("'enqueue delete --account %s %s' deletes it", r.Account, tweetID)
+	switch {
+	case r.TweetID != nil:
+		return fmt.Sprintf("beside %s, which the row stands for: that is one too many, unless somebody has deleted one; %s", madeURL(*r.TweetID), remove)
+	case r.Status == Scheduled:
+		return "and the answer came when it was scheduled again: it is not sent once more, but becomes posted when it is due; " + remove
+	case !r.Status.Final():
+		return "and the answer came when it was being sent again: if X makes another one of it, there are two; " + remove
+	case r.Error != nil:
+		return fmt.Sprintf("and the answer came when it was %s already (%s): leave it there, or %s; do not enqueue it anew", r.Status, *r.Error, remove)
+	}
+	return fmt.Sprintf("and the answer came when it was %s already: leave it there, or %s; do not enqueue it anew", r.Status, remove)
+}
+
+// TweetIDsMade returns X's ids of the tweets that were made of rows of an account which are in no doubt, and that
+// stand in X's answers, not all of them on the rows: the second tweet of one row is no other row's either. Only rows
+// with warnings can have such a tweet.
+func TweetIDsMade(ctx context.Context, db DBTX, accountID int64) ([]string, error) {
+	const query = `-- name: TweetIDsMade :many
+SELECT ` + madeTweetID + `
+FROM tweetqueue.tweets t JOIN tweetqueue.requests r ON r.row_id = t.id AND r.kind = 'post_tweet'
+WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND t.warnings <> '{}'
+    AND t.status NOT IN ('sending', 'unconfirmed')
+    AND r.outcome IN ('done', 'unconfirmed') AND ` + madeTweetID + ` IS NOT NULL`
+	rows, err := db.Query(ctx, query, accountID)
+	if err != nil {
+		return nil, fmt.Errorf("look for tweets that were made: %w", err)
+	}
+	made, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for tweets that were made: %w", err)
+	}
+	return made, nil
+}
+
+// PostMade settles scheduled tweets that X made already, by its answer to an earlier request: they become posted, as
+// of that answer, and nothing is sent. One whose tweet another row has fails. See [Row.MadeTweetID]. [ErrLostRace] if
+// one of them is not scheduled any more.
+func PostMade(ctx context.Context, tx pgx.Tx, ids []int64) ([]Settled, error) {
+	// Two statements, for the table of what may follow what has no shorter way.
+	const begin = `-- name: TweetsMadeSending :exec
+UPDATE tweetqueue.tweets SET status = 'sending', waiting_for = NULL, next_attempt_at = NULL
+WHERE id = ANY ($1) AND status = 'scheduled' AND request_id IS NOT NULL`
+	const end = `-- name: TweetsMadePosted :many
+UPDATE tweetqueue.tweets t
+SET status = CASE WHEN i.taken_by IS NULL THEN 'posted' ELSE 'failed' END,
+    tweet_id = CASE WHEN i.taken_by IS NULL THEN i.tweet_id END,
+    posted_at = CASE WHEN i.taken_by IS NULL THEN i.answered_at END,
+    error = CASE WHEN i.taken_by IS NOT NULL
+        THEN format('X answered that it made tweet %s of this row, and that is the tweet of row %s: look at the account on X, and enqueue what is missing', i.tweet_id, i.taken_by) END
+FROM (
+    SELECT m.row_id, m.tweet_id, m.answered_at, o.id AS taken_by
+    FROM (SELECT DISTINCT ON (r.row_id) r.row_id, ` + madeTweetID + ` AS tweet_id, r.answered_at
+        FROM tweetqueue.requests r
+        WHERE r.row_id = ANY ($1)` + made + `
+        ORDER BY r.row_id, r.id DESC) AS m
+    JOIN tweetqueue.tweets s ON s.id = m.row_id
+    LEFT JOIN tweetqueue.tweets o ON o.account = s.account AND o.tweet_id = m.tweet_id) AS i
+WHERE t.id = i.row_id AND t.status = 'sending'
+RETURNING ` + settledColumns
+	tag, err := tx.Exec(ctx, begin, ids)
+	if err != nil {
+		return nil, fmt.Errorf("post what was made: %w", err)
+	}
+	if tag.RowsAffected() != int64(len(ids)) {
+		return nil, fmt.Errorf("post what was made: %w", ErrLostRace)
+	}
+	rows, err := tx.Query(ctx, PostTweet.sql(end), ids)
+	if err != nil {
+		return nil, fmt.Errorf("post what was made: %w", err)
+	}
+	posted, err := pgx.CollectRows(rows, scanSettled)
+	if err != nil {
+		return nil, fmt.Errorf("post what was made: %w", err)
+	}
+	return posted, nil
+}
+
+// made says in SQL that X's answer to request r is that it made the tweet of its row.
+const made = ` AND r.kind = 'post_tweet' AND r.outcome = 'done' AND ` + madeTweetID + ` IS NOT NULL`
