@@ -194,6 +194,7 @@ type SentRequest struct {
 	Kind           string          `json:"kind"` // post_tweet, delete_tweet or look_up
 	Worker         string          `json:"worker"`
 	GrantedAt      time.Time       `json:"granted_at"`
+	SendBy         time.Time       `json:"send_by"` // past it, it was not begun
 	AnsweredAt     *time.Time      `json:"answered_at,omitempty"`
 	Outcome        *string         `json:"outcome,omitempty"`
 	StatusCode     *int            `json:"status_code,omitempty"`
@@ -209,7 +210,7 @@ type SentRequest struct {
 // looked for other rows beside it.
 func RequestList(ctx context.Context, db DBTX, rowID int64) ([]SentRequest, error) {
 	const query = `-- name: RequestList :many
-SELECT r.id, r.kind, w.name, r.granted_at, r.answered_at, r.outcome, r.status_code, r.x_transaction_id,
+SELECT r.id, r.kind, w.name, r.granted_at, r.send_by, r.answered_at, r.outcome, r.status_code, r.x_transaction_id,
     r.body, r.answer, r.limits, r.error, trim_scale(r.cost_usd)::text
 FROM tweetqueue.requests r JOIN tweetqueue.workers w ON w.id = r.worker_id
 WHERE r.row_id = $1 OR r.looked_for @> ARRAY[$1::bigint] ORDER BY r.id`
@@ -219,7 +220,7 @@ WHERE r.row_id = $1 OR r.looked_for @> ARRAY[$1::bigint] ORDER BY r.id`
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (SentRequest, error) {
 		var r SentRequest
-		err := row.Scan(&r.ID, &r.Kind, &r.Worker, &r.GrantedAt, &r.AnsweredAt, &r.Outcome, &r.StatusCode, &r.XTransactionID,
+		err := row.Scan(&r.ID, &r.Kind, &r.Worker, &r.GrantedAt, &r.SendBy, &r.AnsweredAt, &r.Outcome, &r.StatusCode, &r.XTransactionID,
 			&r.Body, &r.Answer, &r.Limits, &r.Error, &r.CostUSD)
 		return r, err
 	})

@@ -16,13 +16,8 @@ import (
 	"tweetqueue/twitter"
 )
 
-const (
-	// tooSoon is how long after its latest request a tweet is not taken for absent: when a worker
-	// looks for the last time, by default. X may create it late, and show it later still.
-	tooSoon = 10 * time.Minute
-	// clockSlack is how far X's clock and the database's may be apart.
-	clockSlack = 10 * time.Minute
-)
+// clockSlack is how far X's clock and the database's may be apart.
+const clockSlack = 10 * time.Minute
 
 type resolveCmd struct {
 	ID         rowID   `arg:"" help:"The id of an unconfirmed row, as 'enqueue list' shows it."`
@@ -32,6 +27,8 @@ type resolveCmd struct {
 	NotDeleted bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is still there, and is deleted again at once."`
 	Cancel     bool    `help:"With --not-posted or --not-deleted: cancel the row instead of sending it again."`
 	Force      bool    `help:"Believe me also where the times speak against it."`
+
+	setup.Creation
 }
 
 // Help is shown by --help.
@@ -45,7 +42,7 @@ Examples:
     enqueue resolve 42 --not-posted --cancel
     enqueue resolve 43 --deleted
 
-Refused, unless you add --force: a tweet that is older than the row's first request or lies in the future, and --not-posted within 10 minutes of the latest request, as X may still create or show the tweet.`
+Refused, unless you add --force: a tweet that is older than the row's first request or lies in the future, and --not-posted before the latest request could begin no more and --longest-creation and --read-lag are over since, as X may still create or show the tweet. If your worker runs with other values, give the same ones here.`
 }
 
 // Run resolves a doubt.
@@ -55,6 +52,7 @@ func (c *resolveCmd) Run(ctx context.Context, s *session) error {
 		if c.Cancel && !c.NotPosted && !c.NotDeleted {
 			env.Errorf("--cancel goes with --not-posted or --not-deleted: what is done is not sent again anyway")
 		}
+		c.Check(env)
 		if c.Posted == nil {
 			return
 		}
@@ -129,17 +127,17 @@ func (c *resolveCmd) checkTimes(ctx context.Context, db store.DBTX, entry store.
 	if err != nil {
 		return nil, err
 	}
-	var granted []time.Time // of the requests that may have created it
+	var sent []store.SentRequest // that may have created it
 	for _, r := range all {
 		if r.Kind == string(store.PostTweet) {
-			granted = append(granted, r.GrantedAt)
+			sent = append(sent, r)
 		}
 	}
 	zone := zoneOf(entry)
 	if c.NotPosted {
-		if n := len(granted); n > 0 && !c.Force && now.Before(granted[n-1].Add(tooSoon)) {
-			return nil, fmt.Errorf("%w: tweet %d was sent %s, and X may still create or show it: look at the account after %s, or add --force",
-				store.ErrRefused, entry.ID, formatDistance(granted[n-1], now), formatInstant(granted[n-1].Add(tooSoon), zone))
+		if n := len(sent); n > 0 && !c.Force && now.Before(c.Absent(sent[n-1].SendBy)) {
+			return nil, fmt.Errorf("%w: tweet %d was sent %s, and X may take %s to create it and %s more to show it (--longest-creation and --read-lag, as the worker has them): look at the account after %s, or add --force",
+				store.ErrRefused, entry.ID, formatDistance(sent[n-1].GrantedAt, now), c.LongestCreation, c.ReadLag, formatInstant(c.Absent(sent[n-1].SendBy), zone))
 		}
 		return nil, nil //nolint:nilnil // There is no tweet.
 	}
@@ -150,9 +148,9 @@ func (c *resolveCmd) checkTimes(ctx context.Context, db store.DBTX, entry store.
 		problem = "no tweet of today has such an id"
 	case created.After(now.Add(clockSlack)):
 		problem = "by its id it was created in the future, " + formatInstant(created, zone)
-	case len(granted) > 0 && created.Before(granted[0].Add(-clockSlack)):
+	case len(sent) > 0 && created.Before(sent[0].GrantedAt.Add(-clockSlack)):
 		problem = fmt.Sprintf("by its id it was created %s, and tweet %d was first sent %s",
-			formatInstant(created, zone), entry.ID, formatInstant(granted[0], zone))
+			formatInstant(created, zone), entry.ID, formatInstant(sent[0].GrantedAt, zone))
 	}
 	if problem != "" && !c.Force {
 		return nil, fmt.Errorf("%w: --posted %s: %s: give the id of the tweet that you saw, or add --force", store.ErrRefused, tweetID, problem)

@@ -167,6 +167,8 @@ func TestResolveRefused(t *testing.T) {
 		"OfTheFuture":    {setup.ExitRefused, []string{id(tweet), "--posted", future}, "by its id it was created in the future"},
 		"NoTime":         {setup.ExitRefused, []string{id(tweet), "--posted", "20"}, "no tweet of today has such an id"},
 		"TooSoon":        {setup.ExitRefused, []string{id(fresh), "--not-posted"}, "tweet " + id(fresh) + " was sent 1 minute "},
+		"TooSoonForThem": {setup.ExitRefused, []string{id(tweet), "--not-posted", "--longest-creation=1h"}, "X may take 1h0m0s to create it and 5m0s more to show it (--longest-creation and --read-lag, as the worker has them): look at the account after "},
+		"NoTimes":        {setup.ExitUsage, []string{id(tweet), "--not-posted", "--longest-creation=0s", "--read-lag=2h"}, "--longest-creation is 0s: use 100ms to 1h\n  --read-lag is 2h0m0s: use 100ms to 1h"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,6 +178,19 @@ func TestResolveRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestResolveWaitsAsTheWorker: by its flags a person may be sooner, or has to wait longer.
+func TestResolveWaitsAsTheWorker(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	early, late := storetest.Tweet(t, b.db, "early", 0), storetest.Tweet(t, b.db, "late", 0)
+	b.doubt(t, store.PostTweet, early, 6*time.Minute) // of 7
+	b.doubt(t, store.PostTweet, late, 8*time.Minute)
+	b.run(t, "", "resolve", id(early), "--not-posted").refused(t, setup.ExitRefused, "was sent 6 minutes ")
+	b.ok(t, "resolve", id(early), "--not-posted", "--longest-creation=30s")
+	b.run(t, "", "resolve", id(late), "--not-posted", "--read-lag=10m").refused(t, setup.ExitRefused, "was sent 8 minutes ")
+	b.ok(t, "resolve", id(late), "--not-posted")
 }
 
 // TestResolveForced: a person may know better than the times.

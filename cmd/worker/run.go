@@ -82,17 +82,17 @@ func (env *environment) run(ctx context.Context, args []string) error {
 }
 
 type runCmd struct {
-	Migrate         bool            `help:"Migrate the database of DATABASE_URL first. The private one always is."`
-	LogFormat       string          `help:"console or json. Default: console on a terminal, json otherwise." enum:",console,json" default:""`
-	LogLevel        string          `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
-	LongestCreation time.Duration   `help:"The longest that X may take to create a tweet whose request has begun." default:"2m"`
-	LookUpAfter     []time.Duration `help:"When to look on X for a tweet that may be there: so long after its request, each longer than the one before. The last look decides, and never comes before --longest-creation and --read-lag are over." default:"5s,30s,2m,10m"`
-	MaxLate         maxLate         `help:"How late a tweet without a post_before may go out, as after an outage: later it is missed. off: however late." default:"24h"`
-	PollInterval    time.Duration   `help:"How often to look for due rows, beside the instant the next one is known to be due." default:"500ms"`
-	ReadLag         time.Duration   `help:"The longest from a tweet's creation until X shows it to its author." default:"5m"`
-	Workers         int             `help:"How many tweets are sent at once; a quarter as many deletions." default:"40"`
-	XAPIBaseURL     string          `name:"x-api-base-url" help:"Where X is, instead of X_API_BASE_URL."`
-	XTimeout        time.Duration   `help:"How long X may take to answer. A tweet without an answer by then is unconfirmed." default:"30s"`
+	Migrate   bool   `help:"Migrate the database of DATABASE_URL first. The private one always is."`
+	LogFormat string `help:"console or json. Default: console on a terminal, json otherwise." enum:",console,json" default:""`
+	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	setup.Creation
+
+	LookUpAfter  []time.Duration `help:"When to look on X for a tweet that may be there: so long after its request, each longer than the one before. The last look decides, and never comes before --longest-creation and --read-lag are over." default:"5s,30s,2m,10m"`
+	MaxLate      maxLate         `help:"How late a tweet without a post_before may go out, as after an outage: later it is missed. off: however late." default:"24h"`
+	PollInterval time.Duration   `help:"How often to look for due rows, beside the instant the next one is known to be due." default:"500ms"`
+	Workers      int             `help:"How many tweets are sent at once; a quarter as many deletions." default:"40"`
+	XAPIBaseURL  string          `name:"x-api-base-url" help:"Where X is, instead of X_API_BASE_URL."`
+	XTimeout     time.Duration   `help:"How long X may take to answer. A tweet without an answer by then is unconfirmed." default:"30s"`
 }
 
 // Help is shown by --help.
@@ -135,13 +135,12 @@ func (c *runCmd) validate(env *setup.Env) {
 	}{
 		{"--poll-interval", c.PollInterval, 10 * time.Millisecond, time.Minute, "10ms to 1m"},
 		{"--x-timeout", c.XTimeout, 100 * time.Millisecond, 2 * time.Minute, "100ms to 2m"},
-		{"--longest-creation", c.LongestCreation, 100 * time.Millisecond, time.Hour, "100ms to 1h"},
-		{"--read-lag", c.ReadLag, 100 * time.Millisecond, time.Hour, "100ms to 1h"},
 	} {
 		if flag.is < flag.shortest || flag.is > flag.longest {
 			env.Errorf("%s is %s: use %s", flag.name, flag.is, flag.use)
 		}
 	}
+	c.Check(env)
 	if c.LongestCreation < c.XTimeout {
 		env.Errorf("--longest-creation is %s, and --x-timeout is %s: use a longer one, or what X still works on may count as absent", c.LongestCreation, c.XTimeout)
 	}

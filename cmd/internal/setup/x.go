@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"time"
 
 	"tweetqueue/twitter"
 )
@@ -42,6 +43,31 @@ func checkXBaseURL(base string) error {
 		return fmt.Errorf("%q would send the credentials to %s in clear: use https, or http with a host of this machine such as 127.0.0.1", base, parsed.Hostname())
 	}
 	return nil
+}
+
+// Creation are the flags that say how long X may take: what decides by them that a tweet is not on X has them all
+// alike.
+type Creation struct {
+	LongestCreation time.Duration `help:"The longest that X may take to create a tweet whose request has begun." default:"2m"`
+	ReadLag         time.Duration `help:"The longest from a tweet's creation until X shows it to its author." default:"5m"`
+}
+
+// Check tells what is wrong with them.
+func (c Creation) Check(env *Env) {
+	for _, flag := range []struct {
+		name string
+		is   time.Duration
+	}{{"--longest-creation", c.LongestCreation}, {"--read-lag", c.ReadLag}} {
+		if flag.is < 100*time.Millisecond || flag.is > time.Hour {
+			env.Errorf("%s is %s: use 100ms to 1h", flag.name, flag.is)
+		}
+	}
+}
+
+// Absent is the first instant at which a tweet that X does not show is not on X, if its request could begin until
+// sendBy.
+func (c Creation) Absent(sendBy time.Time) time.Time {
+	return sendBy.Add(c.LongestCreation + c.ReadLag)
 }
 
 // isLoopback reports whether a host is this machine, without asking a name server, who could say so of
