@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -69,6 +70,14 @@ type Entry struct {
 	Warnings      []string    `json:"warnings,omitempty"`
 	CreatedAt     time.Time   `json:"created_at"`
 	TimeZone      string      `json:"time_zone"` // of the account, IANA name
+	// Deletion is what deleted a posted tweet; only [DeletionsRead] sets it.
+	Deletion *EntryDeletion `json:"deletion,omitempty"`
+}
+
+// EntryDeletion is the row that deleted a tweet.
+type EntryDeletion struct {
+	ID        int64     `json:"id"`
+	DeletedAt time.Time `json:"deleted_at"`
 }
 
 // nextAttempt is when a row's next attempt is due, as far as it is known: what is on the row of one that waits
@@ -140,6 +149,40 @@ SELECT * FROM (` + entries + `) e WHERE e.id = $1`
 		return Entry{}, fmt.Errorf("read row %d: %w", id, err)
 	}
 	return entry, nil
+}
+
+// DeletionsRead sets which of the entries' tweets have been deleted, and by which row: the first, if there are several.
+func DeletionsRead(ctx context.Context, db DBTX, list []Entry) error {
+	const query = `-- name: DeletionsRead :many
+SELECT DISTINCT ON (t.id) t.id, d.id, d.deleted_at
+FROM tweetqueue.tweets t
+JOIN tweetqueue.deletions d ON d.account = t.account AND d.tweet_id = t.tweet_id AND d.status = 'deleted'
+WHERE t.id = ANY ($1)
+ORDER BY t.id, d.deleted_at, d.id`
+	var ids []int64
+	for _, e := range list {
+		if e.Status == Posted {
+			ids = append(ids, e.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := db.Query(ctx, query, ids)
+	if err != nil {
+		return fmt.Errorf("read what was deleted: %w", err)
+	}
+	var id int64
+	var d EntryDeletion
+	_, err = pgx.ForEachRow(rows, []any{&id, &d.ID, &d.DeletedAt}, func() error {
+		deletion := d
+		list[slices.IndexFunc(list, func(e Entry) bool { return e.ID == id })].Deletion = &deletion
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read what was deleted: %w", err)
+	}
+	return nil
 }
 
 // TweetByKey returns the id of the account's tweet with that idempotency key. [ErrNotFound] if there is

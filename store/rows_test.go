@@ -214,3 +214,39 @@ func TestTweetNext(t *testing.T) {
 		require.ElementsMatch(t, want, next)
 	}
 }
+
+func TestDeletionsRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "2"})
+	var list []store.Entry
+	for _, tweetID := range []string{"1001", "1002"} {
+		request := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, tweetID, 0))[0]
+		b.settle(t, store.PostTweet, request, posted(tweetID))
+		entry, err := store.EntryGet(t.Context(), b.db, request.RowID)
+		require.NoError(t, err)
+		list = append(list, entry)
+	}
+	entry, err := store.EntryGet(t.Context(), b.db, storetest.Tweet(t, b.db, "not yet", time.Hour))
+	require.NoError(t, err)
+	list = append(list, entry)
+	// One fails, two delete it, and another account has nothing to do with it.
+	failed := b.start(t, store.DeleteTweet, storetest.Deletion(t, b.db, "1001", 0))[0]
+	b.settle(t, store.DeleteTweet, failed, store.Settlement{Status: store.Failed, Error: "why"})
+	foreign, _, err := store.DeletionInsert(t.Context(), b.db, "other", "1002", nil, 0)
+	require.NoError(t, err)
+	b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, foreign)[0], done(store.DeleteTweet))
+	require.NoError(t, store.DeletionsRead(t.Context(), b.db, list))
+	for _, entry := range list {
+		require.Nil(t, entry.Deletion)
+	}
+	first, _, err := store.DeletionInsert(t.Context(), b.db, "ACME", "1001", nil, 0)
+	require.NoError(t, err)
+	settled := b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, first)[0], done(store.DeleteTweet))
+	b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, storetest.Deletion(t, b.db, "1001", 0))[0], done(store.DeleteTweet))
+	require.NoError(t, store.DeletionsRead(t.Context(), b.db, list))
+	require.Equal(t, first, list[0].Deletion.ID)
+	require.True(t, settled.DoneAt.Equal(list[0].Deletion.DeletedAt))
+	require.Nil(t, list[1].Deletion)
+	require.Nil(t, list[2].Deletion)
+}

@@ -61,6 +61,9 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 			list = list[:c.Limit]
 			s.warnf("there are more: these are the %d that are due first, --limit shows more", c.Limit)
 		}
+		if err := store.DeletionsRead(ctx, db.Pool, list); err != nil {
+			return err
+		}
 		if slices.ContainsFunc(list, func(e store.Entry) bool { return !e.Status.Final() }) {
 			if _, err := s.warnIfIdle(ctx, db.Pool); err != nil {
 				return err
@@ -140,6 +143,9 @@ func why(e store.Entry, now time.Time) string {
 	}
 	if e.DoneAt != nil {
 		parts = append(parts, formatShort(*e.DoneAt, zoneOf(e)))
+	}
+	if e.Deletion != nil {
+		parts = append(parts, fmt.Sprintf("deleted since %s (deletion %d)", formatShort(e.Deletion.DeletedAt, zoneOf(e)), e.Deletion.ID))
 	}
 	if e.Error != nil {
 		parts = append(parts, oneLine(*e.Error, 60))

@@ -258,6 +258,31 @@ request REQUEST by test worker: wait (429)
 }
 
 // insertRequest writes a request that was answered with a 429 which steers terminals.
+// TestDeletedIsShown: a posted row says that its tweet is gone, and which row did it.
+func TestDeletedIsShown(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row := b.tweetInDoubt(t)
+	tweet, _ := b.tweetID(t, 59*time.Minute)
+	b.ok(t, "resolve", id(row), "--posted", tweet)
+	deletion := storetest.Deletion(t, b.db, tweet, 0)
+	b.doubt(t, store.DeleteTweet, deletion, time.Minute)
+	require.Contains(t, b.ok(t, "show", id(row)), "tweet "+id(row)+" for acme: posted\n", "it is not gone yet")
+	require.NotContains(t, b.ok(t, "show", "--json", id(row)), `"deletion"`)
+
+	b.ok(t, "resolve", id(deletion), "--deleted")
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.deletions SET deleted_at = '2026-07-01T00:00:00Z' WHERE id = $1`, deletion)
+	require.NoError(t, err)
+	out := b.ok(t, "show", id(row))
+	require.Contains(t, out, "tweet "+id(row)+" for acme: posted, deleted since 2026-07-01 02:00:00 +02:00 (deletion "+id(deletion)+")\n")
+	require.Contains(t, out, "  was on X                https://x.com/acme/status/"+tweet+"\n")
+	require.Contains(t, b.ok(t, "list", "--status", "posted"), ": deleted since 2026-07-01 02:00:00 +02:00 (deletion "+id(deletion)+")  a\n")
+	require.Contains(t, b.ok(t, "show", "--json", id(row)), `"deletion": {
+    "id": `+id(deletion)+`,
+    "deleted_at": "2026-07-01T00:00:00Z"
+  }`)
+}
+
 func insertRequest(t *testing.T, b *testBundle, row int64) {
 	t.Helper()
 	_, err := b.db.Exec(t.Context(), `

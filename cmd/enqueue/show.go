@@ -42,6 +42,11 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 		if row.Entry, err = store.EntryGet(ctx, db.Pool, int64(c.ID)); err != nil {
 			return err
 		}
+		one := []store.Entry{row.Entry}
+		if err := store.DeletionsRead(ctx, db.Pool, one); err != nil {
+			return err
+		}
+		row.Entry = one[0]
 		if row.Kind == store.PostTweet {
 			tweet, err := store.TweetGet(ctx, db.Pool, int64(c.ID))
 			if err != nil {
@@ -78,7 +83,11 @@ func (r *shown) write(w io.Writer, now time.Time) {
 		}
 		return formatInstant(*t, zone) + ", " + formatDistance(*t, now)
 	}
-	fmt.Fprintf(w, "%s %d for %s: %s\n", kindName(r.Kind), r.ID, r.Account, r.Status)
+	status, onX := string(r.Status), "on X"
+	if r.Deletion != nil {
+		status, onX = fmt.Sprintf("posted, deleted since %s (deletion %d)", formatShort(r.Deletion.DeletedAt, zone), r.Deletion.ID), "was on X"
+	}
+	fmt.Fprintf(w, "%s %d for %s: %s\n", kindName(r.Kind), r.ID, r.Account, status)
 	field(w, "why", r.waiting(now))
 	field(w, "error", value(r.Error))
 	field(w, "due", instant(&r.DueAt))
@@ -89,7 +98,7 @@ func (r *shown) write(w io.Writer, now time.Time) {
 	}
 	field(w, string(r.Kind.Done()), instant(r.DoneAt))
 	if r.TweetID != nil {
-		field(w, "on X", "https://x.com/"+r.Account+"/status/"+*r.TweetID)
+		field(w, onX, "https://x.com/"+r.Account+"/status/"+*r.TweetID)
 	}
 	for _, warning := range r.Warnings {
 		field(w, "warning", warning)
