@@ -20,7 +20,7 @@ import (
 const clockSlack = 10 * time.Minute
 
 type resolveCmd struct {
-	ID         rowID   `arg:"" help:"The id of an unconfirmed row, as 'enqueue list' shows it."`
+	ID         rowID   `arg:"" help:"The id of an unconfirmed row, as 'enqueue list' shows it; or of one that a person has said to be posted."`
 	Posted     *string `xor:"seen" required:"" placeholder:"TWEET_ID" help:"The tweet is on X: this is its id or its address."`
 	NotPosted  bool    `xor:"seen" required:"" help:"The tweet is not on X: it is sent again at once, or missed if its deadline has passed."`
 	Deleted    bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is gone."`
@@ -41,6 +41,8 @@ Examples:
     enqueue resolve 42 --not-posted
     enqueue resolve 42 --not-posted --cancel
     enqueue resolve 43 --deleted
+
+What a person has said to be on X can be put right the same way, with --posted and the right tweet.
 
 Refused, unless you add --force: a tweet that is older than the row's first request or lies in the future, and --not-posted before the latest request could begin no more and --longest-creation and --read-lag are over since, as X may still create or show the tweet. If your worker runs with other values, give the same ones here.`
 }
@@ -82,6 +84,9 @@ func (c *resolveCmd) Run(ctx context.Context, s *session) error {
 				id = &tweetID
 			}
 		}
+		if entry.Status == store.Posted {
+			return s.correct(ctx, db.Pool, entry, tweetID, postedAt)
+		}
 		var resolved store.Entry
 		err = store.InTx(ctx, db.Pool, func(tx pgx.Tx) error {
 			var err error
@@ -107,7 +112,10 @@ func (c *resolveCmd) checkRow(entry store.Entry, author string) error {
 		return setup.Usage("row %d is a tweet: use --posted TWEET_ID or --not-posted", entry.ID)
 	case entry.Kind == store.DeleteTweet && !ofDeletion:
 		return setup.Usage("row %d is a deletion: use --deleted or --not-deleted", entry.ID)
-	case entry.Status != store.Unconfirmed:
+	case entry.SaidByHand() && c.NotPosted:
+		return fmt.Errorf("%w: tweet %d is posted, as %s, by a person's word, and what is posted stays so: --posted TWEET_ID puts right which tweet it is; if none is on X, enqueue it anew",
+			store.ErrRefused, entry.ID, value(entry.TweetID))
+	case entry.Status != store.Unconfirmed && !entry.SaidByHand():
 		return notUnconfirmed(entry)
 	case author != "" && !strings.EqualFold(author, entry.Account):
 		return fmt.Errorf("%w: the address is that of a tweet of %s, and tweet %d is one of %s: give the id alone if that account was renamed",
@@ -159,6 +167,25 @@ func (c *resolveCmd) checkTimes(ctx context.Context, db store.DBTX, entry store.
 		return nil, nil //nolint:nilnil // It counts as posted now.
 	}
 	return &created, nil
+}
+
+// correct puts right as which tweet a row is posted, where a person has said so.
+func (s *session) correct(ctx context.Context, db store.DBTX, entry store.Entry, tweetID string, postedAt *time.Time) error {
+	if *entry.TweetID == tweetID {
+		return fmt.Errorf("%w: tweet %d is posted as %s already", store.ErrRefused, entry.ID, tweetID)
+	}
+	before := []store.Entry{entry}
+	if err := store.DeletionsRead(ctx, db, before); err != nil {
+		return err
+	}
+	corrected, err := store.CorrectByHand(ctx, db, entry, tweetID, postedAt)
+	if err != nil {
+		return notResolved(ctx, db, err, entry, tweetID)
+	}
+	if deletion := before[0].Deletion; deletion != nil {
+		s.warnf("deletion %d has deleted tweet %s already; 'enqueue delete --account %s %s' deletes this one", deletion.ID, *entry.TweetID, entry.Account, tweetID)
+	}
+	return s.printResolved(ctx, db, corrected)
 }
 
 // notUnconfirmed says that a row is in no doubt.

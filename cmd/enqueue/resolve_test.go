@@ -80,6 +80,48 @@ func TestResolvePosted(t *testing.T) {
 	require.Equal(t, store.Unconfirmed, b.entry(t, second).Status)
 }
 
+// TestResolvePutsRight: a person's word can be put right by another, X's cannot.
+func TestResolvePutsRight(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	row, other := b.tweetInDoubt(t), b.tweetInDoubt(t)
+	wrong, _ := b.tweetID(t, 59*time.Minute)
+	right, at := b.tweetID(t, 58*time.Minute)
+	taken, _ := b.tweetID(t, 57*time.Minute)
+	old, _ := b.tweetID(t, 80*time.Minute)
+	b.ok(t, "resolve", id(row), "--posted", wrong)
+	b.ok(t, "resolve", id(other), "--posted", taken)
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"NotPosted": {[]string{"--not-posted"}, "tweet " + id(row) + " is posted, as " + wrong + ", by a person's word, and what is posted stays so: --posted TWEET_ID puts right which tweet it is; if none is on X, enqueue it anew"},
+		"TheSame":   {[]string{"--posted", wrong}, "is posted as " + wrong + " already"},
+		"Taken":     {[]string{"--posted", taken}, "tweet " + taken + " on X is that of row " + id(other)},
+		"TooOld":    {[]string{"--posted", old}, "by its id it was created "},
+		"Foreign":   {[]string{"--posted", "https://x.com/other/status/" + right}, "is that of a tweet of other"},
+	} {
+		b.run(t, "", append([]string{"resolve", id(row)}, test.args...)...).refused(t, setup.ExitRefused, test.want)
+		require.Equal(t, wrong, *b.entry(t, row).TweetID, name)
+	}
+	deletion := storetest.Deletion(t, b.db, wrong, 0)
+	b.doubt(t, store.DeleteTweet, deletion, time.Minute)
+	b.ok(t, "resolve", id(deletion), "--deleted")
+
+	r := b.run(t, "", "resolve", id(row), "--posted", right)
+	require.NoError(t, r.err)
+	require.Equal(t, "tweet "+id(row)+" for acme: posted as https://x.com/acme/status/"+right+", "+formatInstant(at, zone(t, "Europe/Vienna"))+"\n", r.stdout)
+	require.Contains(t, r.stderr, "warning: deletion "+id(deletion)+" has deleted tweet "+wrong+" already; 'enqueue delete --account acme "+right+"' deletes this one\n")
+	entry := b.entry(t, row)
+	require.Equal(t, right, *entry.TweetID)
+	require.Equal(t, at.UTC(), entry.DoneAt.UTC())
+	require.Contains(t, entry.Warnings[1], "that it is on X as tweet "+right+"; before: posted as tweet "+wrong)
+
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.tweets SET warnings = '{}' WHERE id = $1`, row) // as if X had said it
+	require.NoError(t, err)
+	b.run(t, "", "resolve", id(row), "--posted", wrong).refused(t, setup.ExitRefused, "tweet "+id(row)+" is posted, and only an unconfirmed row can be resolved")
+}
+
 func TestResolveNotPosted(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
