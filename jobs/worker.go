@@ -34,7 +34,8 @@ type Config struct {
 	Logger *slog.Logger
 	// LongestCreation is the longest that X may take to create a tweet after the last instant at which its
 	// request may have started, and ReadLag the longest from then until a read shows it. A tweet that a
-	// complete read does not show later than that is not on X. Default 2 and 5 minutes.
+	// complete read does not show later than that is not on X. Default 2 and 5 minutes. LongestCreation is to be at
+	// least X.Timeout, for which a request may be under way: else what X still works on may count as absent.
 	LongestCreation, ReadLag time.Duration
 	// LookUpAfter is when a tweet is looked for on X of which it is not known whether it was created: how
 	// long after its request, ascending. The last of them decides. Default 5 s, 30 s, 2 min and 10 min.

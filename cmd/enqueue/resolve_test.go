@@ -271,16 +271,33 @@ func TestUnconfirmedIsTold(t *testing.T) {
 	row := b.tweetInDoubt(t)
 	require.Contains(t, b.ok(t, "list"), "  unconfirmed  you decide, see 'enqueue show "+id(row)+"': it may be on X: no answer  a\n")
 	out := b.ok(t, "show", id(row))
-	require.Contains(t, out, "  why                     you decide: look at the account on X, then 'enqueue resolve "+id(row)+"' says what you saw\n")
+	require.Contains(t, out, `  why                     nobody knows whether it is on X, and no worker looks any more: you decide
+  what to do              look at https://x.com/acme, replies too, then say what you saw:
+                          enqueue resolve `+id(row)+` --posted TWEET_ID       it is there: this is its id, or its address
+                          enqueue resolve `+id(row)+` --not-posted            it is not: it is sent again at once
+                          enqueue resolve `+id(row)+` --not-posted --cancel   it is not, and is not to be sent again
+`)
+	deletion := b.deletionInDoubt(t)
+	require.Contains(t, b.ok(t, "show", id(deletion)), `  what to do              look at https://x.com/acme/status/123, then say what you saw:
+                          enqueue resolve `+id(deletion)+` --deleted               it is gone
+                          enqueue resolve `+id(deletion)+` --not-deleted           it is there: it is deleted again at once
+                          enqueue resolve `+id(deletion)+` --not-deleted --cancel  it is there, and is to stay
+`)
 	require.NotContains(t, out, "next look-up")
 
-	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.tweets SET next_attempt_at = '2099-07-01T00:00:00Z' WHERE id = $1`, row)
-	require.NoError(t, err)
+	for _, table := range []string{"tweets", "deletions"} {
+		_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.`+table+` SET next_attempt_at = '2099-07-01T00:00:00Z'`)
+		require.NoError(t, err)
+	}
 	require.Contains(t, b.ok(t, "list"), "  unconfirmed  next look-up on X at 2099-07-01 02:00:00 +02:00: it may be on X: no answer  a\n")
 	out = b.ok(t, "show", id(row))
-	require.Contains(t, out, "  why                     a worker looks on X whether it is there\n")
+	require.Contains(t, out, "  why                     a worker looks on X whether it is there, and sends it again if it is not\n")
 	require.Contains(t, out, "  next look-up            Wed 2099-07-01 02:00:00 +02:00 (Europe/Vienna)")
 	require.NotContains(t, out, "not before")
+	require.NotContains(t, out, "what to do")
+	require.Contains(t, b.ok(t, "show", id(deletion)), "  why                     a worker looks on X whether the tweet is gone, and deletes it again if it is not\n")
+	require.NoError(t, b.replica(t, `UPDATE tweetqueue.tweets SET if_unconfirmed = 'hold'`))
+	require.Contains(t, b.ok(t, "show", id(row)), "  why                     a worker looks on X whether it is there, and leaves it to you if it is not\n")
 }
 
 // TestLookUpIsShown: with what it cost, and without the timeline's length.

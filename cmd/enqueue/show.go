@@ -84,11 +84,15 @@ func (r *shown) write(w io.Writer, now time.Time) {
 		return formatInstant(*t, zone) + ", " + formatDistance(*t, now)
 	}
 	status, onX := string(r.Status), "on X"
+	if r.Kind == store.DeleteTweet {
+		onX = "tweet"
+	}
 	if r.Deletion != nil {
 		status, onX = fmt.Sprintf("posted, deleted since %s (deletion %d)", formatShort(r.Deletion.DeletedAt, zone), r.Deletion.ID), "was on X"
 	}
 	fmt.Fprintf(w, "%s %d for %s: %s\n", kindName(r.Kind), r.ID, r.Account, status)
 	field(w, "why", r.waiting(now))
+	field(w, "what to do", r.toResolve())
 	field(w, "error", value(r.Error))
 	field(w, "due", instant(&r.DueAt))
 	if r.Status == store.Unconfirmed {
@@ -118,16 +122,37 @@ func (r *shown) write(w io.Writer, now time.Time) {
 
 func (r *shown) waiting(now time.Time) string {
 	switch {
-	case r.Status == store.Unconfirmed && r.NextAttemptAt != nil:
-		return "a worker looks on X whether it is there"
+	case r.Status == store.Unconfirmed && r.NextAttemptAt == nil:
+		return "nobody knows whether it is on X, and no worker looks any more: you decide"
+	case r.Status == store.Unconfirmed && r.Kind == store.DeleteTweet:
+		return "a worker looks on X whether the tweet is gone, and deletes it again if it is not"
+	case r.Status == store.Unconfirmed && r.Asked != nil && r.Asked.IfUnconfirmed == "hold":
+		return "a worker looks on X whether it is there, and leaves it to you if it is not"
 	case r.Status == store.Unconfirmed:
-		return fmt.Sprintf("you decide: look at the account on X, then 'enqueue resolve %d' says what you saw", r.ID)
+		return "a worker looks on X whether it is there, and sends it again if it is not"
 	case r.WaitingFor == nil:
 		return ""
 	}
 	waiting := r.Entry
 	waiting.NextAttemptAt, waiting.Error = nil, nil // they have lines of their own
 	return why(waiting, now)
+}
+
+// toResolve says what a person does with a doubt that is left to one.
+func (r *shown) toResolve() string {
+	if r.Status != store.Unconfirmed || r.NextAttemptAt != nil {
+		return ""
+	}
+	if r.Kind == store.DeleteTweet {
+		return fmt.Sprintf(`look at https://x.com/%[2]s/status/%[3]s, then say what you saw:
+enqueue resolve %[1]d --deleted               it is gone
+enqueue resolve %[1]d --not-deleted           it is there: it is deleted again at once
+enqueue resolve %[1]d --not-deleted --cancel  it is there, and is to stay`, r.ID, r.Account, value(r.TweetID))
+	}
+	return fmt.Sprintf(`look at https://x.com/%[2]s, replies too, then say what you saw:
+enqueue resolve %[1]d --posted TWEET_ID       it is there: this is its id, or its address
+enqueue resolve %[1]d --not-posted            it is not: it is sent again at once
+enqueue resolve %[1]d --not-posted --cancel   it is not, and is not to be sent again`, r.ID, r.Account)
 }
 
 // writeAsked writes X's fields under X's names, and ours.
