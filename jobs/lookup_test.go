@@ -158,6 +158,9 @@ func TestLookUpFindsWhatIsMadeLate(t *testing.T) {
 	fault := w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindHoldBefore, Times: 1})
 	config := lookingUp()
 	config.LongestCreation, config.X.Timeout = time.Minute, 2*time.Second
+	for after := time.Second; after < 30*time.Second; after += 2 * time.Second {
+		config.LookUpAfter = append(config.LookUpAfter, 2*time.Second+after)
+	}
 	r := w.start(opts{config: config})
 	id := w.tweet("Better late")
 	r.lookedUp(id, "X does not show it yet")

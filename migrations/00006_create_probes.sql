@@ -12,6 +12,9 @@ INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) V
 CREATE INDEX accounts_state_until_idx ON tweetqueue.accounts (state_until) WHERE state <> 'active';
 CREATE INDEX apps_state_until_idx ON tweetqueue.apps (state_until) WHERE state <> 'active';
 
+-- Rows of which X may have made a tweet that they do not name: see their warnings.
+CREATE INDEX tweets_warned_idx ON tweetqueue.tweets (account) WHERE warnings <> '{}';
+
 -- The promoter takes jobs that failed, too.
 DROP INDEX tweetqueue.tweetqueue_parked_idx;
 CREATE INDEX tweetqueue_parked_idx ON tweetqueue.river_job (scheduled_at)
@@ -59,7 +62,7 @@ WHERE status IN ('scheduled', 'sending', 'unconfirmed');
 DROP FUNCTION tweetqueue.next_attempt;
 DROP INDEX tweetqueue.tweetqueue_parked_idx;
 CREATE INDEX tweetqueue_parked_idx ON tweetqueue.river_job (scheduled_at) WHERE state = 'pending';
-DROP INDEX tweetqueue.accounts_state_until_idx, tweetqueue.apps_state_until_idx;
+DROP INDEX tweetqueue.accounts_state_until_idx, tweetqueue.apps_state_until_idx, tweetqueue.tweets_warned_idx;
 -- What waits for a hold would not wake before a day is over.
 UPDATE tweetqueue.tweets t SET next_attempt_at = NULL
 WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');

@@ -143,6 +143,8 @@ func explainLookUps(t *testing.T, db *explainer, tx pgx.Tx, b *testBundle, doubt
 	require.NoError(t, err)
 	_, err = store.TweetIDsKnown(ctx, explained, b.accountID, []string{"1", "2"})
 	require.NoError(t, err)
+	_, err = store.TweetIDsMade(ctx, explained, b.accountID)
+	require.NoError(t, err)
 	require.NoError(t, store.LookUpSettle(ctx, explained, store.PostTweet, store.LookUpAnswer{RequestID: id, RowIDs: ids, Outcome: "done"}))
 	var resolutions []store.Resolution
 	for _, request := range doubts {

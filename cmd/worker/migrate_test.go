@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,11 +54,11 @@ func TestMigrate(t *testing.T) {
 
 	stdout, _, err = command(t, s, "migrate", "status", "--json")
 	require.NoError(t, err)
-	require.JSONEq(t, `{"version":5,"river_version":8,"oldest_worker":5,"latest":5}`, stdout)
+	require.JSONEq(t, fmt.Sprintf(`{"version":%d,"river_version":8,"oldest_worker":5,"latest":%[1]d}`, migrations.Latest), stdout)
 
 	stdout, _, err = command(t, s, "migrate", "down")
 	require.NoError(t, err)
-	require.Contains(t, stdout, "down 00005_create_look_ups.sql")
+	require.Contains(t, stdout, fmt.Sprintf("down %05d_", migrations.Latest))
 	_, _, err = command(t, s, "migrate", "status")
 	requireRefused(t, err, migrations.ErrTooOld)
 	_, _, err = command(t, s, "migrate", "down", "--all")
