@@ -151,25 +151,6 @@ func TestLookUpFindsUnderReadLag(t *testing.T) {
 	require.NotNil(t, last.XTransactionID)
 }
 
-// X makes it when the client has long gone.
-func TestLookUpFindsWhatIsMadeLate(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sandbox.Config{})
-	fault := w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindHoldBefore, Times: 1})
-	config := lookingUp()
-	config.LongestCreation, config.X.Timeout = time.Minute, 2*time.Second
-	for after := time.Second; after < 30*time.Second; after += 2 * time.Second {
-		config.LookUpAfter = append(config.LookUpAfter, 2*time.Second+after)
-	}
-	r := w.start(opts{config: config})
-	id := w.tweet("Better late")
-	r.lookedUp(id, "X does not show it yet")
-	require.Empty(t, w.x.Tweets())
-	fault.Lift()
-	r.wait(EventDone, id)
-	w.requireOn(id)
-}
-
 // The clocks of X and of the database may be minutes off: what is there is found, and only what is not there
 // is sent again.
 func TestLookUpWithClocksThatAreOff(t *testing.T) {

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,4 +43,23 @@ func TestAnswerToARowThatIsOver(t *testing.T) {
 	sent, _ := w.sent(id)
 	require.Len(t, sent, 1)
 	require.Len(t, w.x.Tweets(), 2)
+}
+
+// X makes it when the client has long gone.
+func TestLookUpFindsWhatIsMadeLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindHoldBefore, Times: 1})
+	config := lookingUp()
+	config.LongestCreation, config.X.Timeout = time.Minute, 2*time.Second
+	for after := time.Second; after < 30*time.Second; after += 2 * time.Second {
+		config.LookUpAfter = append(config.LookUpAfter, 2*time.Second+after)
+	}
+	r := w.start(opts{config: config})
+	id := w.tweet("Better late")
+	r.lookedUp(id, "X does not show it yet")
+	require.Empty(t, w.x.Tweets())
+	fault.Lift()
+	r.wait(EventDone, id)
+	w.requireOn(id)
 }

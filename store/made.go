@@ -52,12 +52,15 @@ func (r Settled) madeWarning(tweetID string) string {
 // stand in X's answers, not all of them on the rows: the second tweet of one row is no other row's either. Only rows
 // with warnings can have such a tweet.
 func TweetIDsMade(ctx context.Context, db DBTX, accountID int64) ([]string, error) {
+	// An array, not a join: they are few, which the planner cannot know.
 	const query = `-- name: TweetIDsMade :many
 SELECT ` + madeTweetID + `
-FROM tweetqueue.tweets t JOIN tweetqueue.requests r ON r.row_id = t.id AND r.kind = 'post_tweet'
-WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND t.warnings <> '{}'
-    AND t.status NOT IN ('sending', 'unconfirmed')
-    AND r.outcome IN ('done', 'unconfirmed') AND ` + madeTweetID + ` IS NOT NULL`
+FROM tweetqueue.requests r
+WHERE r.row_id = ANY (ARRAY(
+        SELECT id FROM tweetqueue.tweets
+        WHERE account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND warnings <> '{}'
+            AND status NOT IN ('sending', 'unconfirmed')))
+    AND r.kind = 'post_tweet' AND r.outcome IN ('done', 'unconfirmed') AND ` + madeTweetID + ` IS NOT NULL`
 	rows, err := db.Query(ctx, query, accountID)
 	if err != nil {
 		return nil, fmt.Errorf("look for tweets that were made: %w", err)
