@@ -46,8 +46,34 @@ FROM tweetqueue.deletions t
 JOIN tweetqueue.accounts a ON a.username = t.account JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.status IN ('scheduled', 'sending', 'unconfirmed');
 
+-- grant_roles grants what came since, too.
+ALTER FUNCTION tweetqueue.grant_roles() RENAME TO grant_roles_5;
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.grant_roles() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM tweetqueue.grant_roles_5();
+    GRANT EXECUTE ON FUNCTION
+        tweetqueue.next_attempt(text, timestamptz, timestamptz, timestamptz)
+        TO tweetqueue_reader, tweetqueue_writer;
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+DO $$
+BEGIN
+    PERFORM tweetqueue.grant_roles();
+EXCEPTION
+    WHEN undefined_object OR insufficient_privilege THEN NULL; -- the administrator has yet to run it
+END
+$$;
+-- +goose StatementEnd
+
 -- +goose Down
 
+DROP FUNCTION tweetqueue.grant_roles;
+ALTER FUNCTION tweetqueue.grant_roles_5() RENAME TO grant_roles;
 CREATE OR REPLACE VIEW tweetqueue.waiting AS
 SELECT 'tweet' AS kind, id, account, post_at AS due_at, priority, status, waiting_for,
     CASE status WHEN 'scheduled' THEN wake_at WHEN 'unconfirmed' THEN next_attempt_at END
