@@ -340,7 +340,11 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 		}
 	}
 	if binding != nil {
-		return decision{wait: store.ForQuota, until: until, ends: &until, reason: "no place is left in the limit " + binding.Name}
+		reason := "no place is left in the limit " + binding.Name
+		if binding.BlockedUntil != nil && binding.BlockedUntil.Equal(until) {
+			reason += ": X said 429"
+		}
+		return decision{wait: store.ForQuota, until: until, ends: &until, reason: reason}
 	}
 	if row.Kind == store.DeleteTweet {
 		return decision{send: true}

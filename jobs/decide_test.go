@@ -207,7 +207,7 @@ func TestDecideOnARow(t *testing.T) {
 		"BlockedByX": {
 			row:    due(unchanged),
 			quotas: []*store.Quota{{Name: "posts", Maximum: 200, Period: quarter, BlockedUntil: new(now.Add(time.Minute))}},
-			want:   decision{wait: store.ForQuota, until: now.Add(time.Minute), reason: "no place is left in the limit posts"},
+			want:   decision{wait: store.ForQuota, until: now.Add(time.Minute), reason: "no place is left in the limit posts: X said 429"},
 		},
 		"BlockIsOver": {
 			row:    due(unchanged),

@@ -186,7 +186,10 @@ func (j *judge) tweet(d *store.Doubt) store.Resolution {
 		return person(d, fmt.Sprintf("X shows %d tweets that may be this row's: %s", len(e.same), strings.Join(e.same, ", ")))
 	case len(e.same) == 1:
 		at, _ := twitter.CreatedAt(e.same[0])
-		at = at.Add(-j.seen.ahead)
+		at = at.Add(-j.seen.ahead) // which is known to a second
+		if at.Before(d.Open[0].GrantedAt) {
+			at = d.Open[0].GrantedAt
+		}
 		if at.After(j.now) {
 			at = j.now
 		}

@@ -111,7 +111,7 @@ func TestRateLimited(t *testing.T) {
 
 	// The next tweet does not ask X, that of another account does not wait.
 	second := w.tweet("two")
-	require.Equal(t, "no place is left in the limit posts", r.wait(EventWaiting, second).Reason)
+	require.Equal(t, "no place is left in the limit posts: X said 429", r.wait(EventWaiting, second).Reason)
 	require.Len(t, w.x.Requests(), 1)
 	r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, 0))
 

@@ -10,6 +10,7 @@ import (
 
 	"tweetqueue/store"
 	"tweetqueue/store/storetest"
+	"tweetqueue/twitter"
 	"tweetqueue/twitter/sandbox"
 )
 
@@ -273,6 +274,24 @@ func TestOutageOfAnHour(t *testing.T) {
 			require.Less(t, slices.Index(ids, id)-slices.Index(ids, before), 2*workers, "row %d before row %d", id, before)
 		}
 	}
+}
+
+// Doubts that come at the same instant count, each of them.
+func TestDoubtsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Kind: sandbox.KindHoldBefore})
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}, X: twitter.Config{Timeout: 2 * time.Second}}})
+	var ids []int64
+	for n := range 5 {
+		username := fmt.Sprintf("user%d", n)
+		w.account(username)
+		ids = append(ids, w.enqueue(username, store.Tweet{Text: "all together"}, 0))
+	}
+	w.held(fault, 5)
+	r.wait(EventUnconfirmed, ids...)
+	w.eventually("the app rests", func() bool { return one[string](w, `SELECT state FROM tweetqueue.apps`) == "paused" })
+	require.Equal(t, store.ForApp, r.waitFor(func(e Event) bool { return e.Type == EventHeld }).WaitingFor)
 }
 
 // Somebody has the app's row locked: a doubt is recorded all the same.

@@ -134,7 +134,7 @@ func (a answer) retries() int {
 
 // write tries one settlement until the database has it, or has refused it.
 func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement store.Settlement) (settled store.Settled, err error) {
-	var paused bool
+	var paused, later bool
 	again, err := w.insist(ctx, Event{
 		Kind: result.row.Kind, RowID: result.row.ID, RequestID: result.request.ID, Account: result.row.Username,
 		Reason: "an answer waits to be recorded",
@@ -145,8 +145,14 @@ func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement
 		}
 		settled = all[0]
 		paused, err = w.hold(ctx, tx, result.row, v)
+		if later = v.NoAnswer && errors.Is(err, store.ErrRowLocked); later {
+			return nil // the doubt must not wait for it
+		}
 		return err
 	})
+	if err == nil && later {
+		paused = w.doubtLater(ctx, result.row)
+	}
 	if err == nil && paused {
 		w.tell(Event{Type: EventHeld, Account: result.row.Username, WaitingFor: store.ForApp, Reason: outageReason})
 	}
@@ -155,6 +161,18 @@ func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement
 		settled.Applied = true // by the try whose commit seemed to fail
 	}
 	return settled, err
+}
+
+// doubtLater notes a doubt on its app while somebody has that locked: mostly another doubt, for an instant. If it
+// fails, the next doubt is noted.
+func (w *Worker) doubtLater(ctx context.Context, row *store.Row) (paused bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	paused, err := store.AppDoubtLater(ctx, w.pool, row.AppID, row.AccountID, outageReason, probeOutage)
+	if err != nil {
+		w.tell(Event{Type: EventError, Account: row.Username, Err: err})
+	}
+	return paused
 }
 
 // insist tries a transaction that follows a claim until it is committed, or the database refuses it

@@ -12,6 +12,13 @@ INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) V
 CREATE INDEX accounts_state_until_idx ON tweetqueue.accounts (state_until) WHERE state <> 'active';
 CREATE INDEX apps_state_until_idx ON tweetqueue.apps (state_until) WHERE state <> 'active';
 
+-- The best of the rows that an account or an app holds back.
+DROP INDEX tweetqueue.tweets_held_idx, tweetqueue.deletions_held_idx;
+CREATE INDEX tweets_held_idx ON tweetqueue.tweets (account, priority, post_at)
+    WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');
+CREATE INDEX deletions_held_idx ON tweetqueue.deletions (account, priority, delete_at)
+    WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');
+
 -- Rows of which X may have made a tweet that they do not name: see their warnings.
 CREATE INDEX tweets_warned_idx ON tweetqueue.tweets (account) WHERE warnings <> '{}';
 
@@ -88,6 +95,11 @@ WHERE status IN ('scheduled', 'sending', 'unconfirmed');
 DROP FUNCTION tweetqueue.next_attempt;
 DROP INDEX tweetqueue.tweetqueue_parked_idx;
 CREATE INDEX tweetqueue_parked_idx ON tweetqueue.river_job (scheduled_at) WHERE state = 'pending';
+DROP INDEX tweetqueue.tweets_held_idx, tweetqueue.deletions_held_idx;
+CREATE INDEX tweets_held_idx ON tweetqueue.tweets (account)
+    WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');
+CREATE INDEX deletions_held_idx ON tweetqueue.deletions (account)
+    WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');
 DROP INDEX tweetqueue.accounts_state_until_idx, tweetqueue.apps_state_until_idx, tweetqueue.tweets_warned_idx;
 -- What waits for a hold would not wake before a day is over.
 UPDATE tweetqueue.tweets t SET next_attempt_at = NULL

@@ -337,14 +337,24 @@ const outageDoubts = 5
 // accounts, without an answer to any request of the app between them, the app pauses for wait; then
 // one row at a time tries whether X answers ([AppProbe]), until one does ([AppAnswered]): an outage of X must not
 // turn a whole queue into doubts. It returns whether this paused the app, which was active. A pause that is no
-// outage's stays as it is. Where somebody else has the app locked it notes nothing: the doubt itself must be
-// recorded, and an outage brings more of them.
+// outage's stays as it is. Where somebody else has the app locked it notes nothing, and returns [ErrRowLocked]:
+// the doubt itself must be recorded at once. Then [AppDoubtLater] notes it.
 func AppDoubt(ctx context.Context, db DBTX, appID, accountID int64, reason string, wait time.Duration) (paused bool, err error) {
-	const query = `-- name: AppDoubt :one
+	return appDoubt(ctx, db, " SKIP LOCKED", appID, accountID, reason, wait)
+}
+
+// AppDoubtLater is [AppDoubt] after the transaction that recorded the doubt: it waits for whoever has the app
+// locked, such as the doubt of another account.
+func AppDoubtLater(ctx context.Context, db DBTX, appID, accountID int64, reason string, wait time.Duration) (paused bool, err error) {
+	return appDoubt(ctx, db, "", appID, accountID, reason, wait)
+}
+
+func appDoubt(ctx context.Context, db DBTX, skip string, appID, accountID int64, reason string, wait time.Duration) (paused bool, err error) {
+	query := `-- name: AppDoubt :one
 WITH locked AS MATERIALIZED (
     SELECT id, state, state = 'paused' AND state_until IS NOT NULL AND cardinality(doubted) >= $3 AS outage,
         CASE WHEN $2 = ANY (doubted) THEN doubted ELSE doubted || $2::bigint END AS doubted
-    FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+    FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE` + skip + `
 ), doubted AS (
     UPDATE tweetqueue.apps p SET doubted = l.doubted[1:$3],
         state = CASE WHEN cardinality(l.doubted) >= $3 THEN 'paused' ELSE p.state END,
@@ -353,8 +363,13 @@ WITH locked AS MATERIALIZED (
     FROM locked l WHERE p.id = l.id AND (l.state = 'active' OR l.outage)
     RETURNING l.state = 'active' AND p.state = 'paused' AS paused
 )
-SELECT coalesce((SELECT paused FROM doubted), false)`
-	if err := db.QueryRow(ctx, query, appID, accountID, outageDoubts, validText(reason), wait).Scan(&paused); err != nil {
+SELECT coalesce((SELECT paused FROM doubted), false), EXISTS (SELECT FROM locked)`
+	var locked bool
+	err = db.QueryRow(ctx, query, appID, accountID, outageDoubts, validText(reason), wait).Scan(&paused, &locked)
+	if err == nil && !locked {
+		err = ErrRowLocked
+	}
+	if err != nil {
 		return false, fmt.Errorf("note a doubt of app %d: %w", appID, err)
 	}
 	return paused, nil

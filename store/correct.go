@@ -39,6 +39,9 @@ SET tweet_id = $3, posted_at = coalesce($4, t.posted_at),
     warnings = array_append(t.warnings, format('a person (database user %s) said on %s UTC that %s; before: posted as tweet %s', session_user,
         to_char(tweetqueue.clock() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), $5::text, old.tweet_id))
 FROM old WHERE t.id = old.id`
+	if err := refuseOthers(ctx, db, entry.ID, &tweetID); err != nil {
+		return Entry{}, err
+	}
 	if entry.SaidByHand() {
 		tag, err := db.Exec(ctx, query, entry.ID, entry.TweetID, tweetID, postedAt, said(PostTweet, true, &tweetID))
 		if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -272,6 +273,9 @@ FROM (SELECT t.id AS row_id, $3::text AS tweet_id, CASE WHEN $2 THEN '{done}'
         WHEN {deadline} <= tweetqueue.clock() THEN 'missed' ELSE 'scheduled' END AS status
     FROM {table} t WHERE t.id = $1) AS i
 WHERE t.id = i.row_id AND t.status = 'unconfirmed'`
+	if err := refuseOthers(ctx, db, id, tweetID); err != nil {
+		return Entry{}, err
+	}
 	for _, kind := range Kinds() {
 		tag, err := db.Exec(ctx, kind.sql(query), id, done, tweetID, doneAt, said(kind, done, tweetID))
 		if err != nil {
@@ -286,6 +290,27 @@ WHERE t.id = i.row_id AND t.status = 'unconfirmed'`
 		return Entry{}, err
 	}
 	return entry, fmt.Errorf("resolve row %d: %w: it is %s, and only an unconfirmed one can be resolved", id, ErrLostRace, entry.Status)
+}
+
+// refuseOthers returns [ErrRefused] if a tweet is a row's of another account. (An index refuses one of the same.)
+func refuseOthers(ctx context.Context, db DBTX, id int64, tweetID *string) error {
+	const query = `-- name: TweetOfAnotherRow :one
+SELECT id, account FROM tweetqueue.tweets
+WHERE account = ANY (ARRAY(SELECT username FROM tweetqueue.accounts)) AND tweet_id = $1
+    AND account <> (SELECT account FROM tweetqueue.tweets WHERE id = $2) LIMIT 1`
+	if tweetID == nil {
+		return nil
+	}
+	var other int64
+	var account string
+	err := db.QueryRow(ctx, query, *tweetID, id).Scan(&other, &account)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for tweet %s: %w", *tweetID, err)
+	}
+	return fmt.Errorf("%w: tweet %s on X is that of row %d, of account %s: see 'enqueue show %d'", ErrRefused, *tweetID, other, account, other)
 }
 
 // said is a person's word on a row, for whoever reads it later.

@@ -1,9 +1,11 @@
 package store_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store"
@@ -156,6 +158,17 @@ func TestOutageWaitsForNoLock(t *testing.T) {
 	operator := storetest.Tx(t, o.db)
 	exec(t, operator, `SELECT FROM tweetqueue.apps FOR UPDATE`)
 	paused, err := store.AppDoubt(t.Context(), o.db, o.appID, 1, "an outage", time.Second)
-	require.NoError(t, err, "the doubt is recorded; it only does not count")
+	require.ErrorIs(t, err, store.ErrRowLocked)
 	require.False(t, paused)
+	require.Equal(t, "{}", query[string](t, o.db, `SELECT doubted::text FROM tweetqueue.apps`))
+
+	// Once the doubt is recorded, it is noted as soon as it can be.
+	pid, join := o.background(t, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := store.AppDoubtLater(ctx, tx, o.appID, 1, "an outage", time.Second)
+		return err
+	})
+	waitBlocked(t, o.db, pid)
+	require.NoError(t, operator.Rollback(t.Context()))
+	join()
+	require.Equal(t, "{1}", query[string](t, o.db, `SELECT doubted::text FROM tweetqueue.apps`))
 }

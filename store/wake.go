@@ -135,14 +135,14 @@ UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
 WHERE id = ANY (ARRAY(
     SELECT t.id FROM tweetqueue.accounts a JOIN {table} t ON t.account = a.username
     WHERE a.wake_held AND t.status = 'scheduled' AND t.waiting_for = 'account'
-    LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED))`
+    ORDER BY t.priority, t.{due_at} LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED))`
 	const byApp = `-- name: HeldByAppWake :exec
 UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
 WHERE id = ANY (ARRAY(
     SELECT t.id FROM tweetqueue.apps p JOIN tweetqueue.accounts a ON a.app_id = p.id
     JOIN {table} t ON t.account = a.username
     WHERE p.wake_held AND t.status = 'scheduled' AND t.waiting_for = 'app'
-    LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED))`
+    ORDER BY t.priority, t.{due_at} LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED))`
 	const clearAccounts = `-- name: AccountsWoken :exec
 UPDATE tweetqueue.accounts SET wake_held = false
 WHERE id = ANY (ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.wake_held AND NOT EXISTS (
@@ -189,7 +189,7 @@ WHERE id = ANY (ARRAY(
     SELECT t.id FROM tweetqueue.accounts a
     CROSS JOIN LATERAL (SELECT id FROM {table}
         WHERE account = a.username AND status = 'scheduled' AND waiting_for = 'account'
-        LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
+        ORDER BY priority, {due_at} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
     WHERE a.state <> 'active' AND a.state_until <= tweetqueue.clock() LIMIT $1))`
 	// An account that is held itself, or in doubt, could not try.
 	const ofApps = `-- name: AppProbesWake :exec
@@ -197,13 +197,13 @@ UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
 WHERE id = ANY (ARRAY(
     SELECT t.id FROM tweetqueue.apps p
     CROSS JOIN LATERAL (SELECT t.id FROM tweetqueue.accounts a
-        CROSS JOIN LATERAL (SELECT id FROM {table}
+        CROSS JOIN LATERAL (SELECT id, priority, {due_at} AS due_at FROM {table}
             WHERE account = a.username AND status = 'scheduled' AND waiting_for = 'app'
-            LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
+            ORDER BY priority, {due_at} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
         WHERE a.app_id = p.id AND (a.state = 'active' OR a.state_until <= tweetqueue.clock())
             AND NOT EXISTS (SELECT FROM tweetqueue.tweets d
                 WHERE d.account = a.username AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL)
-        LIMIT 3) AS t
+        ORDER BY t.priority, t.due_at LIMIT 3) AS t
     WHERE p.state <> 'active' AND p.state_until <= tweetqueue.clock() LIMIT $1))`
 	for _, kind := range Kinds() {
 		for _, query := range []string{ofAccounts, ofApps} {

@@ -78,6 +78,16 @@ func TestResolvePosted(t *testing.T) {
 	b.run(t, "", "resolve", id(second), "--posted", tweet).refused(t, setup.ExitRefused,
 		"refused: tweet "+tweet+" on X is that of row "+id(row)+": see 'enqueue show "+id(row)+"'")
 	require.Equal(t, store.Unconfirmed, b.entry(t, second).Status)
+
+	// Nor that of another account.
+	storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.tweets SET account = 'other' WHERE id = $1`, row)
+	require.NoError(t, err)
+	for range 2 {
+		b.run(t, "", "resolve", id(second), "--posted", tweet).refused(t, setup.ExitRefused,
+			"refused: tweet "+tweet+" on X is that of row "+id(row)+", of account other: see 'enqueue show "+id(row)+"'")
+	}
+	require.Equal(t, store.Unconfirmed, b.entry(t, second).Status)
 }
 
 // TestResolvePutsRight: a person's word can be put right by another, X's cannot.

@@ -39,14 +39,14 @@ func TestWrongSettings(t *testing.T) {
 			[]string{
 				`TWEETQUEUE_STATE_DIR is "here": use an absolute path`, "--x-api-base-url: new X client: ", "--workers is 0: use 1 to 1000",
 				"--poll-interval is 1ms: use 10ms to 1m", "--x-timeout is 1h0m0s: use 100ms to 2m",
-				"--longest-creation is 2m0s, and --x-timeout is 1h0m0s: use a longer one, or what X still works on may count as absent",
+				"--longest-creation is 2m0s, and --x-timeout is 1h0m0s: use a longer --longest-creation, or a shorter --x-timeout: else what X still works on may count as absent",
 			},
 		},
 		"LookUps": {
 			settings{},
 			[]string{"--look-up-after=5s,5s", "--longest-creation=20s", "--read-lag=2h", "--max-late=10s"},
 			[]string{
-				"--read-lag is 2h0m0s: use 100ms to 1h", "--longest-creation is 20s, and --x-timeout is 30s: use a longer one, ",
+				"--read-lag is 2h0m0s: use 100ms to 1h", "--longest-creation is 20s, and --x-timeout is 30s: use a longer --longest-creation, ",
 				"--look-up-after: 5s after 5s: use longer and longer times, of up to 12h", "--max-late is 10s: use 1m or more, or off",
 			},
 		},

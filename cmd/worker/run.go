@@ -142,7 +142,7 @@ func (c *runCmd) validate(env *setup.Env) {
 	}
 	c.Check(env)
 	if c.LongestCreation < c.XTimeout {
-		env.Errorf("--longest-creation is %s, and --x-timeout is %s: use a longer one, or what X still works on may count as absent", c.LongestCreation, c.XTimeout)
+		env.Errorf("--longest-creation is %s, and --x-timeout is %s: use a longer --longest-creation, or a shorter --x-timeout: else what X still works on may count as absent", c.LongestCreation, c.XTimeout)
 	}
 	before := time.Duration(0)
 	for _, after := range c.LookUpAfter {
