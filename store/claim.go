@@ -55,7 +55,8 @@ type Row struct {
 // locked are left out, as are rows that do not exist: see [RowsRewake]. One that only adds the next
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
-	const shared = `t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
+	const query = `-- name: RowsLock :many
+SELECT t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
     greatest(t.{due_at}, t.created_at, t.late_from), t.wake_at, t.priority, t.retries, coalesce(t.request_id, 0),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
@@ -65,30 +66,14 @@ func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, e
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials,
     (SELECT d.id FROM tweetqueue.tweets d
-        WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1)`
-	const tweets = `-- name: TweetsLock :many
-SELECT ` + shared + `,
-    CASE WHEN t.request_id IS NOT NULL THEN (SELECT ` + madeTweetID + ` FROM tweetqueue.requests r
-        WHERE r.row_id = t.id` + made + ` ORDER BY r.id DESC LIMIT 1) END, ` + tweetColumns + `
-FROM tweetqueue.tweets t
+        WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1),
+    {own}
+FROM {table} t
 JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.id = ANY ($1)
 ORDER BY t.id
 FOR NO KEY UPDATE OF t SKIP LOCKED`
-	const deletions = `-- name: DeletionsLock :many
-SELECT ` + shared + `, t.tweet_id
-FROM tweetqueue.deletions t
-JOIN tweetqueue.accounts a ON a.username = t.account
-JOIN tweetqueue.apps p ON p.id = a.app_id
-WHERE t.id = ANY ($1)
-ORDER BY t.id
-FOR NO KEY UPDATE OF t SKIP LOCKED`
-
-	query := tweets
-	if kind == DeleteTweet {
-		query = deletions
-	}
 	rows, err := tx.Query(ctx, kind.sql(query), ids)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
@@ -101,17 +86,20 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 			&r.AccountDoubt,
 		}
-		if kind == DeleteTweet {
-			targets = append(targets, &r.TweetID)
-		} else {
-			targets = append(append(targets, &r.MadeTweetID), r.Tweet.targets()...)
-		}
-		return r, row.Scan(targets...)
+		return r, row.Scan(append(targets, r.targets()...)...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
 	}
 	return locked, previousRead(ctx, tx, locked)
+}
+
+// targets returns where the columns are scanned to that only its kind has.
+func (r *Row) targets() []any {
+	if r.Kind == DeleteTweet {
+		return []any{&r.TweetID}
+	}
+	return append([]any{&r.MadeTweetID}, r.Tweet.targets()...)
 }
 
 // previousRead reads, after the locks, what stands before the rows in their threads. Beside a row that

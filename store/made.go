@@ -117,3 +117,7 @@ RETURNING ` + settledColumns
 
 // made says in SQL that X's answer to request r is that it made the tweet of its row.
 const made = ` AND r.kind = 'post_tweet' AND r.outcome = 'done' AND ` + madeTweetID + ` IS NOT NULL`
+
+// rowMade is what RowsLock reads as MadeTweetID of a tweet t.
+const rowMade = `CASE WHEN t.request_id IS NOT NULL THEN (SELECT ` + madeTweetID + ` FROM tweetqueue.requests r
+        WHERE r.row_id = t.id` + made + ` ORDER BY r.id DESC LIMIT 1) END, `

@@ -84,17 +84,13 @@ type EntryDeletion struct {
 // for an account, an app or a thread is only when it is looked at if nothing wakes it.
 const nextAttempt = `tweetqueue.next_attempt(t.waiting_for, t.next_attempt_at, a.state_until, p.state_until)`
 
-const entries = `SELECT 'post_tweet' AS kind, t.id, t.account, t.text, t.tweet_id, t.previous_id,
-    t.post_at AS due_at, t.priority, t.status, t.waiting_for, ` + nextAttempt + `,
-    t.posted_at AS done_at, t.error, t.warnings, t.created_at, a.time_zone
-FROM tweetqueue.tweets t JOIN tweetqueue.accounts a ON a.username = t.account
-JOIN tweetqueue.apps p ON p.id = a.app_id
-UNION ALL
-SELECT 'delete_tweet', t.id, t.account, NULL, t.tweet_id, NULL,
-    t.delete_at, t.priority, t.status, t.waiting_for, ` + nextAttempt + `,
-    t.deleted_at, t.error, t.warnings, t.created_at, a.time_zone
-FROM tweetqueue.deletions t JOIN tweetqueue.accounts a ON a.username = t.account
-JOIN tweetqueue.apps p ON p.id = a.app_id`
+// entries selects all rows as [Entry].
+func entries() string {
+	return everyKind(`SELECT '{kind}' AS kind, t.id, t.account, {asked}, t.{due_at} AS due_at, t.priority, t.status,
+    t.waiting_for, ` + nextAttempt + `, t.{done_at} AS done_at, t.error, t.warnings, t.created_at, a.time_zone
+FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
+JOIN tweetqueue.apps p ON p.id = a.app_id`)
+}
 
 func scanEntry(row pgx.CollectableRow) (Entry, error) {
 	var e Entry
@@ -112,8 +108,8 @@ type EntryFilter struct {
 
 // EntryList returns rows by the instant they are due, then by id.
 func EntryList(ctx context.Context, db DBTX, filter EntryFilter) ([]Entry, error) {
-	const query = `-- name: EntryList :many
-SELECT * FROM (` + entries + `) e
+	query := `-- name: EntryList :many
+SELECT * FROM (` + entries() + `) e
 WHERE ($1 = '' OR e.account = $1) AND e.status = ANY ($2)
 ORDER BY e.due_at, e.id LIMIT $3`
 	if len(filter.Statuses) == 0 {
@@ -135,8 +131,8 @@ ORDER BY e.due_at, e.id LIMIT $3`
 
 // EntryGet returns the row of that id, a tweet or a deletion. [ErrNotFound] if there is none.
 func EntryGet(ctx context.Context, db DBTX, id int64) (Entry, error) {
-	const query = `-- name: EntryGet :one
-SELECT * FROM (` + entries + `) e WHERE e.id = $1`
+	query := `-- name: EntryGet :one
+SELECT * FROM (` + entries() + `) e WHERE e.id = $1`
 	rows, err := db.Query(ctx, query, id)
 	if err != nil {
 		return Entry{}, fmt.Errorf("read row %d: %w", id, err)

@@ -143,23 +143,17 @@ WHERE id = ANY (ARRAY(
     JOIN {table} t ON t.account = a.username
     WHERE p.wake_held AND t.status = 'scheduled' AND t.waiting_for = 'app'
     LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED))`
-	const clearAccounts = `-- name: AccountsWoken :exec
+	clearAccounts := `-- name: AccountsWoken :exec
 UPDATE tweetqueue.accounts SET wake_held = false
 WHERE id = ANY (ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.wake_held AND NOT EXISTS (
-    SELECT FROM tweetqueue.tweets t
-    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account'
-    UNION ALL
-    SELECT FROM tweetqueue.deletions t
-    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account')
+` + everyKind(`SELECT FROM {table} t
+    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account'`) + `)
     FOR NO KEY UPDATE SKIP LOCKED))`
-	const clearApps = `-- name: AppsWoken :exec
+	clearApps := `-- name: AppsWoken :exec
 UPDATE tweetqueue.apps SET wake_held = false
 WHERE id = ANY (ARRAY(SELECT p.id FROM tweetqueue.apps p WHERE p.wake_held AND NOT EXISTS (
-    SELECT FROM tweetqueue.accounts a JOIN tweetqueue.tweets t ON t.account = a.username
-    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app'
-    UNION ALL
-    SELECT FROM tweetqueue.accounts a JOIN tweetqueue.deletions t ON t.account = a.username
-    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app')
+` + everyKind(`SELECT FROM tweetqueue.accounts a JOIN {table} t ON t.account = a.username
+    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app'`) + `)
     FOR NO KEY UPDATE SKIP LOCKED))`
 	for _, kind := range Kinds() {
 		for _, query := range []string{byAccount, byApp} {

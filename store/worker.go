@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,14 +92,9 @@ WITH lost AS (
 UPDATE {table} t SET {taken_over} || 'the worker ' || lost.name || ' stopped while this was being sent'
 FROM lost WHERE t.id = lost.id AND t.status = 'sending'
 RETURNING t.id, t.status, lost.name`
-	becomes := map[Kind]string{
-		PostTweet: `status = 'unconfirmed', next_attempt_at = lost.granted_at + $4, error = 'it may be on X: '`,
-		DeleteTweet: `status = 'scheduled', waiting_for = 'retry',
-    next_attempt_at = greatest(lost.granted_at + $4, tweetqueue.clock()), error = 'it is deleted again: '`,
-	}
 	var all []TakenOver
 	for _, kind := range Kinds() {
-		rows, err := db.Query(ctx, kind.sql(strings.ReplaceAll(query, "{taken_over}", becomes[kind])), limit, own, working, lookUpAfter)
+		rows, err := db.Query(ctx, kind.sql(query), limit, own, working, lookUpAfter)
 		if err != nil {
 			return all, fmt.Errorf("take over %s: %w", kind.table(), err)
 		}
