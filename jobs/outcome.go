@@ -164,7 +164,7 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 	case twitter.KindReplyNotAllowed, twitter.KindQuoteNotAllowed,
 		twitter.KindReplyTargetGone, twitter.KindTooManyCashtags, twitter.KindNotPermitted,
 		twitter.KindFeatureNotPermitted, twitter.KindForbidden, twitter.KindInvalidRequest,
-		twitter.KindOther:
+		twitter.KindOther, twitter.KindAlreadyRetweeted:
 		return Verdict{Outcome: OutcomeFail}
 	}
 	return Verdict{Outcome: OutcomeUnconfirmed} // a kind that this table does not know yet

@@ -91,6 +91,7 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		twitter.KindForbidden:           both(fail),
 		twitter.KindInvalidRequest:      both(fail),
 		twitter.KindOther:               both(fail),
+		twitter.KindAlreadyRetweeted:    both(fail),
 	}
 }
 
