@@ -6,7 +6,8 @@ import (
 )
 
 // retrySchedule is how long a row waits before each retry in a row; the last repeats, until the
-// row's deadline. A retry is only ever of a request that certainly did not take effect.
+// row's deadline. A retry is only ever of a request that certainly did not take effect, or may
+// take effect twice.
 //
 //nolint:gochecknoglobals // A table, never written.
 var retrySchedule = []time.Duration{
@@ -23,6 +24,11 @@ var retrySchedule = []time.Duration{
 // retry is the verdict to try again, after retries earlier tries in a row.
 func retry(retries int) Verdict {
 	return Verdict{Outcome: OutcomeRetry, Wait: backoff(retries)}
+}
+
+// repeat is the verdict to do again what may have been done.
+func repeat(retries int) Verdict {
+	return Verdict{Outcome: OutcomeRepeat, Wait: backoff(retries), NoAnswer: true}
 }
 
 // backoff is the schedule with up to a fifth more or less, so that what failed together does not

@@ -62,6 +62,8 @@ func TestRetryJob(t *testing.T) {
 			require.InDelta(t, want, time.Until(post), 0.2*float64(want), "attempt %d", attempt)
 			deletion := (&deleteTweetWorker{worker: worker}).NextRetry(&river.Job[DeleteTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
 			require.InDelta(t, want, time.Until(deletion), 0.2*float64(want), "attempt %d", attempt)
+			retweet := (&retweetWorker{worker: worker}).NextRetry(&river.Job[RetweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
+			require.InDelta(t, want, time.Until(retweet), 0.2*float64(want), "attempt %d", attempt)
 		}
 	})
 }
@@ -71,4 +73,5 @@ func TestJobsHaveNoTimeout(t *testing.T) {
 	t.Parallel()
 	require.Negative(t, (&postTweetWorker{}).Timeout(nil))
 	require.Negative(t, (&deleteTweetWorker{}).Timeout(nil))
+	require.Negative(t, (&retweetWorker{}).Timeout(nil))
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Row is a locked row of tweets or deletions, with all that the decision on it rests on.
+// Row is a locked row of any kind, with all that the decision on it rests on.
 type Row struct {
 	Kind       Kind
 	ID         int64
 	Status     Status
 	WaitingFor *WaitingFor
-	DueAt      time.Time // post_at or delete_at; the instant at which it was written if that is later
+	DueAt      time.Time // post_at, delete_at or retweet_at; the instant at which it was written if that is later
 	LateFrom   time.Time // since when it is late: DueAt, or when it could go after it had to wait for a limit
 	WakeAt     time.Time // due, and not before what it last waited for
 	Priority   int
@@ -40,9 +40,11 @@ type Row struct {
 	// AccountDoubt is a tweet of the account that is being looked up; nil if there is none.
 	AccountDoubt *int64
 
-	// TweetID is the tweet to delete; empty for a tweet to post.
+	// TweetID is the tweet to delete or to retweet; empty for a tweet to post.
 	TweetID string
-	// Tweet is what to post; zero for a deletion.
+	// UndoRetweet says that a deletion takes back the account's retweet of TweetID.
+	UndoRetweet bool
+	// Tweet is what to post; zero for the other kinds.
 	Tweet Tweet
 	// PreviousStatus and PreviousTweetID are of the row before it in a thread, if it has one.
 	PreviousStatus  *Status
@@ -61,7 +63,7 @@ SELECT t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
-        WHERE r.row_id = t.id AND (r.outcome = 'unconfirmed' OR r.outcome IS NULL)),
+        WHERE r.row_id = t.id AND (r.outcome IN ('unconfirmed', 'repeat') OR r.outcome IS NULL)),
     t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL,
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials,
@@ -94,10 +96,22 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 	return locked, previousRead(ctx, tx, locked)
 }
 
+// Action is the name under which limits count the row's request.
+func (r *Row) Action() string {
+	if r.UndoRetweet {
+		return undoRetweet
+	}
+	return r.Kind.Action()
+}
+
 // targets returns where the columns are scanned to that only its kind has.
 func (r *Row) targets() []any {
-	if r.Kind == DeleteTweet {
+	switch r.Kind {
+	case DeleteTweet:
+		return []any{&r.TweetID, &r.UndoRetweet}
+	case Retweet:
 		return []any{&r.TweetID}
+	case PostTweet:
 	}
 	return append([]any{&r.MadeTweetID}, r.Tweet.targets()...)
 }
@@ -187,6 +201,7 @@ type Request struct {
 	RowID     int64
 	AccountID int64
 	JobID     int64
+	Action    string // of the row; empty: the kind's
 	Body      []byte // the exact bytes of a POST; nil for a DELETE
 	GrantedAt time.Time
 	Retries   int // of the row, so far

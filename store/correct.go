@@ -31,7 +31,7 @@ WITH old AS (
     UPDATE tweetqueue.deletions d
     SET tweet_id = $3, delete_at = coalesce($4, old.posted_at) + old.delete_after
     FROM old
-    WHERE d.account = old.account AND d.tweet_id = old.tweet_id AND d.status = 'scheduled'
+    WHERE d.account = old.account AND d.tweet_id = old.tweet_id AND NOT d.retweet AND d.status = 'scheduled'
         AND d.delete_at = old.posted_at + old.delete_after
 )
 UPDATE tweetqueue.tweets t

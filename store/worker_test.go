@@ -81,10 +81,11 @@ func TestTakeOver(t *testing.T) {
 	require.Equal(t, []store.TakenOver{
 		{Kind: store.PostTweet, RowID: ids[0], Status: store.Unconfirmed, Worker: "tester"},
 		{Kind: store.DeleteTweet, RowID: ids[2], Status: store.Scheduled, Worker: "tester"},
+		{Kind: store.Retweet, RowID: ids[4], Status: store.Scheduled, Worker: "tester"},
 	}, taken)
 	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
-	require.Len(t, taken, 2)
+	require.Len(t, taken, 3)
 	taken, err = store.TakeOver(t.Context(), b.db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.Empty(t, taken)
@@ -108,12 +109,12 @@ func TestTakeOver(t *testing.T) {
 	require.Equal(t, "sending", storetest.Status(t, b.db, other))
 }
 
-// takenOver is what a row becomes whose worker died: a tweet is looked up, a deletion repeated.
+// takenOver is what a row becomes whose worker died: a tweet is looked up, anything else repeated.
 func takenOver(kind store.Kind) store.Status {
-	if kind == store.DeleteTweet {
-		return store.Scheduled
+	if kind == store.PostTweet {
+		return store.Unconfirmed
 	}
-	return store.Unconfirmed
+	return store.Scheduled
 }
 
 // A worker takes over from itself what it lost: claimed a while ago, and worked on no more.

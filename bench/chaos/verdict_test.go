@@ -168,7 +168,7 @@ func (b *books) auditTweets() {
 			if unique && len(of) > 0 {
 				b.faultf("lost: tweet %d is scheduled, and on X: %s", row.ID, ids(of))
 			}
-		case store.Sending, store.Deleted, store.Cancelled:
+		case store.Sending, store.Deleted, store.Retweeted, store.Cancelled:
 			b.faultf("tweet %d is %s", row.ID, row.Status)
 		}
 	}
@@ -201,7 +201,7 @@ func (b *books) auditSame() {
 			posted[row.mark()]++
 		case store.Unconfirmed:
 			doubtful[row.mark()]++
-		case store.Scheduled, store.Sending, store.Failed, store.Missed, store.Cancelled, store.Deleted:
+		case store.Scheduled, store.Sending, store.Failed, store.Missed, store.Cancelled, store.Deleted, store.Retweeted:
 		}
 	}
 	for m, of := range b.byMark {
@@ -273,7 +273,7 @@ func (b *books) auditDeletions() {
 			if !strings.Contains(value(row.Error), "enqueue resolve") {
 				b.faultf("deletion %d is unconfirmed and does not say what a person has to do: %s", row.ID, value(row.Error))
 			}
-		case store.Scheduled, store.Sending, store.Posted, store.Failed, store.Missed, store.Cancelled:
+		case store.Scheduled, store.Sending, store.Posted, store.Retweeted, store.Failed, store.Missed, store.Cancelled:
 			b.faultf("deletion %d is %s: %s", row.ID, row.Status, value(row.Error))
 		}
 	}

@@ -243,7 +243,7 @@ func (s *session) printResolved(ctx context.Context, db store.DBTX, entry store.
 		if err := s.warnOfNext(ctx, db, entry); err != nil {
 			return err
 		}
-	case store.Deleted, store.Failed, store.Unconfirmed, store.Sending:
+	case store.Deleted, store.Retweeted, store.Failed, store.Unconfirmed, store.Sending:
 	}
 	return s.print(entry, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: %s%s\n", kindName(entry.Kind), entry.ID, entry.Account, entry.Status, next)
