@@ -20,14 +20,17 @@ import (
 )
 
 // answersByOutcome says what each answer of X in twitter/testdata/answers means for the first
-// request of a tweet or deletion; that of the token endpoint, for a tweet that needs a new token.
+// request of a tweet, a deletion, a retweet or its undoing; that of the token endpoint, for a tweet that needs a new token.
 func answersByOutcome() map[Outcome][]string {
 	return map[Outcome][]string{
 		OutcomeWait: {
 			"403_over_daily_limit_185", "429_daily", "429_html", "429_legacy_88", "429_too_many_requests",
 		},
+		OutcomeDone:   {"400_already_retweeted", "403_legacy_327"},
+		OutcomeRepeat: {"200_deleted_nothing_said", "200_retweet_nothing_said", "200_undo_nothing_said"},
 		OutcomeRetry: {
-			"200_deleted_nothing_said", "403_authentication_unknown", "404_outage_create", "refresh_302_redirect", "refresh_400_other_invalid_request",
+			"403_authentication_unknown", "404_outage_create", "404_outage_retweet", "404_retweet_missing_tweet",
+			"refresh_302_redirect", "refresh_400_other_invalid_request",
 			"refresh_401_everybody", "refresh_404_outage", "refresh_429",
 			// It is not known whether X has replaced the token; the tweet itself was not sent.
 			"refresh_200_empty", "refresh_200_no_token", "refresh_200_truncated", "refresh_403_html", "refresh_408", "refresh_503",
@@ -48,7 +51,8 @@ func answersByOutcome() map[Outcome][]string {
 			"403_user_suspended", "refresh_200_error", "refresh_400_invalid_grant", "refresh_400_used_token",
 		},
 		OutcomePauseApp: {
-			"402_credits_depleted", "402_with_account_id", "403_legacy_416", "403_spend_cap_reached", "429_usage_cap_exceeded",
+			"402_credits_depleted", "402_with_account_id", "403_legacy_416", "403_spend_cap_reached", "403_spend_cap_without_date",
+			"429_usage_cap_exceeded",
 			"refresh_400_missing_header", "refresh_401_invalid_client", "refresh_401_unauthorized_client",
 		},
 		OutcomeFail: {
@@ -60,7 +64,7 @@ func answersByOutcome() map[Outcome][]string {
 			"403_legacy_324", "403_legacy_325", "403_legacy_385", "403_legacy_386", "403_legacy_407", "403_legacy_433",
 			"403_not_permitted", "403_official_client_forbidden", "403_quote_not_allowed", "403_quote_rule_typed",
 			"403_reply_not_mentioned", "403_reply_rule_typed", "403_reply_target_gone", "403_unknown_type", "409_conflict",
-			"413_too_large", "422_unprocessable",
+			"413_too_large", "422_unprocessable", "400_retweet_other_user", "403_undo_not_authorized",
 		},
 	}
 }
@@ -84,7 +88,7 @@ func capturedAnswers(t *testing.T) map[string]captured {
 		require.NoError(t, err)
 		var c captured
 		require.NoError(t, json.Unmarshal(raw, &c), path)
-		if c.Op == "create" || c.Op == "delete" || c.Op == "refresh" {
+		if slices.Contains([]string{"create", "delete", "retweet", "undo", "refresh"}, c.Op) {
 			all[strings.TrimSuffix(filepath.Base(path), ".json")] = c
 		}
 	}
@@ -100,8 +104,8 @@ func TestDecideOnEachCapturedAnswer(t *testing.T) {
 			told = append(told, name)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				kind, err := answers[name].get(t)
-				v := Decide(Attempt{Kind: kind}, err, time.Now())
+				attempt, err := answers[name].get(t)
+				v := Decide(attempt, err, time.Now())
 				require.Equal(t, want, v.Outcome, "%v", err)
 			})
 		}
@@ -110,7 +114,7 @@ func TestDecideOnEachCapturedAnswer(t *testing.T) {
 }
 
 // get makes the request that the answer belongs to, and returns the client's error.
-func (c captured) get(t *testing.T) (store.Kind, error) {
+func (c captured) get(t *testing.T) (Attempt, error) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for name, value := range c.Header {
@@ -128,12 +132,19 @@ func (c captured) get(t *testing.T) (store.Kind, error) {
 	t.Cleanup(x.HTTPClient.CloseIdleConnections)
 	client, err := twitter.NewClient(x, c.auth(t, x))
 	require.NoError(t, err)
-	if c.Op == "delete" {
+	switch c.Op {
+	case "delete":
 		_, err = client.DeleteTweet(t.Context(), "1445880548472328192")
-		return store.DeleteTweet, err
+		return Attempt{Kind: store.DeleteTweet}, err
+	case "retweet":
+		_, err = client.Retweet(t.Context(), "2244994945", "1445880548472328192")
+		return Attempt{Kind: store.Retweet}, err
+	case "undo":
+		_, err = client.UndoRetweet(t.Context(), "2244994945", "1445880548472328192")
+		return Attempt{Kind: store.DeleteTweet, UndoRetweet: true}, err
 	}
 	_, err = client.CreateTweet(t.Context(), []byte(`{"text":"The doors of the old mill open at nine"}`))
-	return store.PostTweet, err
+	return Attempt{Kind: store.PostTweet}, err
 }
 
 func (c captured) auth(t *testing.T, x twitter.Config) twitter.Auth {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tweetqueue/store"
+	"tweetqueue/twitter"
 )
 
 const (
@@ -70,7 +71,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err := rewakeLocked(ctx, tx, kind, ids, rows); err != nil {
 			return err
 		}
-		quotas, err := store.QuotasLock(ctx, tx, kind, accountsOf(rows))
+		quotas, err := store.QuotasLock(ctx, tx, accountsOf(rows), actionsOf(rows)...)
 		if err != nil {
 			return err
 		}
@@ -85,10 +86,11 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 			if i < 0 {
 				continue
 			}
-			if err := p.probe(ctx, tx, rows[i], quotas[rows[i].AccountID]); err != nil {
+			counting := store.QuotasCounting(quotas[rows[i].AccountID], rows[i].Action())
+			if err := p.probe(ctx, tx, rows[i], counting); err != nil {
 				return err
 			}
-			p.add(rows[i], job.jobID, quotas[rows[i].AccountID])
+			p.add(rows[i], job.jobID, counting)
 		}
 		return p.write(ctx, tx, quotas)
 	})
@@ -115,6 +117,16 @@ func accountsOf(rows []*store.Row) []int64 {
 		}
 	}
 	return accounts
+}
+
+func actionsOf(rows []*store.Row) []string {
+	actions := make([]string, 0, len(rows))
+	for _, row := range rows {
+		if !slices.Contains(actions, row.Action()) {
+			actions = append(actions, row.Action())
+		}
+	}
+	return actions
 }
 
 // plan is what one claim is about to do with its rows.
@@ -146,7 +158,7 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 	case d.send:
 		latest := p.now.Add(sendWithin)
 		request := &store.Request{
-			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Body: d.body,
+			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Action: row.Action(), Body: d.body,
 			Retries: row.Retries, GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore),
 		}
 		for _, q := range quotas {
@@ -304,7 +316,7 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 	if row.Status != store.Scheduled && !store.ClaimAnyStatus || row.WakeAt.After(now) {
 		return decision{}
 	}
-	if row.MadeTweetID != nil && row.Status == store.Scheduled {
+	if isMade(row) {
 		return decision{made: true}
 	}
 	if before := row.Tweet.PostBefore; before != nil && !now.Before(*before) {
@@ -346,8 +358,12 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 		}
 		return decision{wait: store.ForQuota, until: until, ends: &until, reason: reason}
 	}
-	if row.Kind == store.DeleteTweet {
+	switch row.Kind {
+	case store.DeleteTweet:
 		return decision{send: true}
+	case store.Retweet:
+		return decision{send: true, body: twitter.RetweetBody(row.TweetID)}
+	case store.PostTweet:
 	}
 	if reason := textProblem(row.Tweet.Text, row.TextLimit); reason != "" {
 		return decision{close: store.Failed, reason: reason}
@@ -359,6 +375,15 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 	return decision{send: true, body: body}
 }
 
+// isMade reports whether X made the row's tweet already, with the words that the row has now.
+func isMade(row *store.Row) bool {
+	if row.Made == nil || row.Status != store.Scheduled {
+		return false
+	}
+	body, err := postBody(row)
+	return err == nil && string(body) == row.Made[1]
+}
+
 func held(what store.WaitingFor, reason string, hold store.Hold, now time.Time) decision {
 	if hold.Reason != nil {
 		reason += ": " + *hold.Reason
@@ -366,11 +391,11 @@ func held(what store.WaitingFor, reason string, hold store.Hold, now time.Time) 
 	return decision{wait: what, until: now.Add(heldRecheck), ends: hold.Until, reason: reason}
 }
 
-// lateness is how late a tweet is that has no deadline of its own. To wait for a limit, or for a person
+// lateness is how late a tweet or a retweet is that has no deadline of its own. To wait for a limit, or for a person
 // who schedules it again, is no lateness, and a thread that has begun is brought to its end. A deletion is
 // never too late.
 func lateness(row *store.Row, now time.Time) time.Duration {
-	if row.Kind != store.PostTweet || row.Tweet.PostBefore != nil || row.PreviousTweetID != nil {
+	if row.Kind == store.DeleteTweet || row.Tweet.PostBefore != nil || row.PreviousTweetID != nil {
 		return 0
 	}
 	return now.Sub(row.LateFrom)

@@ -266,8 +266,10 @@ func TestTakeOverIsTold(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	dead := w.newWorker(opts{})
 	require.NoError(t, dead.lease.start(t.Context()))
-	tweet, deletion := w.tweet("In doubt"), storetest.Deletion(t, w.db, "1445880548472328192", 0)
-	for kind, id := range map[store.Kind]int64{store.PostTweet: tweet, store.DeleteTweet: deletion} {
+	ids := map[store.Kind]int64{}
+	for _, kind := range store.Kinds() {
+		id := storetest.Row(t, w.db, kind, "In doubt", 0)
+		ids[kind] = id
 		claims, _, err := dead.claim(t.Context(), kind, []wakeUp{{jobID: storetest.Jobs(t, w.db, id)[0].ID, rowID: id}})
 		require.NoError(t, err)
 		require.Len(t, claims, 1)
@@ -275,12 +277,14 @@ func TestTakeOverIsTold(t *testing.T) {
 	w.declareDead()
 	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Hour}}})
 	const reason = "the worker test stopped while this was being sent"
-	event := r.wait(EventUnconfirmed, tweet)
-	require.Equal(t, Event{Type: EventUnconfirmed, At: event.At, Kind: store.PostTweet, RowID: tweet, Reason: reason}, event)
-	event = r.wait(EventWaiting, deletion)
-	require.Equal(t, Event{
-		Type: EventWaiting, At: event.At, Kind: store.DeleteTweet, RowID: deletion, WaitingFor: store.ForRetry, Reason: reason,
-	}, event)
+	event := r.wait(EventUnconfirmed, ids[store.PostTweet])
+	require.Equal(t, Event{Type: EventUnconfirmed, At: event.At, Kind: store.PostTweet, RowID: ids[store.PostTweet], Reason: reason}, event)
+	for _, kind := range []store.Kind{store.DeleteTweet, store.Retweet} {
+		event = r.wait(EventWaiting, ids[kind])
+		require.Equal(t, Event{
+			Type: EventWaiting, At: event.At, Kind: kind, RowID: ids[kind], WaitingFor: store.ForRetry, Reason: reason,
+		}, event)
+	}
 	require.Empty(t, w.x.Requests())
 }
 

@@ -133,6 +133,19 @@ func TestDecideOnARow(t *testing.T) {
 			}),
 			want: decision{send: true},
 		},
+		"RetweetAfterADoubt": {
+			row: due(func(r *store.Row) {
+				r.Kind, r.Tweet, r.TweetID, r.AccountDoubt = store.Retweet, store.Tweet{}, "1", new(int64(5))
+			}),
+			want: decision{send: true, body: []byte(`{"tweet_id":"1"}`)},
+		},
+		"LateRetweet": {
+			row: due(func(r *store.Row) {
+				r.Kind, r.Tweet, r.TweetID, r.LateFrom = store.Retweet, store.Tweet{}, "1", now.Add(-25*time.Hour)
+			}),
+			want: decision{close: store.Missed, reason: "it is 25h0m0s late, and nothing is posted that is more than 24h0m0s late: " +
+				"schedule it again if it is still to go out"},
+		},
 		"HeldAndAfterADoubt": { // the doubt's end does not wake what the hold holds back
 			row: due(func(r *store.Row) {
 				r.AccountDoubt, r.Account = new(int64(5)), hold(store.Paused, "401", time.Minute)
@@ -227,6 +240,17 @@ func TestDecideOnARow(t *testing.T) {
 		"Deletion": {
 			row:  due(func(r *store.Row) { r.Kind, r.Tweet, r.TweetID = store.DeleteTweet, store.Tweet{}, "1" }),
 			want: decision{send: true},
+		},
+		"Undo": {
+			row: due(func(r *store.Row) {
+				r.Kind, r.Tweet, r.TweetID, r.UndoRetweet = store.DeleteTweet, store.Tweet{}, "1", true
+			}),
+			want: decision{send: true},
+		},
+		"RetweetOverQuota": {
+			row:    due(func(r *store.Row) { r.Kind, r.Tweet, r.TweetID = store.Retweet, store.Tweet{}, "1" }),
+			quotas: []*store.Quota{full("writes", 300, 256*time.Second, now)},
+			want:   decision{wait: store.ForQuota, until: now.Add(257 * time.Second), reason: "no place is left in the limit writes"},
 		},
 		"DeletionOverQuota": {
 			row:    due(func(r *store.Row) { r.Kind, r.Tweet, r.TweetID = store.DeleteTweet, store.Tweet{}, "1" }),

@@ -2,11 +2,13 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/riverqueue/river"
 
 	"tweetqueue/store"
+	"tweetqueue/twitter"
 )
 
 // DeleteTweetArgs are the arguments of the job that deletes a tweet: the id of its row in
@@ -31,10 +33,24 @@ func (*deleteTweetWorker) Timeout(*river.Job[DeleteTweetArgs]) time.Duration { r
 
 // NextRetry is used only when the database could not be reached: see retryJob.
 func (w *deleteTweetWorker) NextRetry(job *river.Job[DeleteTweetArgs]) time.Time {
-	return w.worker.retryJob(job.Attempt)
+	return retryJob(job.Attempt)
 }
 
 // Work claims, sends and settles the row.
 func (w *deleteTweetWorker) Work(ctx context.Context, job *river.Job[DeleteTweetArgs]) error {
 	return w.worker.work(ctx, store.DeleteTweet, []wakeUp{{jobID: job.ID, rowID: job.Args.RowID}})
+}
+
+// errNotDeleted says that X answered a deletion with {"deleted": false}.
+var errNotDeleted = errors.New("X says that it deleted nothing: the tweet is gone already, or is not this account's")
+
+func deleteTweet(ctx context.Context, client *twitter.Client, row *store.Row) (twitter.Answer, error) {
+	deleted, err := client.DeleteTweet(ctx, row.TweetID)
+	switch {
+	case err != nil:
+		return twitter.Answer{}, err
+	case !deleted.Deleted:
+		return deleted.Answer, errNotDeleted
+	}
+	return deleted.Answer, nil
 }

@@ -16,7 +16,7 @@
 //
 // If the process dies before the commit of a claim, the row is as it was and gets another job. If it dies
 // after that, a worker finds the row sending under a lease that is dead and takes it over: a tweet becomes
-// unconfirmed, for it may have reached X, and a deletion is repeated. If it dies in a look-up, that is made again.
+// unconfirmed, for it may have reached X; a deletion or a retweet is repeated. If it dies in a look-up, that is made again.
 // Nothing between claim and settle that creates a tweet is ever repeated without a look.
 //
 // A row that must wait is parked in the database by the statement that says so, never snoozed or

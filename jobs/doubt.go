@@ -167,6 +167,18 @@ func (e *evidence) match(t twitter.Tweet, includes twitter.Includes) twitter.Evi
 	return best
 }
 
+// resolve decides on a doubt.
+func (j *judge) resolve(d *store.Doubt) store.Resolution {
+	switch d.Kind {
+	case store.DeleteTweet:
+		return j.deletion(d)
+	case store.Retweet:
+		return j.retweet(d)
+	case store.PostTweet:
+	}
+	return j.tweet(d)
+}
+
 // tweet decides on a tweet in doubt.
 func (j *judge) tweet(d *store.Doubt) store.Resolution {
 	if err := j.seen.err; err != nil {
@@ -186,20 +198,26 @@ func (j *judge) tweet(d *store.Doubt) store.Resolution {
 		return person(d, fmt.Sprintf("X shows %d tweets that may be this row's: %s", len(e.same), strings.Join(e.same, ", ")))
 	case len(e.same) == 1:
 		at, _ := twitter.CreatedAt(e.same[0])
-		at = at.Add(-j.seen.ahead) // which is known to a second
-		if at.Before(d.Open[0].GrantedAt) {
-			at = d.Open[0].GrantedAt
-		}
-		if at.After(j.now) {
-			at = j.now
-		}
-		return store.Resolution{Status: store.Posted, TweetID: e.same[0], DoneAt: &at}
+		return store.Resolution{Status: store.Posted, TweetID: e.same[0], DoneAt: j.doneAt(d, at)}
 	case !final:
 		return j.again(d, next, "X does not show it yet")
 	case len(e.possible) > 0:
 		return person(d, "X shows a tweet that may be this row's, or not: "+strings.Join(e.possible, ", "))
 	}
 	return j.absent(d)
+}
+
+// doneAt is an instant of X's clock, which is known to a second, by the database's: not before the row's first
+// request, and not of the future.
+func (j *judge) doneAt(d *store.Doubt, at time.Time) *time.Time {
+	at = at.Add(-j.seen.ahead)
+	if first := d.Open[0].GrantedAt; at.Before(first) {
+		at = first
+	}
+	if at.After(j.now) {
+		at = j.now
+	}
+	return &at
 }
 
 // isLast reports whether a tweet that this look-up does not show is not on X. It is so by two clocks, lest one that
@@ -220,15 +238,35 @@ func (j *judge) absent(d *store.Doubt) store.Resolution {
 	switch {
 	case d.PostBefore != nil && !j.now.Before(*d.PostBefore):
 		return store.Resolution{Status: store.Missed, Error: "X does not show it, and its deadline has passed"}
-	case d.Duplicate && d.IfUnconfirmed == "hold":
+	case d.Refused && d.IfUnconfirmed == "hold":
 		return person(d, "X says that it has this text, and does not show it")
-	case d.Duplicate:
+	case d.Refused:
 		// Sent once more it would be refused once more.
 		return store.Resolution{Status: store.Failed, Error: d.Error + "; X shows no tweet of this row, so it is like an older one"}
 	case d.IfUnconfirmed == "hold":
 		return person(d, "X does not show it, and the row says hold")
 	}
 	return store.Resolution{Status: store.Scheduled, WaitFor: store.ForRetry, NextAt: &j.now, Error: "X does not show it, so it is sent again"}
+}
+
+// retweet decides on a tweet of which it is not known whether it is retweeted. Which request has done it, or
+// whether somebody else has, makes no difference: X lets an account retweet a tweet once.
+func (j *judge) retweet(d *store.Doubt) store.Resolution {
+	if err := j.seen.err; err != nil {
+		return j.failed(d, err)
+	}
+	for _, t := range j.seen.tweets {
+		if t.Retweets(d.TweetID) {
+			return store.Resolution{Status: store.Retweeted, DoneAt: j.doneAt(d, createdAt(t))}
+		}
+	}
+	switch {
+	case !j.isLast(d):
+		return j.again(d, j.later(j.times.next(d, j.now)), "X does not show the retweet yet")
+	case d.Refused:
+		return store.Resolution{Status: store.Failed, Error: d.Error + "; X shows no retweet of it by this account"}
+	}
+	return store.Resolution{Status: store.Scheduled, WaitFor: store.ForRetry, NextAt: &j.now, Error: "X does not show the retweet, so it is made again"}
 }
 
 // deletion decides on a tweet of which it is not known whether it is gone.
@@ -267,7 +305,7 @@ func (j *judge) failed(d *store.Doubt, err error) store.Resolution {
 	case errors.Is(err, errTimelineCut):
 		return person(d, err.Error())
 	case !errors.As(err, &failure): // of the account's credentials
-	case failure.Type == notAuthorized && d.TweetID != "":
+	case failure.Type == notAuthorized && d.Kind == store.DeleteTweet:
 		return store.Resolution{Status: store.Failed, Error: "the tweet is not this account's: X does not even show it to it"}
 	case mayNotRead(failure.Kind) && !j.began.Before(j.times.last(d)):
 		return person(d, "the account may not read its own tweets: "+err.Error())
@@ -297,12 +335,8 @@ func (j *judge) again(d *store.Doubt, at time.Time, why string) store.Resolution
 
 // person leaves a doubt to a person.
 func person(d *store.Doubt, why string) store.Resolution {
-	kind := store.PostTweet
-	if d.TweetID != "" {
-		kind = store.DeleteTweet
-	}
 	return store.Resolution{
-		Status: store.Unconfirmed, Retries: d.Retries, Error: d.Error + "; " + why + ": " + toResolve(kind, d.RowID),
+		Status: store.Unconfirmed, Retries: d.Retries, Error: d.Error + "; " + why + ": " + toResolve(d.Kind, d.RowID),
 	}
 }
 
@@ -317,8 +351,12 @@ func nothingOpen(row *store.Row) store.Resolution {
 
 // toResolve says what a person has to do with a doubt.
 func toResolve(kind store.Kind, rowID int64) string {
-	if kind == store.DeleteTweet {
+	switch kind {
+	case store.DeleteTweet:
 		return fmt.Sprintf("look at the tweet on X, then run 'enqueue resolve %d --deleted' or 'enqueue resolve %[1]d --not-deleted'", rowID)
+	case store.Retweet:
+		return fmt.Sprintf("look at the account on X, then run 'enqueue resolve %d --retweeted' or 'enqueue resolve %[1]d --not-retweeted'", rowID)
+	case store.PostTweet:
 	}
 	return fmt.Sprintf("look at the account on X, then run 'enqueue resolve %d --posted TWEET_ID' or 'enqueue resolve %[1]d --not-posted'", rowID)
 }

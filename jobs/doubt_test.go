@@ -27,7 +27,7 @@ func judged(after time.Duration, tweets ...twitter.Tweet) (judge, *store.Doubt) 
 		seen: sight{tweets: tweets, margin: clockMargin},
 	}
 	return j, &store.Doubt{
-		RowID: 7, RequestID: 70, Status: store.Unconfirmed, LookedUp: true, Error: "timed out", IfUnconfirmed: "resend",
+		Kind: store.PostTweet, RowID: 7, RequestID: 70, Status: store.Unconfirmed, LookedUp: true, Error: "timed out", IfUnconfirmed: "resend",
 		Open: []store.OpenRequest{{ID: 70, Body: []byte(`{"text":"Hi"}`), GrantedAt: granted, SendBy: granted.Add(sendWithin)}},
 	}
 }
@@ -137,7 +137,7 @@ func TestJudgeTweet(t *testing.T) {
 		},
 		"Duplicate": {
 			after: final, want: store.Failed, words: "timed out; X shows no tweet of this row",
-			change: func(_ *judge, d *store.Doubt) { d.Duplicate = true },
+			change: func(_ *judge, d *store.Doubt) { d.Refused = true },
 		},
 		"Hidden": {
 			after: early, want: store.Unconfirmed, person: true, words: "on no timeline",
@@ -219,12 +219,9 @@ func TestJudgeAFailedLookUp(t *testing.T) {
 			for _, after := range []time.Duration{10 * time.Second, 11 * time.Minute, 25 * time.Hour} {
 				j, d := judged(after, shown("Hi", time.Second)) // of a page before
 				j.seen.err = fmt.Errorf("read: %w", failureOf(kind))
-				for _, tweetID := range []string{"", "1445880548472328192"} {
-					d.TweetID = tweetID
-					got := j.tweet(d)
-					if tweetID != "" {
-						got = j.deletion(d)
-					}
+				for _, row := range store.Kinds() {
+					d.Kind = row
+					got := j.resolve(d)
 					require.Equal(t, store.Unconfirmed, got.Status)
 					person := mayNotRead(kind) && after > 10*time.Minute || after > giveUpReading && kind != twitter.KindRateLimited
 					require.Equal(t, person, got.NextAt == nil, "after %s: %s", after, got.Error)
@@ -273,7 +270,7 @@ func TestJudgeDeletion(t *testing.T) {
 			t.Parallel()
 			j, d := judged(test.after)
 			test.sight.margin = clockMargin
-			j.seen, d.TweetID, d.Retries = test.sight, old.ID, test.retries
+			j.seen, d.Kind, d.TweetID, d.Retries = test.sight, store.DeleteTweet, old.ID, test.retries
 			if test.tweetID != "" {
 				d.TweetID = test.tweetID
 			}

@@ -16,7 +16,7 @@ import (
 func TestJudgeOfADuplicateToHold(t *testing.T) {
 	t.Parallel()
 	j, d := judged(11 * time.Minute)
-	d.Duplicate, d.IfUnconfirmed = true, "hold"
+	d.Refused, d.IfUnconfirmed = true, "hold"
 	resolution := j.decide(nil, d)
 	require.Equal(t, store.Unconfirmed, resolution.Status)
 	require.Contains(t, resolution.Error, "enqueue resolve")

@@ -37,8 +37,6 @@ type lease struct {
 	mu    sync.Mutex
 	id    int64     // of the row in tweetqueue.workers; changes if the lease died
 	began time.Time // when the last renewal that succeeded began, wall and monotonic clock
-	// ahead is how far the database's clock is ahead of this machine's, give or take a renewal.
-	ahead time.Duration
 }
 
 // start writes the lease row.
@@ -66,7 +64,7 @@ func (l *lease) renew(ctx context.Context) error {
 	if err := l.connect(ctx); err != nil {
 		return err
 	}
-	renewed, err := store.WorkerRenew(ctx, l.conn, l.current())
+	err := store.WorkerRenew(ctx, l.conn, l.current())
 	if errors.Is(err, store.ErrLostRace) {
 		if err := l.start(ctx); err != nil {
 			return err
@@ -78,15 +76,8 @@ func (l *lease) renew(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.began, l.ahead = began, time.Until(renewed)
+	l.began = began
 	return nil
-}
-
-// now is the database's time, as far as the last renewal tells.
-func (l *lease) now() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Now().Add(l.ahead)
 }
 
 // stop ends the lease, if it was started: nothing is being sent any more. Whatever happens, it gives

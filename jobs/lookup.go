@@ -112,7 +112,7 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 		}
 		l.row, l.began, l.clock = rows[0], now, time.Until(now)
 		ids := []int64{row.ID}
-		if row.Kind == store.PostTweet { // one look serves all
+		if only(row) == 0 { // one look serves all
 			if ids, err = store.DoubtsLock(ctx, tx, row.Kind, rows[0].AccountID); err != nil {
 				return err
 			}
@@ -326,12 +326,7 @@ func (w *Worker) resolutions(ctx context.Context, tx pgx.Tx, l *looking, seen si
 		if !slices.Contains(l.rowIDs(), d.RowID) || d.Status != store.Unconfirmed || !d.LookedUp {
 			continue
 		}
-		var resolution store.Resolution
-		if l.row.Kind == store.DeleteTweet {
-			resolution = j.deletion(d)
-		} else {
-			resolution = j.tweet(d)
-		}
+		resolution := j.resolve(d)
 		resolution.RowID, resolution.RequestID = d.RowID, d.RequestID
 		all = append(all, resolution)
 	}
@@ -375,7 +370,7 @@ func (w *Worker) tellResolved(l *looking, r store.Settled) {
 		Reason: value(r.Error), Until: r.NextAt, WaitingFor: value(r.WaitingFor), TweetID: value(r.TweetID),
 	}
 	switch r.Status {
-	case store.Posted, store.Deleted:
+	case store.Posted, store.Deleted, store.Retweeted:
 		event.Type, event.Lateness = EventDone, r.DoneAt.Sub(r.DueAt)
 	case store.Failed:
 		event.Type = EventFailed

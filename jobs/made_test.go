@@ -63,3 +63,24 @@ func TestLookUpFindsWhatIsMadeLate(t *testing.T) {
 	r.wait(EventDone, id)
 	w.requireOn(id)
 }
+
+// Other words are sent: what X made has the old ones.
+func TestMadeOfOtherWords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	fault := w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindHoldAfter, Times: 1})
+	r := w.start(opts{config: lookingUp()})
+	id := w.tweet("Doors open at 8")
+	w.held(fault, 1)
+	w.exec(`UPDATE tweetqueue.tweets SET status = 'failed', error = 'it was not there' WHERE id = $1`, id)
+	fault.Lift()
+	r.wait(EventPostedTwice, id)
+	w.exec(`UPDATE tweetqueue.tweets SET status = 'scheduled', text = 'Doors open at 9' WHERE id = $1`, id)
+	done := r.wait(EventDone, id)
+	require.Equal(t, store.Posted, w.entry(id).Status)
+	for _, tweet := range w.x.Tweets() {
+		if tweet.ID == done.TweetID {
+			require.Equal(t, "Doors open at 9", tweet.Text)
+		}
+	}
+}

@@ -13,12 +13,15 @@ type Outcome string
 
 // The outcomes. Each request is recorded with one of them.
 const (
-	// OutcomeDone means that X confirmed the tweet or the deletion.
+	// OutcomeDone means that X confirmed the tweet, the deletion or the retweet.
 	OutcomeDone Outcome = "done"
 	// OutcomeWait means that a limit is exhausted: wait until X accepts again. Nothing was created.
 	OutcomeWait Outcome = "wait"
 	// OutcomeRetry means that X certainly created nothing, and may accept the same request later.
 	OutcomeRetry Outcome = "retry"
+	// OutcomeRepeat means that the request may have taken effect, and that a second one does no harm: a
+	// deletion or a retweet that X did not answer.
+	OutcomeRepeat Outcome = "repeat"
 	// OutcomeRefresh means that X did not accept an OAuth 2.0 access token, and created nothing. It may
 	// accept the same request once the token is refreshed.
 	OutcomeRefresh Outcome = "refresh"
@@ -37,7 +40,7 @@ type Verdict struct {
 	Outcome Outcome
 	// State is what a paused account becomes.
 	State store.State
-	// Wait is how long to wait: the limit's for OutcomeWait, the backoff for OutcomeRetry, 0 for
+	// Wait is how long to wait: the limit's for OutcomeWait, the backoff for OutcomeRetry and OutcomeRepeat, 0 for
 	// OutcomeRefresh; for a pause, until one request is tried again, or 0: until a person says so.
 	Wait time.Duration
 	// Block says that the wait holds for every row of the account and action: X's limit.
@@ -46,6 +49,8 @@ type Verdict struct {
 	NoAnswer bool
 	// Error says why in words; empty for OutcomeDone.
 	Error string
+	// Warning is what a person should know of OutcomeDone; mostly empty.
+	Warning string
 }
 
 const (
@@ -58,14 +63,16 @@ const (
 	probeOutage = 15 * time.Second
 
 	// patience is how many times in a row a refusal is retried that is mostly final but at times
-	// passes: a 404 from POST /2/tweets, and "Authenticating with Unknown".
+	// passes: a 404 from POST /2/tweets, of a tweet to retweet, and "Authenticating with Unknown".
 	patience = 5
 )
 
 // Attempt is a request for a row, with what its error does not tell.
 type Attempt struct {
-	Kind    store.Kind
-	Retries int // earlier ones in a row
+	Kind store.Kind
+	// UndoRetweet says that a deletion takes back a retweet.
+	UndoRetweet bool
+	Retries     int // earlier ones in a row
 	// Doubt says that an earlier request for the row may have taken effect.
 	Doubt bool
 	// OAuth2 says that it was signed with an OAuth 2.0 token, and Refreshed that this token was made
@@ -80,22 +87,39 @@ func Decide(attempt Attempt, err error, now time.Time) Verdict {
 		return Verdict{Outcome: OutcomeDone}
 	}
 	failure := new(twitter.Error)
-	if !errors.As(err, &failure) {
+	switch {
+	case errors.As(err, &failure):
+	case errors.Is(err, errOpposite):
+		v := retryAtMost(attempt.Retries)
+		v.Error = err.Error()
+		return v
+	case attempt.UndoRetweet:
+		v := repeat(attempt.Retries)
+		v.Error = err.Error()
+		return v
+	default:
 		// Nothing is known of it, so it may have been sent.
 		return Verdict{Outcome: OutcomeUnconfirmed, Error: inDoubt(attempt.Kind) + err.Error()}
 	}
 	v := verdictOf(attempt, failure, now)
-	v.Error = failure.Error()
-	if v.Outcome == OutcomeUnconfirmed {
-		v.Error = inDoubt(attempt.Kind) + v.Error
+	switch v.Outcome { //nolint:exhaustive // All others have X's words alone.
+	case OutcomeDone:
+	case OutcomeUnconfirmed:
+		v.Error = inDoubt(attempt.Kind) + failure.Error()
+	default:
+		v.Error = failure.Error()
 	}
 	return v
 }
 
 // inDoubt begins the reason of a row that became unconfirmed.
 func inDoubt(kind store.Kind) string {
-	if kind == store.DeleteTweet {
+	switch kind {
+	case store.DeleteTweet:
 		return "it is not known whether the tweet is gone: "
+	case store.Retweet:
+		return "it is not known whether the tweet is retweeted: "
+	case store.PostTweet:
 	}
 	return "it may be on X: "
 }
@@ -109,12 +133,10 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 		}
 		return v
 	case twitter.KindMaybeSent, twitter.KindUnreadable, twitter.KindServerError, twitter.KindRequestTimeout:
-		v := Verdict{Outcome: OutcomeUnconfirmed}
-		if attempt.Kind == store.DeleteTweet {
-			v = retry(attempt.Retries) // twice does no harm
+		if attempt.Kind == store.PostTweet {
+			return Verdict{Outcome: OutcomeUnconfirmed, NoAnswer: true}
 		}
-		v.NoAnswer = true
-		return v
+		return repeat(attempt.Retries)
 
 	case twitter.KindRateLimited:
 		return Verdict{Outcome: OutcomeWait, Wait: failure.Answer.RetryAfter(now), Block: true}
@@ -145,15 +167,18 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 	case twitter.KindAuthenticationUnknown, twitter.KindEndpointNotFound:
 		return retryAtMost(attempt.Retries)
 	case twitter.KindNotFound:
-		if attempt.Kind == store.DeleteTweet {
+		switch {
+		case attempt.UndoRetweet && saysGone(failure): // and its retweets with it
+			return Verdict{Outcome: OutcomeDone, Warning: "X did not have the tweet any more, if it ever had"}
+		case attempt.deletesTweet():
 			return Verdict{Outcome: OutcomeUnconfirmed} // most likely gone already
 		}
 		return retryAtMost(attempt.Retries)
 	case twitter.KindNotAuthor:
-		if attempt.Kind == store.DeleteTweet {
+		if attempt.deletesTweet() {
 			return Verdict{Outcome: OutcomeUnconfirmed} // X says this of a tweet that is gone, too
 		}
-		return Verdict{Outcome: OutcomeFail}
+		return refused(attempt)
 
 	case twitter.KindDuplicate:
 		if attempt.Doubt {
@@ -161,13 +186,40 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 		}
 		return Verdict{Outcome: OutcomeFail}
 
+	case twitter.KindAlreadyRetweeted:
+		return alreadyRetweeted(attempt)
 	case twitter.KindReplyNotAllowed, twitter.KindQuoteNotAllowed,
 		twitter.KindReplyTargetGone, twitter.KindTooManyCashtags, twitter.KindNotPermitted,
 		twitter.KindFeatureNotPermitted, twitter.KindForbidden, twitter.KindInvalidRequest,
 		twitter.KindOther:
-		return Verdict{Outcome: OutcomeFail}
+		return refused(attempt)
 	}
 	return Verdict{Outcome: OutcomeUnconfirmed} // a kind that this table does not know yet
+}
+
+// deletesTweet reports whether the attempt is to delete a tweet.
+func (a Attempt) deletesTweet() bool { return a.Kind == store.DeleteTweet && !a.UndoRetweet }
+
+// refused is the verdict on a refusal that is final. After a doubt X may say of a retweet in any words that it
+// stands already.
+func refused(attempt Attempt) Verdict {
+	if attempt.Kind == store.Retweet && attempt.Doubt {
+		return Verdict{Outcome: OutcomeUnconfirmed}
+	}
+	return Verdict{Outcome: OutcomeFail}
+}
+
+// alreadyRetweeted is the verdict on X's word that a retweet stands: done, by an earlier request of the row, or
+// by somebody else.
+func alreadyRetweeted(attempt Attempt) Verdict {
+	if attempt.Kind != store.Retweet {
+		return Verdict{Outcome: OutcomeFail}
+	}
+	v := Verdict{Outcome: OutcomeDone}
+	if !attempt.Doubt {
+		v.Warning = "the account had retweeted it already"
+	}
+	return v
 }
 
 func retryAtMost(retries int) Verdict {

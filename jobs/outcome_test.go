@@ -38,59 +38,64 @@ func failureOf(kind twitter.Kind) *twitter.Error {
 
 // verdicts is the answer table, by kind of failure and of row, without words.
 func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
-	both := func(v Verdict) map[store.Kind]Verdict {
-		return map[store.Kind]Verdict{store.PostTweet: v, store.DeleteTweet: v}
+	all := func(v Verdict) map[store.Kind]Verdict {
+		return map[store.Kind]Verdict{store.PostTweet: v, store.DeleteTweet: v, store.Retweet: v}
 	}
 	fail, doubt := Verdict{Outcome: OutcomeFail}, Verdict{Outcome: OutcomeUnconfirmed}
 	unanswered := Verdict{Outcome: OutcomeUnconfirmed, NoAnswer: true}
 	retried := Verdict{Outcome: OutcomeRetry, Wait: backedOff}
-	deletedAgain := Verdict{Outcome: OutcomeRetry, Wait: backedOff, NoAnswer: true}
+	repeated := Verdict{Outcome: OutcomeRepeat, Wait: backedOff, NoAnswer: true}
+	lost := map[store.Kind]Verdict{store.PostTweet: unanswered, store.DeleteTweet: repeated, store.Retweet: repeated}
 	pauseApp := func(wait time.Duration) Verdict { return Verdict{Outcome: OutcomePauseApp, Wait: wait} }
 	pause := func(state store.State, wait time.Duration) Verdict {
 		return Verdict{Outcome: OutcomePauseAccount, State: state, Wait: wait}
 	}
 	return map[twitter.Kind]map[store.Kind]Verdict{
-		twitter.KindNeverSent:      both(retried),
-		twitter.KindRefreshUnknown: both(retried), // the request was not sent either
+		twitter.KindNeverSent:      all(retried),
+		twitter.KindRefreshUnknown: all(retried), // the request was not sent either
 
-		// To delete a tweet twice does no harm.
-		twitter.KindMaybeSent:      {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
-		twitter.KindUnreadable:     {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
-		twitter.KindServerError:    {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
-		twitter.KindRequestTimeout: {store.PostTweet: unanswered, store.DeleteTweet: deletedAgain},
+		// To delete a tweet twice does no harm, nor to retweet it twice.
+		twitter.KindMaybeSent:      lost,
+		twitter.KindUnreadable:     lost,
+		twitter.KindServerError:    lost,
+		twitter.KindRequestTimeout: lost,
 
-		twitter.KindRateLimited: both(Verdict{Outcome: OutcomeWait, Wait: 7 * time.Minute, Block: true}),
+		twitter.KindRateLimited: all(Verdict{Outcome: OutcomeWait, Wait: 7 * time.Minute, Block: true}),
 
-		twitter.KindCreditsDepleted:  both(pauseApp(time.Hour)),
-		twitter.KindUsageCapExceeded: both(pauseApp(time.Hour)),
-		twitter.KindSpendCapReached:  both(pauseApp(6*24*time.Hour + 14*time.Hour)), // to midnight, UTC
-		twitter.KindAppSuspended:     both(pauseApp(0)),
+		twitter.KindCreditsDepleted:  all(pauseApp(time.Hour)),
+		twitter.KindUsageCapExceeded: all(pauseApp(time.Hour)),
+		twitter.KindSpendCapReached:  all(pauseApp(6*24*time.Hour + 14*time.Hour)), // to midnight, UTC
+		twitter.KindAppSuspended:     all(pauseApp(0)),
 
-		twitter.KindUnauthorized:              both(pause(store.Paused, 15*time.Minute)),
-		twitter.KindLoginNeeded:               both(pause(store.NeedsLogin, 0)),
-		twitter.KindClientRefused:             both(pauseApp(time.Hour)),
-		twitter.KindSuspended:                 both(pause(store.Suspended, 0)),
-		twitter.KindLocked:                    both(pause(store.Paused, 0)),
-		twitter.KindUnsupportedAuthentication: both(pause(store.Paused, 0)),
-		twitter.KindAppPermissions:            both(pause(store.Paused, time.Hour)),
-		twitter.KindNotEnrolled:               both(pause(store.Paused, time.Hour)),
+		twitter.KindUnauthorized:              all(pause(store.Paused, 15*time.Minute)),
+		twitter.KindLoginNeeded:               all(pause(store.NeedsLogin, 0)),
+		twitter.KindClientRefused:             all(pauseApp(time.Hour)),
+		twitter.KindSuspended:                 all(pause(store.Suspended, 0)),
+		twitter.KindLocked:                    all(pause(store.Paused, 0)),
+		twitter.KindUnsupportedAuthentication: all(pause(store.Paused, 0)),
+		twitter.KindAppPermissions:            all(pause(store.Paused, time.Hour)),
+		twitter.KindNotEnrolled:               all(pause(store.Paused, time.Hour)),
 
-		twitter.KindAuthenticationUnknown: both(retried),
-		twitter.KindEndpointNotFound:      both(retried),
+		twitter.KindAuthenticationUnknown: all(retried),
+		twitter.KindEndpointNotFound:      all(retried),
 		// Of a tweet to delete both most likely say that it is gone already.
-		twitter.KindNotFound:  {store.PostTweet: retried, store.DeleteTweet: doubt},
-		twitter.KindNotAuthor: {store.PostTweet: fail, store.DeleteTweet: doubt},
+		twitter.KindNotFound:  {store.PostTweet: retried, store.DeleteTweet: doubt, store.Retweet: retried},
+		twitter.KindNotAuthor: {store.PostTweet: fail, store.DeleteTweet: doubt, store.Retweet: fail},
 
-		twitter.KindDuplicate:           both(fail),
-		twitter.KindReplyNotAllowed:     both(fail),
-		twitter.KindQuoteNotAllowed:     both(fail),
-		twitter.KindReplyTargetGone:     both(fail),
-		twitter.KindTooManyCashtags:     both(fail),
-		twitter.KindNotPermitted:        both(fail),
-		twitter.KindFeatureNotPermitted: both(fail),
-		twitter.KindForbidden:           both(fail),
-		twitter.KindInvalidRequest:      both(fail),
-		twitter.KindOther:               both(fail),
+		twitter.KindDuplicate:           all(fail),
+		twitter.KindReplyNotAllowed:     all(fail),
+		twitter.KindQuoteNotAllowed:     all(fail),
+		twitter.KindReplyTargetGone:     all(fail),
+		twitter.KindTooManyCashtags:     all(fail),
+		twitter.KindNotPermitted:        all(fail),
+		twitter.KindFeatureNotPermitted: all(fail),
+		twitter.KindForbidden:           all(fail),
+		twitter.KindInvalidRequest:      all(fail),
+		twitter.KindOther:               all(fail),
+		twitter.KindAlreadyRetweeted: {
+			store.PostTweet: fail, store.DeleteTweet: fail,
+			store.Retweet: {Outcome: OutcomeDone, Warning: "the account had retweeted it already"},
+		},
 	}
 }
 
@@ -110,6 +115,10 @@ func TestDecideIsTheAnswerTable(t *testing.T) {
 				if want.Wait == backedOff {
 					require.InDelta(t, 2*time.Second, got.Wait, float64(400*time.Millisecond))
 					got.Wait = backedOff
+				}
+				if got.Outcome == OutcomeDone {
+					require.Equal(t, want, got)
+					return
 				}
 				require.Contains(t, got.Error, failure.Error(), "the reason has X's words")
 				if got.Outcome == OutcomeUnconfirmed {

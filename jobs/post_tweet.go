@@ -35,7 +35,7 @@ func (*postTweetWorker) Timeout(*river.Job[PostTweetArgs]) time.Duration { retur
 
 // NextRetry is used only when the database could not be reached: see retryJob.
 func (w *postTweetWorker) NextRetry(job *river.Job[PostTweetArgs]) time.Time {
-	return w.worker.retryJob(job.Attempt)
+	return retryJob(job.Attempt)
 }
 
 // Work claims, sends and settles the row.

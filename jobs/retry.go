@@ -6,7 +6,8 @@ import (
 )
 
 // retrySchedule is how long a row waits before each retry in a row; the last repeats, until the
-// row's deadline. A retry is only ever of a request that certainly did not take effect.
+// row's deadline. A retry is only ever of a request that certainly did not take effect, or may
+// take effect twice.
 //
 //nolint:gochecknoglobals // A table, never written.
 var retrySchedule = []time.Duration{
@@ -25,6 +26,11 @@ func retry(retries int) Verdict {
 	return Verdict{Outcome: OutcomeRetry, Wait: backoff(retries)}
 }
 
+// repeat is the verdict to do again what may have been done.
+func repeat(retries int) Verdict {
+	return Verdict{Outcome: OutcomeRepeat, Wait: backoff(retries), NoAnswer: true}
+}
+
 // backoff is the schedule with up to a fifth more or less, so that what failed together does not
 // come back together.
 func backoff(retries int) time.Duration {
@@ -37,8 +43,8 @@ func backoff(retries int) time.Duration {
 const retryJobAtMost = 2
 
 // retryJob is when River runs a job again that could not reach the database, not even to park. It
-// is harmless: the row decides what happens. River fetches it by the database's clock, so what counts
-// is that.
-func (w *Worker) retryJob(attempt int) time.Time {
-	return w.lease.now().Add(backoff(min(attempt-1, retryJobAtMost)))
+// is harmless: the row decides what happens. River goes by this machine's clock here, and refuses what it
+// takes for the past; beside a database whose clock is another, the promoter sees to it: [store.Promote].
+func retryJob(attempt int) time.Time {
+	return time.Now().Add(backoff(min(attempt-1, retryJobAtMost)))
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter/sandbox"
 )
 
 // The comment beside each wait is the time since the first failure: people plan by it.
@@ -53,15 +56,14 @@ func TestBackoff(t *testing.T) {
 func TestRetryJob(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		behind := &Worker{lease: &lease{ahead: -2 * time.Minute}}
-		worker := &Worker{lease: &lease{}}
 		for attempt, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 5 * time.Second, 3: 15 * time.Second, 32767: 15 * time.Second} {
-			require.InDelta(t, want, time.Until(worker.retryJob(attempt)), 0.2*float64(want), "attempt %d", attempt)
-			require.InDelta(t, want-2*time.Minute, time.Until(behind.retryJob(attempt)), 0.2*float64(want), "by the database's clock")
-			post := (&postTweetWorker{worker: worker}).NextRetry(&river.Job[PostTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
+			require.InDelta(t, want, time.Until(retryJob(attempt)), 0.2*float64(want), "attempt %d", attempt)
+			post := (&postTweetWorker{}).NextRetry(&river.Job[PostTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
 			require.InDelta(t, want, time.Until(post), 0.2*float64(want), "attempt %d", attempt)
-			deletion := (&deleteTweetWorker{worker: worker}).NextRetry(&river.Job[DeleteTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
+			deletion := (&deleteTweetWorker{}).NextRetry(&river.Job[DeleteTweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
 			require.InDelta(t, want, time.Until(deletion), 0.2*float64(want), "attempt %d", attempt)
+			retweet := (&retweetWorker{}).NextRetry(&river.Job[RetweetArgs]{JobRow: &rivertype.JobRow{Attempt: attempt}})
+			require.InDelta(t, want, time.Until(retweet), 0.2*float64(want), "attempt %d", attempt)
 		}
 	})
 }
@@ -71,4 +73,20 @@ func TestJobsHaveNoTimeout(t *testing.T) {
 	t.Parallel()
 	require.Negative(t, (&postTweetWorker{}).Timeout(nil))
 	require.Negative(t, (&deleteTweetWorker{}).Timeout(nil))
+	require.Negative(t, (&retweetWorker{}).Timeout(nil))
+}
+
+// River refuses a time that has passed by its own clock, and takes one that is far away by the database's.
+func TestRetryBesideADatabaseWhoseClockIsBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	storetest.MoveClock(t, w.db, -2*time.Minute)
+	r := w.start(opts{})
+	w.exec(`ALTER TABLE tweetqueue.quotas RENAME TO away`) // a claim fails, as when the database restarts
+	id := w.tweet("soon again")
+	w.eventually("it has failed", func() bool {
+		return one[bool](w, `SELECT EXISTS (SELECT FROM tweetqueue.river_job WHERE cardinality(errors) > 0)`)
+	})
+	w.exec(`ALTER TABLE tweetqueue.away RENAME TO quotas`)
+	r.wait(EventDone, id) // and not only in two minutes
 }

@@ -13,15 +13,12 @@ import (
 // ErrSendByPassed says that a request was not started because too long had passed since its claim.
 var ErrSendByPassed = errors.New("the time to send it has passed")
 
-// errNotDeleted says that X answered a deletion with {"deleted": false}.
-var errNotDeleted = errors.New("X says that it deleted nothing: the tweet is gone already, or is not this account's")
-
 // answer is what came back for a claimed row.
 type answer struct {
 	claimed
 	tweetID string // of a created tweet
 	x       twitter.Answer
-	err     error // of twitter, or errNotDeleted
+	err     error // of twitter, or that X has answered the opposite
 }
 
 // send makes the request of a claimed row, once. No transaction is open. What could not be tried
@@ -48,17 +45,14 @@ func (w *Worker) send(ctx context.Context, claim claimed) (result answer) {
 		}
 		return w.lease.check(claim.leaseID)
 	})
-	if claim.row.Kind == store.DeleteTweet {
-		deleted, err := client.DeleteTweet(ctx, claim.row.TweetID)
-		switch {
-		case err != nil:
-			result.err = err
-		case !deleted.Deleted:
-			result.x, result.err = deleted.Answer, errNotDeleted
-		default:
-			result.x = deleted.Answer
-		}
-	} else {
+	switch {
+	case claim.row.UndoRetweet:
+		result.x, result.err = undoRetweet(ctx, client, claim.row)
+	case claim.row.Kind == store.DeleteTweet:
+		result.x, result.err = deleteTweet(ctx, client, claim.row)
+	case claim.row.Kind == store.Retweet:
+		result.x, result.err = retweet(ctx, client, claim.row)
+	default:
 		created, err := client.CreateTweet(ctx, claim.request.Body)
 		if err != nil {
 			result.err = err

@@ -39,7 +39,8 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	settlement := store.Settlement{
 		RequestID: result.request.ID, RowID: result.row.ID, AccountID: result.row.AccountID,
 		SendBy:  result.request.SendBy,
-		TweetID: result.tweetID, Error: v.Error, Outcome: string(v.Outcome),
+		Action:  result.row.Action(),
+		TweetID: result.tweetID, Error: v.Error, Warning: v.Warning, Outcome: string(v.Outcome),
 		StatusCode: result.x.StatusCode, XTransactionID: result.x.RequestID, Answer: result.x.RawBody,
 	}
 	if result.x.StatusCode != 0 {
@@ -59,10 +60,10 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		if v.Block {
 			settlement.Block = v.Wait
 		}
-	case OutcomeRetry, OutcomeRefresh:
+	case OutcomeRetry, OutcomeRefresh, OutcomeRepeat:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForRetry, v.Wait
 		settlement.Retries = result.retries() + 1
-		settlement.GiveBack = result.neverArrived()
+		settlement.GiveBack = v.Outcome != OutcomeRepeat && result.neverArrived()
 	case OutcomePauseAccount, OutcomePauseApp:
 		settlement.Status, settlement.WaitFor = store.Scheduled, store.ForAccount
 		if v.Outcome == OutcomePauseApp {
@@ -120,7 +121,7 @@ func (w *Worker) decide(result answer) Verdict {
 		}
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured, Error: credentials.Error()}
 	}
-	return Decide(Attempt{Kind: result.row.Kind, Retries: result.retries(), Doubt: result.row.Doubt}, result.err, time.Now())
+	return Decide(Attempt{Kind: result.row.Kind, UndoRetweet: result.row.UndoRetweet, Retries: result.retries(), Doubt: result.row.Doubt}, result.err, time.Now())
 }
 
 // retries is how many retries in a row came before the request. What never reached X says nothing of what
@@ -310,7 +311,7 @@ func (w *Worker) tellSettled(result answer, v Verdict, settled store.Settled) {
 		return
 	}
 	switch settled.Status {
-	case store.Posted, store.Deleted:
+	case store.Posted, store.Deleted, store.Retweeted:
 		event.Type, event.Lateness = EventDone, settled.DoneAt.Sub(settled.DueAt)
 	case store.Failed:
 		event.Type = EventFailed

@@ -23,19 +23,19 @@ import (
 
 // args are the arguments that jobs gives River for a row of a kind.
 func args(kind store.Kind, rowID int64) river.JobArgs {
-	if kind == store.PostTweet {
-		return jobs.PostTweetArgs{RowID: rowID}
-	}
-	return jobs.DeleteTweetArgs{RowID: rowID}
+	return map[store.Kind]river.JobArgs{
+		store.PostTweet: jobs.PostTweetArgs{RowID: rowID}, store.DeleteTweet: jobs.DeleteTweetArgs{RowID: rowID}, store.Retweet: jobs.RetweetArgs{RowID: rowID},
+	}[kind]
 }
 
 // insertRow inserts a row of a kind by SQL, as an application does.
 func insertRow(t *testing.T, db store.DBTX, kind store.Kind, in time.Duration, priority int) int64 {
 	t.Helper()
-	sql := `INSERT INTO tweetqueue.tweets (account, text, post_at, priority) VALUES ('acme', 'a', tweetqueue.clock() + $1, $2) RETURNING id`
-	if kind == store.DeleteTweet {
-		sql = `INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at, priority) VALUES ('acme', '77', tweetqueue.clock() + $1, $2) RETURNING id`
-	}
+	sql := map[store.Kind]string{
+		store.PostTweet:   `INSERT INTO tweetqueue.tweets (account, text, post_at, priority) VALUES ('acme', 'a', tweetqueue.clock() + $1, $2) RETURNING id`,
+		store.DeleteTweet: `INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at, priority) VALUES ('acme', '77', tweetqueue.clock() + $1, $2) RETURNING id`,
+		store.Retweet:     `INSERT INTO tweetqueue.retweets (account, tweet_id, retweet_at, priority) VALUES ('acme', '77', tweetqueue.clock() + $1, $2) RETURNING id`,
+	}[kind]
 	var id int64
 	require.NoError(t, db.QueryRow(t.Context(), sql, in, priority).Scan(&id))
 	return id

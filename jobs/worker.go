@@ -58,7 +58,7 @@ type Config struct {
 	StopTimeout time.Duration
 	// Time is River's clock in tests that move the database's; nil: the real one.
 	Time rivertype.TimeGenerator
-	// Workers is how many tweets are sent at once; a quarter as many deletions. Default 40.
+	// Workers is how many tweets are sent at once; of deletions, and of retweets, a quarter as many. Default 40.
 	Workers int
 	// X says where X is. Its HTTPClient is shared by all accounts.
 	X twitter.Config
@@ -160,6 +160,7 @@ func newRiver(config Config, workers int, stopTimeout time.Duration, w *Worker) 
 	riverWorkers := river.NewWorkers()
 	river.AddWorker(riverWorkers, &postTweetWorker{worker: w})
 	river.AddWorker(riverWorkers, &deleteTweetWorker{worker: w})
+	river.AddWorker(riverWorkers, &retweetWorker{worker: w})
 	return river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
 		DiscardedJobRetentionPeriod: 24 * time.Hour, // as the other states': rows and requests are the archive
 		FetchCooldown:               20 * time.Millisecond,
@@ -168,6 +169,7 @@ func newRiver(config Config, workers int, stopTimeout time.Duration, w *Worker) 
 		Queues: map[string]river.QueueConfig{
 			store.PostTweet.Queue():   {MaxWorkers: workers},
 			store.DeleteTweet.Queue(): {MaxWorkers: max(1, workers/4)},
+			store.Retweet.Queue():     {MaxWorkers: max(1, workers/4)},
 		},
 		ErrorHandler:    &errorHandler{worker: w},
 		Schema:          migrations.Schema,

@@ -1,4 +1,4 @@
--- River: 8. Oldest worker: 5.
+-- River: 8. Oldest worker: 6.
 --
 -- At the end of a hold one row tries whether it is over, and the others are left alone: what waits for an
 -- account or an app has no instant of its own any more. And a job that failed runs again by the
@@ -6,7 +6,7 @@
 
 -- +goose Up
 
-INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) VALUES (6, 8, 5);
+INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) VALUES (6, 8, 6);
 
 -- The accounts whose hold has come to its end.
 CREATE INDEX accounts_state_until_idx ON tweetqueue.accounts (state_until) WHERE state <> 'active';
@@ -14,18 +14,20 @@ CREATE INDEX apps_state_until_idx ON tweetqueue.apps (state_until) WHERE state <
 
 -- The best of the rows that an account or an app holds back.
 DROP INDEX tweetqueue.tweets_held_idx, tweetqueue.deletions_held_idx;
-CREATE INDEX tweets_held_idx ON tweetqueue.tweets (account, priority, post_at)
+CREATE INDEX tweets_held_idx ON tweetqueue.tweets (account, waiting_for, priority, post_at)
     WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');
-CREATE INDEX deletions_held_idx ON tweetqueue.deletions (account, priority, delete_at)
+CREATE INDEX deletions_held_idx ON tweetqueue.deletions (account, waiting_for, priority, delete_at)
     WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');
 
 -- Rows of which X may have made a tweet that they do not name: see their warnings.
 CREATE INDEX tweets_warned_idx ON tweetqueue.tweets (account) WHERE warnings <> '{}';
 
--- The promoter takes jobs that failed, too.
-DROP INDEX tweetqueue.tweetqueue_parked_idx;
-CREATE INDEX tweetqueue_parked_idx ON tweetqueue.river_job (scheduled_at)
-    WHERE state IN ('pending', 'retryable');
+-- What became of a tweet.
+CREATE INDEX deletions_tweet_id_idx ON tweetqueue.deletions (account, tweet_id);
+
+-- Jobs that failed: the promoter runs them again.
+CREATE INDEX tweetqueue_failed_idx ON tweetqueue.river_job (attempted_at)
+    WHERE attempt > 0 AND state IN ('available', 'retryable');
 
 -- Shows when the next attempt of a scheduled row is due, as far as it is known: a hold's end is, that of a
 -- doubt or of the row before it in a thread is not.
@@ -93,8 +95,7 @@ SELECT 'deletion', id, account, delete_at, priority, status, waiting_for,
 FROM tweetqueue.deletions
 WHERE status IN ('scheduled', 'sending', 'unconfirmed');
 DROP FUNCTION tweetqueue.next_attempt;
-DROP INDEX tweetqueue.tweetqueue_parked_idx;
-CREATE INDEX tweetqueue_parked_idx ON tweetqueue.river_job (scheduled_at) WHERE state = 'pending';
+DROP INDEX tweetqueue.tweetqueue_failed_idx, tweetqueue.deletions_tweet_id_idx;
 DROP INDEX tweetqueue.tweets_held_idx, tweetqueue.deletions_held_idx;
 CREATE INDEX tweets_held_idx ON tweetqueue.tweets (account)
     WHERE status = 'scheduled' AND waiting_for IN ('account', 'app');

@@ -35,7 +35,7 @@ const (
 	Schema = "tweetqueue"
 
 	// Latest is the newest migration that this program knows.
-	Latest = 6
+	Latest = 7
 
 	// RiverVersion is the migration of River that ours need: the newest of the River in go.mod.
 	RiverVersion = 8
@@ -155,7 +155,7 @@ func Up(ctx context.Context, cfg Config, url string) error {
 }
 
 // Down undoes our newest migration, or all of them and River's. It refuses a database that holds
-// accounts, tweets or deletions, unless forced: [ErrRows]. The roles stay: they are the server's.
+// accounts, tweets, deletions or retweets, unless forced: [ErrRows]. The roles stay: they are the server's.
 func Down(ctx context.Context, cfg Config, url string, all, force bool) error {
 	return cfg.locked(ctx, url, func(pool *pgxpool.Pool) error {
 		state, err := Status(ctx, pool)
@@ -200,6 +200,9 @@ func Down(ctx context.Context, cfg Config, url string, all, force bool) error {
 func refuseRows(ctx context.Context, db DBTX, state State) error {
 	query := `SELECT false`
 	switch {
+	case state.Version >= 7:
+		query = `SELECT EXISTS (SELECT FROM tweetqueue.accounts) OR EXISTS (SELECT FROM tweetqueue.tweets)
+    OR EXISTS (SELECT FROM tweetqueue.deletions) OR EXISTS (SELECT FROM tweetqueue.retweets)`
 	case state.Version >= 2:
 		query = `SELECT EXISTS (SELECT FROM tweetqueue.accounts) OR EXISTS (SELECT FROM tweetqueue.tweets)
     OR EXISTS (SELECT FROM tweetqueue.deletions)`
@@ -211,7 +214,7 @@ func refuseRows(ctx context.Context, db DBTX, state State) error {
 		return fmt.Errorf("look for rows: %w", err)
 	}
 	if rows {
-		return fmt.Errorf("%w of accounts, tweets or deletions, which going down destroys: back it up, then use --force", ErrRows)
+		return fmt.Errorf("%w of accounts, tweets, deletions or retweets, which going down destroys: back it up, then use --force", ErrRows)
 	}
 	return nil
 }

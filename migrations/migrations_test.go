@@ -169,6 +169,7 @@ func TestDownRefusesRows(t *testing.T) {
 		"Account":  func(*pgxpool.Pool) {},
 		"Tweet":    func(db *pgxpool.Pool) { storetest.Tweet(t, db, "a", time.Hour) },
 		"Deletion": func(db *pgxpool.Pool) { storetest.Deletion(t, db, "77", 0) },
+		"Retweet":  func(db *pgxpool.Pool) { storetest.Retweet(t, db, "77", 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -191,6 +192,25 @@ func TestDownRefusesRows(t *testing.T) {
 			require.Empty(t, objects(t, db))
 		})
 	}
+}
+
+// What undoes a retweet is no deletion of a tweet, and does not become one on the way down.
+func TestDownForgetsWhatUndoesRetweets(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	db := storetest.Open(t, url)
+	storetest.Account(t, db, storetest.AccountOpts{})
+	storetest.Deletion(t, db, "77", time.Hour)
+	storetest.Retweet(t, db, "78", time.Hour)
+	_, err := db.Exec(t.Context(), `INSERT INTO tweetqueue.deletions (account, tweet_id, retweet) VALUES ('acme', '78', true)`)
+	require.NoError(t, err)
+	for range migrations.Latest - 6 {
+		require.NoError(t, migrations.Down(t.Context(), migrations.Config{}, url, false, true))
+	}
+	var left string
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT string_agg(concat_ws(' ', kind, tweet_id), ',') FROM tweetqueue.river_job
+		LEFT JOIN tweetqueue.deletions d ON d.id = (args ->> 'row_id')::bigint`).Scan(&left))
+	require.Equal(t, "delete_tweet 77", left)
 }
 
 // What somebody else keeps in the schema is not dropped.

@@ -396,12 +396,10 @@ WHERE p.id = o.id`
 // rows wait or another worker than this one lives: [ErrOtherX]. So a worker that was started against a
 // sandbox never takes the rows meant for X, nor the other way round.
 func ClaimX(ctx context.Context, tx pgx.Tx, workerID int64, baseURL string) error {
-	const query = `-- name: InstallationClaimX :one
+	query := `-- name: InstallationClaimX :one
 UPDATE tweetqueue.installation SET x_base_url = $1
 WHERE x_base_url IS NULL OR x_base_url = $1 OR NOT EXISTS (
-    SELECT FROM tweetqueue.tweets WHERE status IN ('scheduled', 'sending', 'unconfirmed')
-    UNION ALL
-    SELECT FROM tweetqueue.deletions WHERE status IN ('scheduled', 'sending', 'unconfirmed')
+` + everyKind(`SELECT FROM {table} WHERE status IN ('scheduled', 'sending', 'unconfirmed')`) + `
     UNION ALL
     SELECT FROM tweetqueue.workers
     WHERE id <> $2 AND tweetqueue.worker_alive(renewed_at, stopped_at))

@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Row is a locked row of tweets or deletions, with all that the decision on it rests on.
+// Row is a locked row of any kind, with all that the decision on it rests on.
 type Row struct {
 	Kind       Kind
 	ID         int64
 	Status     Status
 	WaitingFor *WaitingFor
-	DueAt      time.Time // post_at or delete_at; the instant at which it was written if that is later
+	DueAt      time.Time // post_at, delete_at or retweet_at; the instant at which it was written if that is later
 	LateFrom   time.Time // since when it is late: DueAt, or when it could go after it had to wait for a limit
 	WakeAt     time.Time // due, and not before what it last waited for
 	Priority   int
@@ -40,55 +40,43 @@ type Row struct {
 	// AccountDoubt is a tweet of the account that is being looked up; nil if there is none.
 	AccountDoubt *int64
 
-	// TweetID is the tweet to delete; empty for a tweet to post.
+	// TweetID is the tweet to delete or to retweet; empty for a tweet to post.
 	TweetID string
-	// Tweet is what to post; zero for a deletion.
+	// UndoRetweet says that a deletion takes back the account's retweet of TweetID.
+	UndoRetweet bool
+	// Tweet is what to post; zero for the other kinds.
 	Tweet Tweet
 	// PreviousStatus and PreviousTweetID are of the row before it in a thread, if it has one.
 	PreviousStatus  *Status
 	PreviousTweetID *string
-	// MadeTweetID is the tweet that X says it made of an earlier request of the row: see [PostMade].
-	MadeTweetID *string
+	// Made is the tweet that X says it made of an earlier request of the row, and the body of that request: see
+	// [PostMade]. Nil: none.
+	Made []string
 }
 
 // RowsLock locks the rows of these ids and returns them by id. Rows that another transaction has
 // locked are left out, as are rows that do not exist: see [RowsRewake]. One that only adds the next
 // tweet of a thread, and so refers to a row, does not lock it against this.
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
-	const shared = `t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
+	const query = `-- name: RowsLock :many
+SELECT t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
     greatest(t.{due_at}, t.created_at, t.late_from), t.wake_at, t.priority, t.retries, coalesce(t.request_id, 0),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
-        WHERE r.row_id = t.id AND (r.outcome = 'unconfirmed' OR r.outcome IS NULL)),
+        WHERE r.row_id = t.id AND (r.outcome IN ('unconfirmed', 'repeat') OR r.outcome IS NULL)),
     t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL,
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials,
     (SELECT d.id FROM tweetqueue.tweets d
-        WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1)`
-	const tweets = `-- name: TweetsLock :many
-SELECT ` + shared + `,
-    CASE WHEN t.request_id IS NOT NULL THEN (SELECT ` + madeTweetID + ` FROM tweetqueue.requests r
-        WHERE r.row_id = t.id` + made + ` ORDER BY r.id DESC LIMIT 1) END, ` + tweetColumns + `
-FROM tweetqueue.tweets t
+        WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1),
+    {own}
+FROM {table} t
 JOIN tweetqueue.accounts a ON a.username = t.account
 JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.id = ANY ($1)
 ORDER BY t.id
 FOR NO KEY UPDATE OF t SKIP LOCKED`
-	const deletions = `-- name: DeletionsLock :many
-SELECT ` + shared + `, t.tweet_id
-FROM tweetqueue.deletions t
-JOIN tweetqueue.accounts a ON a.username = t.account
-JOIN tweetqueue.apps p ON p.id = a.app_id
-WHERE t.id = ANY ($1)
-ORDER BY t.id
-FOR NO KEY UPDATE OF t SKIP LOCKED`
-
-	query := tweets
-	if kind == DeleteTweet {
-		query = deletions
-	}
 	rows, err := tx.Query(ctx, kind.sql(query), ids)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
@@ -101,17 +89,32 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 			&r.AccountDoubt,
 		}
-		if kind == DeleteTweet {
-			targets = append(targets, &r.TweetID)
-		} else {
-			targets = append(append(targets, &r.MadeTweetID), r.Tweet.targets()...)
-		}
-		return r, row.Scan(targets...)
+		return r, row.Scan(append(targets, r.targets()...)...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
 	}
 	return locked, previousRead(ctx, tx, locked)
+}
+
+// Action is the name under which limits count the row's request.
+func (r *Row) Action() string {
+	if r.UndoRetweet {
+		return undoRetweet
+	}
+	return r.Kind.Action()
+}
+
+// targets returns where the columns are scanned to that only its kind has.
+func (r *Row) targets() []any {
+	switch r.Kind {
+	case DeleteTweet:
+		return []any{&r.TweetID, &r.UndoRetweet}
+	case Retweet:
+		return []any{&r.TweetID}
+	case PostTweet:
+	}
+	return append([]any{&r.Made}, r.Tweet.targets()...)
 }
 
 // previousRead reads, after the locks, what stands before the rows in their threads. Beside a row that
@@ -199,6 +202,7 @@ type Request struct {
 	RowID     int64
 	AccountID int64
 	JobID     int64
+	Action    string // of the row; empty: the kind's
 	Body      []byte // the exact bytes of a POST; nil for a DELETE
 	GrantedAt time.Time
 	Retries   int // of the row, so far

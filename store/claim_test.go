@@ -17,10 +17,7 @@ import (
 // due inserts a row of a kind that is due.
 func due(t testing.TB, db store.DBTX, kind store.Kind, text string) int64 {
 	t.Helper()
-	if kind == store.DeleteTweet {
-		return storetest.Deletion(t, db, "77", 0)
-	}
-	return storetest.Tweet(t, db, text, 0)
+	return storetest.Row(t, db, kind, text, 0)
 }
 
 func TestRowsLockReadsAll(t *testing.T) {
@@ -68,6 +65,23 @@ func TestRowsLockReadsAll(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rows, 1)
 	require.Equal(t, "77", rows[0].TweetID)
+	require.False(t, rows[0].UndoRetweet)
+	require.Equal(t, "delete", rows[0].Action())
+
+	undo, _, err := store.UndoInsert(t.Context(), b.db, "acme", "78", nil, 0)
+	require.NoError(t, err)
+	rows, err = store.RowsLock(t.Context(), tx, store.DeleteTweet, []int64{undo})
+	require.NoError(t, err)
+	require.Equal(t, "78", rows[0].TweetID)
+	require.True(t, rows[0].UndoRetweet)
+	require.Equal(t, "undo_retweet", rows[0].Action())
+
+	retweet := storetest.Retweet(t, b.db, "79", 0)
+	rows, err = store.RowsLock(t.Context(), tx, store.Retweet, []int64{retweet})
+	require.NoError(t, err)
+	require.Equal(t, store.Retweet, rows[0].Kind)
+	require.Equal(t, "79", rows[0].TweetID)
+	require.Equal(t, "retweet", rows[0].Action())
 }
 
 func TestRowsLockLeavesOutLockedRows(t *testing.T) {

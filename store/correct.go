@@ -19,7 +19,8 @@ func (e Entry) SaidByHand() bool {
 const byHand = "a person (database user "
 
 // CorrectByHand puts right which tweet a row is posted as, and since when (nil: as before), where a person has
-// said so before: see [Entry.SaidByHand]. The deletion at the end of the tweet's lifetime goes with it while it is scheduled. It
+// said so before: see [Entry.SaidByHand]. The deletion at the end of the tweet's lifetime goes with it while it is
+// scheduled; later there is a new one. It
 // returns the row as it is then. [ErrLostRace], with the row, if it is not posted as that tweet by a person's word any more;
 // [ErrRefused] if another row has the new one. What was said, by whom and when, is added to the row's warnings.
 func CorrectByHand(ctx context.Context, db DBTX, entry Entry, tweetID string, postedAt *time.Time) (Entry, error) {
@@ -31,8 +32,13 @@ WITH old AS (
     UPDATE tweetqueue.deletions d
     SET tweet_id = $3, delete_at = coalesce($4, old.posted_at) + old.delete_after
     FROM old
-    WHERE d.account = old.account AND d.tweet_id = old.tweet_id AND d.status = 'scheduled'
+    WHERE d.account = old.account AND d.tweet_id = old.tweet_id AND NOT d.retweet AND d.status = 'scheduled'
         AND d.delete_at = old.posted_at + old.delete_after
+    RETURNING 1
+), scheduled AS (
+    INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at)
+    SELECT account, $3, coalesce($4, posted_at) + delete_after FROM old
+    WHERE delete_after IS NOT NULL AND NOT EXISTS (SELECT FROM moved)
 )
 UPDATE tweetqueue.tweets t
 SET tweet_id = $3, posted_at = coalesce($4, t.posted_at),

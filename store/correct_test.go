@@ -83,3 +83,42 @@ func TestCorrectByHandRefused(t *testing.T) {
 	require.Len(t, byX.Warnings, 1)
 	require.False(t, byX.SaidByHand())
 }
+
+// The right tweet has a lifetime, too, whatever became of the deletion of the wrong one.
+func TestCorrectAfterTheDeletionIsOver(t *testing.T) {
+	t.Parallel()
+	for _, status := range []store.Status{store.Failed, store.Sending, store.Unconfirmed} {
+		t.Run(string(status), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			entry := b.saidPosted(t, "1001", time.Now().Add(-25*time.Hour))
+			deletion := query[int64](t, b.db, `SELECT id FROM tweetqueue.deletions`)
+			request := b.start(t, store.DeleteTweet, deletion)[0]
+			if status != store.Sending {
+				b.settle(t, store.DeleteTweet, request, store.Settlement{Status: status, Error: "the tweet is another user's"})
+			}
+			_, err := store.CorrectByHand(t.Context(), b.db, entry, "1002", nil)
+			require.NoError(t, err)
+			require.Equal(t, 1, query[int](t, b.db, `SELECT count(*) FROM tweetqueue.deletions WHERE tweet_id = '1002'`),
+				"its lifetime ends, too, or the person is told")
+		})
+	}
+}
+
+// What lists and shows tweets looks at no more deletions than theirs.
+func TestDeletionsReadUsesAnIndex(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at)
+		SELECT 'acme', (1000000 + i)::text, tweetqueue.clock() + interval '1 day' FROM generate_series(1, 100000) AS i`)
+	entry := b.saidPosted(t, "77", time.Now())
+	exec(t, b.db, `ANALYZE tweetqueue.deletions, tweetqueue.tweets`)
+	tx := storetest.Tx(t, b.db)
+	db := &explainer{DBTX: tx, t: t}
+	require.NoError(t, store.DeletionsRead(t.Context(), db, []store.Entry{entry}))
+	_, err := store.CorrectByHand(t.Context(), db, entry, "78", nil)
+	require.NoError(t, err)
+	for _, plan := range db.plans {
+		require.NotContains(t, plan, "Seq Scan on deletions", plan)
+	}
+}

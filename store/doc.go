@@ -1,5 +1,5 @@
 // Package store holds every SQL statement that the program runs: the rows of tweets, deletions,
-// accounts, apps, quotas, requests and workers, and their guarded transitions.
+// retweets, accounts, apps, quotas, requests and workers, and their guarded transitions.
 //
 // One query is one exported function, which takes the connection or the transaction as an argument.
 // A function that changes state says which state it expects; rows that are no longer in it come
@@ -15,7 +15,7 @@
 //	sending, unconfirmed -> any answer's     Settle          (settle; also what was taken over meanwhile)
 //	sending -> scheduled                     Release         (a claim that was certainly not sent)
 //	sending -> unconfirmed                   TakeOver        (a tweet; its worker died)
-//	sending -> scheduled                     TakeOver        (a deletion; likewise)
+//	sending -> scheduled                     TakeOver        (a deletion or a retweet; likewise)
 //	unconfirmed -> unconfirmed               LookUpStart     (claim of a look-up: the next one comes later)
 //	unconfirmed -> any but sending           Resolve         (settle of a look-up)
 //	unconfirmed -> done, scheduled, missed   ResolveByHand   (a person)
@@ -26,7 +26,7 @@
 // What ends a wait (of a thread, a doubt, an account, an app) marks its own row and touches no other: the
 // workers wake what waited ([Wake]).
 //
-// Locks are taken in one order: tweets or deletions by id; quotas by id; requests; river_job; accounts and
+// Locks are taken in one order: rows of one kind by id; quotas by id; requests; river_job; accounts and
 // apps last. Nothing waits for a row that is locked: an application may hold it for as long as it likes. A
 // claim looks again a little later, a settlement is tried again ([ErrRowLocked]), a wake-up passes it over.
 // Two statements of people take locks the other way round, and may be told of a deadlock, after which a

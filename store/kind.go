@@ -11,50 +11,87 @@ type Kind string
 // The kinds, by the names of their River jobs.
 const (
 	PostTweet   Kind = "post_tweet"
-	DeleteTweet Kind = "delete_tweet"
+	DeleteTweet Kind = "delete_tweet" // or undo a retweet: see Row.Action
+	Retweet     Kind = "retweet"
 )
 
 // Kinds returns all kinds.
-func Kinds() []Kind { return []Kind{PostTweet, DeleteTweet} }
+func Kinds() []Kind { return []Kind{PostTweet, DeleteTweet, Retweet} }
 
 // Queue is River's queue for the kind: each has its own, so that a hundred thousand deletions do
 // not stand before a tweet.
 func (k Kind) Queue() string { return k.table() }
 
-// Action is the name under which limits count the kind's requests.
-func (k Kind) Action() string {
-	if k == DeleteTweet {
-		return "delete"
-	}
-	return "post"
-}
+// Action is the name under which limits count the kind's requests; but see [Row.Action].
+func (k Kind) Action() string { return k.parts().action }
+
+// undoRetweet is the action of a deletion that undoes a retweet.
+const undoRetweet = "undo_retweet"
 
 // Done is the status of a row whose request has succeeded.
-func (k Kind) Done() Status {
-	if k == DeleteTweet {
-		return Deleted
-	}
-	return Posted
+func (k Kind) Done() Status { return k.parts().done }
+
+func (k Kind) table() string { return k.parts().table }
+
+// parts are what differs between the kinds: names, and pieces of SQL over a row t.
+type parts struct {
+	table, action string
+	done          Status
+	dueAt, doneAt string // columns
+	deadline      string // the instant past which the row is missed, or null
+	own           string // what RowsLock reads beside the columns that all kinds have
+	asked         string // of an Entry: text, tweet_id, previous_id, retweet, undo_after
+	doubt         string // of a Doubt: if_unconfirmed, post_before, tweet_id
+	refused       string // whether the answer to a request l that left a doubt was a refusal
+	setTweetID    string // an assignment, where the worker writes tweet_id
+	wakes         string // whether a settled row has ended what others wait for
+	takenOver     string // assignments; the reason follows
 }
 
-func (k Kind) table() string {
-	if k == DeleteTweet {
-		return "deletions"
+func (k Kind) parts() parts {
+	// What may be sent twice is sent again by whoever takes the row over.
+	const again = `status = 'scheduled', waiting_for = 'retry',
+    next_attempt_at = greatest(lost.granted_at + $4, tweetqueue.clock()), error = `
+	switch k {
+	case DeleteTweet:
+		return parts{
+			table: "deletions", action: "delete", done: Deleted, dueAt: "delete_at", doneAt: "deleted_at",
+			deadline: "NULL::timestamptz", own: "t.tweet_id, t.retweet", asked: "NULL, t.tweet_id, NULL::bigint, t.retweet, NULL::interval",
+			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "false", wakes: "false", takenOver: again + "'it is deleted again: '",
+		}
+	case Retweet:
+		return parts{
+			table: "retweets", action: "retweet", done: Retweeted, dueAt: "retweet_at", doneAt: "retweeted_at",
+			deadline: "NULL::timestamptz", own: "t.tweet_id", asked: "NULL, t.tweet_id, NULL::bigint, false, t.undo_after",
+			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "l.status_code BETWEEN 400 AND 499", wakes: "false",
+			takenOver: again + "'it is retweeted again: '",
+		}
+	case PostTweet:
 	}
-	return "tweets"
+	return parts{
+		table: "tweets", action: "post", done: Posted, dueAt: "post_at", doneAt: "posted_at",
+		deadline: "t.post_before", own: rowMade + tweetColumns, asked: "t.text, t.tweet_id, t.previous_id, false, NULL::interval",
+		doubt: "t.if_unconfirmed, t.post_before, ''", refused: "l.status_code = 403", setTweetID: "tweet_id = i.tweet_id,", wakes: "t.wake_next OR t.wake_account",
+		takenOver: `status = 'unconfirmed', next_attempt_at = lost.granted_at + $4, error = 'it may be on X: '`,
+	}
 }
 
-// sql completes a query that is the same for every kind: {table}, {due_at}, {done_at}, {done},
-// {kind}, {queue}, {deadline}, {set_tweet_id}, {wakes} and {doubt} stand for the kind's own. None comes from outside.
+// sql completes a query that is the same for every kind: {kind} and the names of parts stand for the
+// kind's own. None comes from outside.
 func (k Kind) sql(query string) string {
-	due, done, deadline, setTweetID, wakes := "post_at", "posted_at", "t.post_before", "tweet_id = i.tweet_id,", "t.wake_next OR t.wake_account"
-	doubt := "t.if_unconfirmed, t.post_before, ''"
-	if k == DeleteTweet {
-		due, done, deadline, setTweetID, wakes = "delete_at", "deleted_at", "NULL::timestamptz", "", "false"
-		doubt = "'', NULL::timestamptz, t.tweet_id"
+	p := k.parts()
+	return strings.NewReplacer("{kind}", string(k), "{queue}", k.Queue(), "{table}", "tweetqueue."+p.table, "{done}", string(p.done),
+		"{due_at}", p.dueAt, "{done_at}", p.doneAt, "{deadline}", p.deadline, "{own}", p.own, "{asked}", p.asked, "{doubt}", p.doubt, "{refused}", p.refused,
+		"{set_tweet_id}", p.setTweetID, "{wakes}", p.wakes, "{taken_over}", p.takenOver).Replace(query)
+}
+
+// everyKind is the union of a query over all kinds.
+func everyKind(query string) string {
+	var all []string
+	for _, kind := range Kinds() {
+		all = append(all, kind.sql(query))
 	}
-	return strings.NewReplacer("{table}", "tweetqueue."+k.table(), "{due_at}", due, "{done_at}", done, "{deadline}", deadline, "{set_tweet_id}", setTweetID, "{wakes}", wakes,
-		"{doubt}", doubt, "{done}", string(k.Done()), "{kind}", string(k), "{queue}", k.Queue()).Replace(query)
+	return strings.Join(all, "\nUNION ALL\n")
 }
 
 // Status is where a row stands; design and database have the table of what may follow what.
@@ -66,6 +103,7 @@ const (
 	Sending     Status = "sending"
 	Posted      Status = "posted"
 	Deleted     Status = "deleted"
+	Retweeted   Status = "retweeted"
 	Failed      Status = "failed"
 	Unconfirmed Status = "unconfirmed"
 	Missed      Status = "missed"

@@ -11,6 +11,7 @@ import (
 
 // Doubt is a row of which it is not known whether a request for it took effect on X.
 type Doubt struct {
+	Kind   Kind
 	RowID  int64
 	Status Status // Sending (it will be known in a moment) or Unconfirmed
 	// LookedUp says that it is being looked up; otherwise a person decides, or its request is under way.
@@ -22,12 +23,13 @@ type Doubt struct {
 	// SeenFrom is when X answered the first complete look-up since the latest request, by X's clock; nil if there was
 	// none, or X did not date it.
 	SeenFrom *time.Time
-	// Duplicate says that X refused the latest request as a duplicate.
-	Duplicate bool
+	// Refused says that X refused the latest request, which may be for what an earlier one has done: a tweet as a
+	// duplicate, a retweet in any words.
+	Refused bool
 	// IfUnconfirmed is what happens if X does not show the tweet: resend or hold.
 	IfUnconfirmed string
 	PostBefore    *time.Time
-	// TweetID is the tweet to delete.
+	// TweetID is the tweet to delete or to retweet.
 	TweetID string
 	// Open are the requests that may have taken effect, the oldest first. There is at least one.
 	Open []OpenRequest
@@ -67,14 +69,14 @@ func Doubts(ctx context.Context, db DBTX, kind Kind, accountID, rowID int64) ([]
 	const query = `-- name: Doubts :many
 SELECT t.id, t.status, t.next_attempt_at IS NOT NULL, t.request_id,
     coalesce(l.error, 'it may be on X: nobody has recorded the answer'), t.retries,
-    l.outcome = 'unconfirmed' AND l.status_code = 403, {doubt},
+    coalesce(l.outcome = 'unconfirmed' AND {refused}, false), {doubt},
     (SELECT min(s.x_at) FROM tweetqueue.requests s
         WHERE s.looked_for @> ARRAY[t.id] AND s.id > t.request_id AND s.outcome = 'done'),
     r.id, r.body, r.granted_at, r.send_by
 FROM {table} t
 JOIN tweetqueue.requests l ON l.id = t.request_id
 JOIN tweetqueue.requests r ON r.row_id = t.id AND r.kind = '{kind}'
-    AND (r.outcome IS NULL OR r.outcome IN ('unconfirmed', 'done'))
+    AND (r.outcome IS NULL OR r.outcome IN ('unconfirmed', 'repeat', 'done'))
 WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1)
     AND t.status IN ('sending', 'unconfirmed') AND ($2 = 0 OR t.id = $2)
 ORDER BY t.id, r.id`
@@ -83,17 +85,15 @@ ORDER BY t.id, r.id`
 		return nil, fmt.Errorf("read doubts: %w", err)
 	}
 	var doubts []*Doubt
-	var d Doubt
+	d := Doubt{Kind: kind}
 	var request OpenRequest
 	var body *string
-	var duplicate *bool
 	_, err = pgx.ForEachRow(rows, []any{
-		&d.RowID, &d.Status, &d.LookedUp, &d.RequestID, &d.Error, &d.Retries, &duplicate,
+		&d.RowID, &d.Status, &d.LookedUp, &d.RequestID, &d.Error, &d.Retries, &d.Refused,
 		&d.IfUnconfirmed, &d.PostBefore, &d.TweetID, &d.SeenFrom, &request.ID, &body, &request.GrantedAt, &request.SendBy,
 	}, func() error {
 		if len(doubts) == 0 || doubts[len(doubts)-1].RowID != d.RowID {
 			doubt := d
-			doubt.Duplicate = kind == PostTweet && duplicate != nil && *duplicate
 			doubts = append(doubts, &doubt)
 		}
 		open := request
@@ -203,7 +203,7 @@ WHERE account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND twe
 type Resolution struct {
 	RowID     int64
 	RequestID int64 // the row's latest: the resolution of another doubt changes nothing
-	// Status is what the row becomes: done (posted or deleted), scheduled, failed or missed; or Unconfirmed:
+	// Status is what the row becomes: done (posted, deleted or retweeted), scheduled, failed or missed; or Unconfirmed:
 	// then NextAt is the next look-up, and nil leaves it to a person.
 	Status  Status
 	NextAt  *time.Time // also of a scheduled row: not before; nil: at once
@@ -253,7 +253,7 @@ RETURNING ` + settledColumns
 	return resolved, nil
 }
 
-// ResolveByHand is a person's word on an unconfirmed row, a tweet or a deletion: whether it took effect,
+// ResolveByHand is a person's word on an unconfirmed row, of whatever kind: whether it took effect,
 // and, of a tweet, as which one and since when. What did not take effect is scheduled again, or missed if
 // its deadline has passed. It returns the row as it is then. [ErrNotFound] if there is none; [ErrLostRace],
 // with the row, if it is not unconfirmed; [ErrRefused] if another row has that tweet. What was said, by whom
@@ -318,10 +318,14 @@ func said(kind Kind, done bool, tweetID *string) string {
 	switch {
 	case done && tweetID != nil:
 		return "it is on X as tweet " + *tweetID
+	case done && kind == Retweet:
+		return "it is retweeted"
 	case done:
-		return "the tweet is gone"
+		return "it is gone"
+	case kind == Retweet:
+		return "it is not retweeted"
 	case kind == DeleteTweet:
-		return "the tweet is not gone"
+		return "it is not gone"
 	}
 	return "it is not on X"
 }

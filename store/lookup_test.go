@@ -142,7 +142,7 @@ func TestDoubts(t *testing.T) {
 	require.Equal(t, id, d.RowID)
 	require.Equal(t, store.Unconfirmed, d.Status)
 	require.True(t, d.LookedUp)
-	require.True(t, d.Duplicate)
+	require.True(t, d.Refused)
 	require.Equal(t, "hold", d.IfUnconfirmed)
 	require.True(t, deadline.Equal(*d.PostBefore))
 	require.Equal(t, "said before", d.Error)
@@ -156,7 +156,7 @@ func TestDoubts(t *testing.T) {
 
 	require.Equal(t, left.RowID, doubts[1].RowID)
 	require.False(t, doubts[1].LookedUp)
-	require.False(t, doubts[1].Duplicate)
+	require.False(t, doubts[1].Refused)
 	require.Equal(t, "resend", doubts[1].IfUnconfirmed)
 	require.Equal(t, sending.RowID, doubts[2].RowID)
 	require.Equal(t, store.Sending, doubts[2].Status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -73,7 +74,7 @@ WHERE r.row_id = ANY (ARRAY(
 }
 
 // PostMade settles scheduled tweets that X made already, by its answer to an earlier request: they become posted, as
-// of that answer, and nothing is sent. One whose tweet another row has fails. See [Row.MadeTweetID]. [ErrLostRace] if
+// of that answer, and nothing is sent. One whose tweet another row has fails. See [Row.Made]. [ErrLostRace] if
 // one of them is not scheduled any more.
 func PostMade(ctx context.Context, tx pgx.Tx, ids []int64) ([]Settled, error) {
 	// Two statements, for the table of what may follow what has no shorter way.
@@ -90,7 +91,7 @@ SET status = CASE WHEN i.taken_by IS NULL THEN 'posted' ELSE 'failed' END,
 FROM (
     SELECT m.row_id, m.tweet_id, m.answered_at, o.id AS taken_by
     FROM (SELECT DISTINCT ON (r.row_id) r.row_id, ` + madeTweetID + ` AS tweet_id, r.answered_at
-        FROM tweetqueue.requests r
+        FROM tweetqueue.requests r JOIN tweetqueue.tweets t ON t.id = r.row_id
         WHERE r.row_id = ANY ($1)` + made + `
         ORDER BY r.row_id, r.id DESC) AS m
     JOIN tweetqueue.tweets s ON s.id = m.row_id
@@ -115,5 +116,64 @@ RETURNING ` + settledColumns
 	return posted, nil
 }
 
-// made says in SQL that X's answer to request r is that it made the tweet of its row.
-const made = ` AND r.kind = 'post_tweet' AND r.outcome = 'done' AND ` + madeTweetID + ` IS NOT NULL`
+// yieldToMade lets settlements of tweets yield that would leave a row without a tweet, or in doubt, although X has said
+// that it made it of an earlier request with the same words: the row is posted as that, and warns of the rest.
+func yieldToMade(ctx context.Context, tx pgx.Tx, settlements []Settlement) error {
+	const query = `-- name: TweetsMadeBefore :many
+SELECT DISTINCT ON (t.id) t.id, ` + madeTweetID + `
+FROM tweetqueue.tweets t
+JOIN tweetqueue.requests l ON l.id = t.request_id
+JOIN tweetqueue.requests r ON r.row_id = t.id AND r.id < l.id AND r.body = l.body
+WHERE t.id = ANY ($1) AND t.request_id = ANY ($2) AND t.status = 'sending'` + made + `
+ORDER BY t.id, r.id DESC`
+	var rowIDs, requestIDs []int64
+	for _, s := range settlements {
+		if s.Status == Failed || s.Status == Unconfirmed {
+			rowIDs, requestIDs = append(rowIDs, s.RowID), append(requestIDs, s.RequestID)
+		}
+	}
+	if len(rowIDs) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, query, rowIDs, requestIDs)
+	if err != nil {
+		return fmt.Errorf("look for tweets that were made: %w", err)
+	}
+	var rowID int64
+	var tweetID string
+	_, err = pgx.ForEachRow(rows, []any{&rowID, &tweetID}, func() error {
+		for i := range settlements {
+			s := &settlements[i]
+			if s.RowID != rowID || (s.Status != Failed && s.Status != Unconfirmed) {
+				continue
+			}
+			s.Warning = "X made it of an earlier request, and refused a later one: " + s.Error
+			if s.Status == Unconfirmed {
+				s.Warning = madeTwice
+			}
+			s.Status, s.TweetID, s.WaitFor, s.LookUpAt, s.Error = Posted, tweetID, "", time.Time{}, ""
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for tweets that were made: %w", err)
+	}
+	return nil
+}
+
+const (
+	// madeTwice warns of a row of which two requests may have made a tweet.
+	madeTwice = "X made it of an earlier request, and may have made another of a later one: look at the account on X, and delete what is too many"
+	// madeOfOldWords warns of a row that was edited before X said that it had made it.
+	madeOfOldWords = "X made it before it was edited, so that it has the words from before"
+)
+
+// made says in SQL that X's answer to request r of row t is that it made the row's tweet, and that we have not deleted
+// it since.
+const made = ` AND r.kind = 'post_tweet' AND r.outcome = 'done' AND ` + madeTweetID + ` IS NOT NULL
+    AND NOT EXISTS (SELECT FROM tweetqueue.deletions d
+        WHERE d.account = t.account AND d.tweet_id = ` + madeTweetID + ` AND d.status = 'deleted' AND NOT d.retweet)`
+
+// rowMade is what RowsLock reads as Made of a tweet t.
+const rowMade = `CASE WHEN t.request_id IS NOT NULL THEN (SELECT ARRAY[` + madeTweetID + `, r.body] FROM tweetqueue.requests r
+        WHERE r.row_id = t.id` + made + ` ORDER BY r.id DESC LIMIT 1) END, `

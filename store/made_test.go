@@ -38,7 +38,9 @@ func (b *testBundle) made(t *testing.T, id int64) *string {
 		rows, err := store.RowsLock(t.Context(), tx, store.PostTweet, []int64{id})
 		require.NoError(t, err)
 		require.Len(t, rows, 1)
-		tweetID = rows[0].MadeTweetID
+		if rows[0].Made != nil {
+			tweetID = &rows[0].Made[0]
+		}
 	})
 	return tweetID
 }
@@ -195,4 +197,41 @@ func TestTweetIDsMade(t *testing.T) {
 	made, err = store.TweetIDsMade(t.Context(), b.db, other)
 	require.NoError(t, err)
 	require.Empty(t, made)
+}
+
+// A tweet that we have deleted since is not taken for the row's: scheduled again, it is sent.
+func TestMadeAndDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	request := b.doubt(t, store.PostTweet, "a")
+	b.over(t, request, store.Cancelled)
+	b.settle(t, store.PostTweet, request, answered201("1001"))
+	deletion := storetest.Deletion(t, b.db, "1001", 0)
+	b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, deletion)[0], store.Settlement{Status: store.Deleted})
+	exec(t, b.db, `UPDATE tweetqueue.tweets SET status = 'scheduled' WHERE id = $1`, request.RowID)
+	require.Nil(t, b.made(t, request.RowID), "that tweet is gone, by our own hand")
+}
+
+// X made it of an earlier request, and refuses a later one for good: a duplicate of the first.
+func TestMadeIsNoFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	older := b.doubt(t, store.PostTweet, "a")
+	require.True(t, b.resolve(t, store.PostTweet, older, store.Resolution{Status: store.Scheduled, WaitFor: store.ForRetry}))
+	latest := b.start(t, store.PostTweet, older.RowID)[0]
+	b.settle(t, store.PostTweet, older, answered201("1001"))
+	settled := b.settle(t, store.PostTweet, latest, store.Settlement{Status: store.Failed, Error: "403", Outcome: "fail", StatusCode: 403})
+	require.Equal(t, store.Posted, settled.Status, "X said that it made 1001 of it: %v", settled.Error)
+}
+
+// X made it of an earlier request while a later one is in doubt: the row warns that there may be two.
+func TestMadeBesideADoubt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	older := b.doubt(t, store.PostTweet, "a")
+	require.True(t, b.resolve(t, store.PostTweet, older, store.Resolution{Status: store.Scheduled, WaitFor: store.ForRetry}))
+	latest := b.start(t, store.PostTweet, older.RowID)[0]
+	b.settle(t, store.PostTweet, latest, store.Settlement{Status: store.Unconfirmed, LookUpAt: time.Now(), Error: "timed out", Outcome: "unconfirmed"})
+	require.Equal(t, store.Posted, b.settle(t, store.PostTweet, older, answered201("1001")).Status)
+	require.Contains(t, query[[]string](t, b.db, `SELECT warnings FROM tweetqueue.tweets`)[0], "may have made another")
 }

@@ -142,12 +142,7 @@ func posted(tweetID string) store.Settlement {
 // there by a way of its own.
 func (b *testBundle) inState(t testing.TB, db store.DBTX, kind store.Kind, status store.Status) int64 {
 	t.Helper()
-	var id int64
-	if kind == store.PostTweet {
-		id = storetest.Tweet(t, db, "hello", time.Hour)
-	} else {
-		id = storetest.Deletion(t, db, "77", time.Hour)
-	}
+	id := storetest.Row(t, db, kind, "hello", time.Hour)
 	exec(t, db, `SET session_replication_role = replica`)
 	exec(t, db, transition(kind), id, status)
 	exec(t, db, `SET session_replication_role = origin`)
@@ -164,10 +159,11 @@ SET status = $2, waiting_for = CASE WHEN $2 = 'scheduled' THEN 'time' END,
     posted_at = CASE WHEN $2 = 'posted' THEN tweetqueue.clock() END
 WHERE id = $1`
 	}
-	return `UPDATE tweetqueue.deletions
+	done := string(kind.Done())
+	return `UPDATE tweetqueue.` + table(kind) + `
 SET status = $2, waiting_for = CASE WHEN $2 = 'scheduled' THEN 'time' END,
-    request_id = CASE WHEN $2 IN ('sending', 'unconfirmed', 'deleted') THEN 1 ELSE request_id END,
-    deleted_at = CASE WHEN $2 = 'deleted' THEN tweetqueue.clock() END
+    request_id = CASE WHEN $2 IN ('sending', 'unconfirmed', '` + done + `') THEN 1 ELSE request_id END,
+    ` + done + `_at = CASE WHEN $2 = '` + done + `' THEN tweetqueue.clock() END
 WHERE id = $1`
 }
 
@@ -176,10 +172,7 @@ func table(kind store.Kind) string { return kind.Queue() }
 
 // testName is a kind's name for a subtest.
 func testName(kind store.Kind) string {
-	if kind == store.PostTweet {
-		return "Tweets"
-	}
-	return "Deletions"
+	return map[store.Kind]string{store.PostTweet: "Tweets", store.DeleteTweet: "Deletions", store.Retweet: "Retweets"}[kind]
 }
 
 // waitBlocked waits until the session of a connection waits for a lock of another.

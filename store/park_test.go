@@ -21,6 +21,7 @@ func (b *testBundle) oneParked(t *testing.T) {
 	wrong := queryAll[string](t, b.db, `WITH rows AS (
 		SELECT id, status, wake_at, priority, 'post_tweet' AS kind, 'tweets' AS queue FROM tweetqueue.tweets
 		UNION ALL SELECT id, status, wake_at, priority, 'delete_tweet', 'deletions' FROM tweetqueue.deletions
+		UNION ALL SELECT id, status, wake_at, priority, 'retweet', 'retweets' FROM tweetqueue.retweets
 	), jobs AS (
 		SELECT (args ->> 'row_id')::bigint AS row_id, kind, queue, scheduled_at, priority, state FROM tweetqueue.river_job
 		WHERE state IN ('pending', 'available')
@@ -34,7 +35,8 @@ func (b *testBundle) oneParked(t *testing.T) {
 	require.Empty(t, wrong)
 	require.Zero(t, query[int64](t, b.db, `SELECT count(*) FROM tweetqueue.river_job j WHERE NOT EXISTS (
 		SELECT FROM tweetqueue.tweets WHERE id = (j.args ->> 'row_id')::bigint
-		UNION ALL SELECT FROM tweetqueue.deletions WHERE id = (j.args ->> 'row_id')::bigint)`))
+		UNION ALL SELECT FROM tweetqueue.deletions WHERE id = (j.args ->> 'row_id')::bigint
+		UNION ALL SELECT FROM tweetqueue.retweets WHERE id = (j.args ->> 'row_id')::bigint)`))
 }
 
 func TestEveryRowHasOneParkedJob(t *testing.T) {
@@ -67,11 +69,7 @@ func TestEveryRowHasOneParkedJob(t *testing.T) {
 				exec(t, app, `SET LOCAL ROLE tweetqueue_writer`)
 				var ids []int64
 				for range 3 {
-					if kind == store.PostTweet {
-						ids = append(ids, storetest.Tweet(t, app, "a", time.Hour))
-					} else {
-						ids = append(ids, storetest.Deletion(t, app, "77", time.Hour))
-					}
+					ids = append(ids, storetest.Row(t, app, kind, "a", time.Hour))
 				}
 				for _, edit := range edits {
 					exec(t, app, `UPDATE tweetqueue.`+table(kind)+` SET `+edit+` WHERE id = $1`, ids[1])
@@ -85,10 +83,7 @@ func TestEveryRowHasOneParkedJob(t *testing.T) {
 
 // dueAt is the column of a kind's rows that says when they are due.
 func dueAt(kind store.Kind) string {
-	if kind == store.PostTweet {
-		return "post_at"
-	}
-	return "delete_at"
+	return map[store.Kind]string{store.PostTweet: "post_at", store.DeleteTweet: "delete_at", store.Retweet: "retweet_at"}[kind]
 }
 
 func TestBulkStatements(t *testing.T) {

@@ -96,7 +96,7 @@ func TestWorkersUseIndexes(t *testing.T) {
 		require.NoError(t, err)
 		explainLookUps(t, db, tx, b, doubts)
 		for _, plan := range db.plans {
-			for _, table := range []string{"river_job", "tweets", "deletions", "requests"} {
+			for _, table := range []string{"river_job", "tweets", "deletions", "retweets", "requests"} {
 				require.NotContains(t, plan, "Seq Scan on "+table, "statistics: %s\n%s", statistics, plan)
 			}
 		}

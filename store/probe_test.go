@@ -117,3 +117,25 @@ func (b *testBundle) heldBack(t *testing.T) int {
 	t.Helper()
 	return query[int](t, b.db, `SELECT count(*) FROM tweetqueue.waiting WHERE waiting_for IN ('account', 'app')`)
 }
+
+// A row that its account's doubt would make wait again is left alone.
+func TestProbeOfAnAccountInDoubt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	doubt := b.doubt(t, store.PostTweet, "in doubt")
+	b.waiter(t, doubt.RowID)
+	exec(t, b.db, `UPDATE tweetqueue.accounts SET state = 'paused', state_reason = '401', state_until = tweetqueue.clock()`)
+	require.Zero(t, b.probe(t), "it could not try: its account is in doubt")
+}
+
+// So is one whose app is held.
+func TestProbeOfAnAccountWhoseAppIsHeld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := b.holds(t)["Account"]
+	require.NoError(t, h.begin(t.Context(), b.db, time.Hour))
+	b.holdRow(t, store.PostTweet, storetest.Tweet(t, b.db, "a", 0), store.ForAccount)
+	exec(t, b.db, `UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'by hand'`)
+	exec(t, b.db, `UPDATE tweetqueue.accounts SET state_until = tweetqueue.clock()`)
+	require.Zero(t, b.probe(t), "it could not try: its app is held")
+}

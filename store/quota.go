@@ -19,6 +19,7 @@ type Quota struct {
 	ID           int64
 	AccountID    int64
 	Name         string
+	Actions      []string      // whose requests count
 	Maximum      int           // requests
 	Period       time.Duration // the window's length
 	BlockedUntil *time.Time    // X said so: nothing before this instant
@@ -98,23 +99,34 @@ func (q *Quota) Delay(from, to time.Time) {
 	q.Take(to)
 }
 
-// QuotasLock locks the windows of the accounts that count an action, and returns them by account,
+// QuotasCounting returns those of the windows that count an action.
+func QuotasCounting(quotas []*Quota, action string) []*Quota {
+	var counting []*Quota
+	for _, q := range quotas {
+		if slices.Contains(q.Actions, action) {
+			counting = append(counting, q)
+		}
+	}
+	return counting
+}
+
+// QuotasLock locks the windows of the accounts that count one of the actions, and returns them by account,
 // each account's in the order of their ids.
-func QuotasLock(ctx context.Context, tx pgx.Tx, kind Kind, accountIDs []int64) (map[int64][]*Quota, error) {
+func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...string) (map[int64][]*Quota, error) {
 	const query = `-- name: QuotasLock :many
-SELECT id, account_id, name, maximum, period, blocked_until, buckets, grants
+SELECT id, account_id, name, actions, maximum, period, blocked_until, buckets, grants
 FROM tweetqueue.quotas
-WHERE account_id = ANY ($1) AND $2 = ANY (actions)
+WHERE account_id = ANY ($1) AND actions && $2
 ORDER BY id
 FOR UPDATE`
-	rows, err := tx.Query(ctx, query, accountIDs, kind.Action())
+	rows, err := tx.Query(ctx, query, accountIDs, actions)
 	if err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
 	quotas := make(map[int64][]*Quota, len(accountIDs))
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		q := &Quota{}
-		err := row.Scan(&q.ID, &q.AccountID, &q.Name, &q.Maximum, &q.Period, &q.BlockedUntil, &q.buckets, &q.grants)
+		err := row.Scan(&q.ID, &q.AccountID, &q.Name, &q.Actions, &q.Maximum, &q.Period, &q.BlockedUntil, &q.buckets, &q.grants)
 		quotas[q.AccountID] = append(quotas[q.AccountID], q)
 		return struct{}{}, err
 	})

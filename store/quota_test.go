@@ -22,7 +22,7 @@ func grant(ctx context.Context, db *pgxpool.Pool, kind store.Kind, accountID int
 // grantFor takes places for a request that arrives by an instant; zero: now.
 func grantFor(ctx context.Context, db *pgxpool.Pool, kind store.Kind, accountID int64, at time.Time) (granted bool, err error) {
 	err = store.InTx(ctx, db, func(tx pgx.Tx) error {
-		quotas, err := store.QuotasLock(ctx, tx, kind, []int64{accountID})
+		quotas, err := store.QuotasLock(ctx, tx, []int64{accountID}, kind.Action())
 		if err != nil {
 			return err
 		}
@@ -62,10 +62,11 @@ func TestQuotaRowsOfAnAccount(t *testing.T) {
 			"writes": {Maximum: 300, Period: 3 * time.Hour},
 		},
 		store.DeleteTweet: {"deletions": {Maximum: 50, Period: 15 * time.Minute}},
+		store.Retweet:     {"writes": {Maximum: 300, Period: 3 * time.Hour}},
 	}
 	tx := storetest.Tx(t, b.db)
 	for _, kind := range store.Kinds() {
-		quotas, err := store.QuotasLock(t.Context(), tx, kind, []int64{b.accountID, 12345})
+		quotas, err := store.QuotasLock(t.Context(), tx, []int64{b.accountID, 12345}, kind.Action())
 		require.NoError(t, err)
 		require.Len(t, quotas, 1)
 		require.Len(t, quotas[b.accountID], len(want[kind]))
@@ -75,6 +76,14 @@ func TestQuotaRowsOfAnAccount(t *testing.T) {
 			require.True(t, i == 0 || quotas[b.accountID][i-1].ID < q.ID)
 		}
 	}
+	// Of several actions, each row uses the windows that count its own.
+	quotas, err := store.QuotasLock(t.Context(), tx, []int64{b.accountID}, store.PostTweet.Action(), store.DeleteTweet.Action())
+	require.NoError(t, err)
+	require.Len(t, quotas[b.accountID], 3)
+	for _, kind := range store.Kinds() {
+		require.Len(t, store.QuotasCounting(quotas[b.accountID], kind.Action()), len(want[kind]))
+	}
+	require.Empty(t, store.QuotasCounting(quotas[b.accountID], "undo_retweet"))
 }
 
 // Eight clients at once get what the window allows, no more and no less.

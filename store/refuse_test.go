@@ -23,6 +23,9 @@ func illegal() map[string][]string {
 	deletion := func(columns, values string) string {
 		return `INSERT INTO tweetqueue.deletions (` + columns + `) VALUES (` + values + `)`
 	}
+	retweet := func(columns, values string) string {
+		return `INSERT INTO tweetqueue.retweets (account, ` + columns + `) VALUES ('acme', ` + values + `)`
+	}
 	set := func(table, what string) string { return `UPDATE tweetqueue.` + table + ` SET ` + what }
 	return map[string][]string{
 		"tweets_account_fkey":  {bare("account, text", "'nobody', 'hello'"), bare("account, text", "'@acme', 'hello'")},
@@ -101,7 +104,19 @@ func illegal() map[string][]string {
 		"deletions_deleted_check":     {set("deletions", "status = 'deleted', waiting_for = NULL"), set("deletions", "deleted_at = now()")},
 		"deletions_request_id_check":  {set("deletions", "status = 'sending', waiting_for = NULL")},
 
-		"requests_kind_check":    {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by) VALUES ('retweet', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now())`},
+		"retweets_account_fkey":      {`INSERT INTO tweetqueue.retweets (account, tweet_id) VALUES ('nobody', '1')`},
+		"retweets_account_check":     {`INSERT INTO tweetqueue.retweets (account, tweet_id) VALUES (E'acme'||repeat(E'\u200B', 9), '1')`},
+		"retweets_retweet_at_check":  {retweet("tweet_id, retweet_at", "'1', 'infinity'"), retweet("tweet_id, retweet_at", "'1', '-infinity'")},
+		"retweets_tweet_id_check":    {retweet("tweet_id", "''"), retweet("tweet_id", "'https://x.com/a/status/1'")},
+		"retweets_undo_after_check":  {retweet("tweet_id, undo_after", "'1', '0'"), retweet("tweet_id, undo_after", "'1', '-1 hour'"), retweet("tweet_id, undo_after", "'1', '101 years'")},
+		"retweets_priority_check":    {retweet("tweet_id, priority", "'1', 0"), retweet("tweet_id, priority", "'1', 5")},
+		"retweets_metadata_check":    {retweet("tweet_id, metadata", "'1', jsonb_build_object('a', repeat('a', 100000))")},
+		"retweets_status_check":      {set("retweets", "status = 'posted', waiting_for = NULL")},
+		"retweets_waiting_for_check": {set("retweets", "waiting_for = NULL"), set("retweets", "waiting_for = 'thread'")},
+		"retweets_retweeted_check":   {set("retweets", "status = 'retweeted', waiting_for = NULL"), set("retweets", "retweeted_at = now()")},
+		"retweets_request_id_check":  {set("retweets", "status = 'sending', waiting_for = NULL")},
+
+		"requests_kind_check":    {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by) VALUES ('like', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now())`},
 		"requests_outcome_check": {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, outcome) VALUES ('post_tweet', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now(), 'done')`},
 
 		"requests_looked_for_check": {
@@ -147,6 +162,7 @@ func TestEveryConstraintRefuses(t *testing.T) {
 	storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "43"})
 	exec(t, b.db, `INSERT INTO tweetqueue.tweets (account, text, post_at, idempotency_key) VALUES ('acme', 'hello', '2030-01-01', 'once')`)
 	storetest.Deletion(t, b.db, "77", time.Hour)
+	storetest.Retweet(t, b.db, "77", time.Hour)
 	tx := storetest.Tx(t, b.db)
 	cases := illegal()
 	for name, statements := range cases {

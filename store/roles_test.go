@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -51,6 +52,10 @@ func forbidden() map[string]string {
 		"TweetTruncate":       `TRUNCATE tweetqueue.tweets`,
 		"DeletionResult":      `UPDATE tweetqueue.deletions SET deleted_at = now()`,
 		"DeletionDelete":      `DELETE FROM tweetqueue.deletions`,
+		"RetweetResult":       `UPDATE tweetqueue.retweets SET retweeted_at = now()`,
+		"RetweetInsertResult": `INSERT INTO tweetqueue.retweets (account, tweet_id, retweeted_at) VALUES ('acme', '1', now())`,
+		"RetweetDelete":       `DELETE FROM tweetqueue.retweets`,
+		"LockRetweets":        `LOCK TABLE tweetqueue.retweets IN ROW EXCLUSIVE MODE`,
 		"LockTweets":          `LOCK TABLE tweetqueue.tweets IN ROW EXCLUSIVE MODE`,
 		"LockTweetsExclusive": `LOCK TABLE tweetqueue.tweets IN EXCLUSIVE MODE`,
 		"LockQuotas":          `LOCK TABLE tweetqueue.quotas IN SHARE MODE`,
@@ -91,6 +96,8 @@ func TestForbidden(t *testing.T) {
 				statements["DeletionInsert"] = `INSERT INTO tweetqueue.deletions (account, tweet_id) VALUES ('acme', '1')`
 				statements["Remove"] = `SELECT tweetqueue.remove_tweets(1)`
 				statements["RemoveDeletions"] = `SELECT tweetqueue.remove_deletions(1)`
+				statements["RetweetInsert"] = `INSERT INTO tweetqueue.retweets (account, tweet_id) VALUES ('acme', '1')`
+				statements["RemoveRetweets"] = `SELECT tweetqueue.remove_retweets(1)`
 			}
 			for name, sql := range statements {
 				err := store.InTx(t.Context(), db, func(tx pgx.Tx) error {
@@ -140,7 +147,7 @@ func reads(t *testing.T, db *pgxpool.Pool, id int64) {
 	alive, err := store.WorkersAlive(ctx, db)
 	require.NoError(t, err)
 	require.Equal(t, 1, alive)
-	require.Positive(t, query[int64](t, db, `SELECT count(*) FROM tweetqueue.waiting`))
+	require.Positive(t, query[int64](t, db, `SELECT count(next_attempt_at) FROM tweetqueue.waiting`))
 	require.Positive(t, query[int64](t, db, `SELECT count(*) FROM tweetqueue.quotas`))
 }
 
@@ -162,6 +169,14 @@ func TestWriter(t *testing.T) {
 	deletion, _, err := store.DeletionInsert(ctx, db, "acme", "77", nil, 0)
 	require.NoError(t, err)
 	require.Equal(t, "available", storetest.Jobs(t, b.db, deletion)[0].State)
+	undo, _, err := store.UndoInsert(ctx, db, "acme", "77", &at, 0)
+	require.NoError(t, err)
+	require.Equal(t, "pending", storetest.Jobs(t, b.db, undo)[0].State)
+	exec(t, db, `UPDATE tweetqueue.deletions SET retweet = false WHERE id = $1`, undo)
+	retweet, _, err := store.RetweetInsert(ctx, db, "acme", "77", pgtype.Interval{Days: 1, Valid: true}, &at, 0)
+	require.NoError(t, err)
+	require.Equal(t, "pending", storetest.Jobs(t, b.db, retweet)[0].State)
+	exec(t, db, `UPDATE tweetqueue.retweets SET tweet_id = '78', retweet_at = retweet_at + interval '1 hour', undo_after = NULL, priority = 1, metadata = '{}'`)
 
 	exec(t, db, `UPDATE tweetqueue.tweets SET text = repeat('a', 280), post_at = post_at + interval '1 hour', priority = 3 WHERE id = $1`, id)
 	_, err = store.Cancel(ctx, db, id)
@@ -173,6 +188,7 @@ func TestWriter(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, query[int64](t, db, `SELECT tweetqueue.remove_tweets($1)`, id))
 	require.EqualValues(t, 1, query[int64](t, db, `SELECT tweetqueue.remove_deletions($1)`, deletion))
+	require.EqualValues(t, 1, query[int64](t, db, `SELECT tweetqueue.remove_retweets($1)`, retweet))
 	// It may lock the rows that it edits, for as long as lasts its transaction.
 	id = storetest.Tweet(t, db, "b", time.Hour)
 	exec(t, db, `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, id)
@@ -188,7 +204,7 @@ func TestWorker(t *testing.T) {
 	inTx(t, db, func(tx pgx.Tx) { require.NoError(t, store.ClaimX(ctx, tx, 0, "https://api.x.com")) })
 	id, err := store.WorkerStart(ctx, db, "worker")
 	require.NoError(t, err)
-	_, err = store.WorkerRenew(ctx, db, id)
+	err = store.WorkerRenew(ctx, db, id)
 	require.NoError(t, err)
 	b.workerID = id
 	storetest.Account(t, db, storetest.AccountOpts{Username: "Acme2"}) // a rename
@@ -201,7 +217,7 @@ func TestWorker(t *testing.T) {
 			rows, err := store.RowsLock(ctx, tx, kind, []int64{row, other})
 			require.NoError(t, err)
 			require.Len(t, rows, 2)
-			quotas, err := store.QuotasLock(ctx, tx, kind, []int64{b.accountID})
+			quotas, err := store.QuotasLock(ctx, tx, []int64{b.accountID}, kind.Action())
 			require.NoError(t, err)
 			now, err := store.Clock(ctx, tx)
 			require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // TweetInsert writes a row of tweets, and by the same statement its job. at nil means now. It
@@ -40,19 +41,44 @@ RETURNING id, post_at`
 // DeletionInsert writes a row of deletions, and by the same statement its job. at nil means now. It
 // returns the row's id and the instant it is due. [ErrRefused] says which rule refused it.
 func DeletionInsert(ctx context.Context, db DBTX, account, tweetID string, at *time.Time, priority int) (int64, time.Time, error) {
+	return deletionInsert(ctx, db, account, tweetID, false, at, priority)
+}
+
+// UndoInsert writes a row of deletions that undoes the account's retweet of a tweet; else as [DeletionInsert].
+func UndoInsert(ctx context.Context, db DBTX, account, tweetID string, at *time.Time, priority int) (int64, time.Time, error) {
+	return deletionInsert(ctx, db, account, tweetID, true, at, priority)
+}
+
+func deletionInsert(ctx context.Context, db DBTX, account, tweetID string, retweet bool, at *time.Time, priority int) (int64, time.Time, error) {
 	const query = `-- name: DeletionInsert :one
-INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at, priority)
-VALUES ($1, $2, coalesce($3, tweetqueue.clock()), coalesce(nullif($4::smallint, 0), 2))
+INSERT INTO tweetqueue.deletions (account, tweet_id, retweet, delete_at, priority)
+VALUES ($1, $2, $3, coalesce($4, tweetqueue.clock()), coalesce(nullif($5::smallint, 0), 2))
 RETURNING id, delete_at`
 	var id int64
 	var due time.Time
-	if err := db.QueryRow(ctx, query, account, tweetID, at, priority).Scan(&id, &due); err != nil {
+	if err := db.QueryRow(ctx, query, account, tweetID, retweet, at, priority).Scan(&id, &due); err != nil {
 		return 0, time.Time{}, fmt.Errorf("enqueue deletion: %w", refusal(err))
 	}
 	return id, due, nil
 }
 
-// Entry is a row of tweets or deletions as people see it.
+// RetweetInsert writes a row of retweets, and by the same statement its job. undoAfter is how long the
+// retweet stays on X; invalid: for ever. at nil means now. It returns the row's id and the instant it is due.
+// [ErrRefused] says which rule refused it.
+func RetweetInsert(ctx context.Context, db DBTX, account, tweetID string, undoAfter pgtype.Interval, at *time.Time, priority int) (int64, time.Time, error) {
+	const query = `-- name: RetweetInsert :one
+INSERT INTO tweetqueue.retweets (account, tweet_id, undo_after, retweet_at, priority)
+VALUES ($1, $2, $3, coalesce($4, tweetqueue.clock()), coalesce(nullif($5::smallint, 0), 2))
+RETURNING id, retweet_at`
+	var id int64
+	var due time.Time
+	if err := db.QueryRow(ctx, query, account, tweetID, undoAfter, at, priority).Scan(&id, &due); err != nil {
+		return 0, time.Time{}, fmt.Errorf("enqueue retweet: %w", refusal(err))
+	}
+	return id, due, nil
+}
+
+// Entry is a row of any kind as people see it.
 type Entry struct {
 	Kind          Kind        `json:"kind"`
 	ID            int64       `json:"id"`
@@ -60,18 +86,21 @@ type Entry struct {
 	Text          *string     `json:"text,omitempty"`
 	TweetID       *string     `json:"tweet_id,omitempty"`
 	PreviousID    *int64      `json:"previous_id,omitempty"`
-	DueAt         time.Time   `json:"due_at"` // post_at or delete_at
+	Retweet       bool        `json:"retweet,omitempty"` // of a deletion: it undoes the retweet of tweet_id
+	DueAt         time.Time   `json:"due_at"`            // post_at, delete_at or retweet_at
 	Priority      int         `json:"priority"`
 	Status        Status      `json:"status"`
 	WaitingFor    *WaitingFor `json:"waiting_for,omitempty"`
 	NextAttemptAt *time.Time  `json:"next_attempt_at,omitempty"` // nil: at due_at, or not known
-	DoneAt        *time.Time  `json:"done_at,omitempty"`         // posted_at or deleted_at
+	DoneAt        *time.Time  `json:"done_at,omitempty"`         // posted_at, deleted_at or retweeted_at
 	Error         *string     `json:"error,omitempty"`
 	Warnings      []string    `json:"warnings,omitempty"`
 	CreatedAt     time.Time   `json:"created_at"`
 	TimeZone      string      `json:"time_zone"` // of the account, IANA name
 	// Deletion is what deleted a posted tweet; only [DeletionsRead] sets it.
 	Deletion *EntryDeletion `json:"deletion,omitempty"`
+
+	UndoAfter pgtype.Interval `json:"-"` // of a retweet: how long it stays on X; invalid: for ever
 }
 
 // EntryDeletion is the row that deleted a tweet.
@@ -84,21 +113,17 @@ type EntryDeletion struct {
 // for an account, an app or a thread is only when it is looked at if nothing wakes it.
 const nextAttempt = `tweetqueue.next_attempt(t.waiting_for, t.next_attempt_at, a.state_until, p.state_until)`
 
-const entries = `SELECT 'post_tweet' AS kind, t.id, t.account, t.text, t.tweet_id, t.previous_id,
-    t.post_at AS due_at, t.priority, t.status, t.waiting_for, ` + nextAttempt + `,
-    t.posted_at AS done_at, t.error, t.warnings, t.created_at, a.time_zone
-FROM tweetqueue.tweets t JOIN tweetqueue.accounts a ON a.username = t.account
-JOIN tweetqueue.apps p ON p.id = a.app_id
-UNION ALL
-SELECT 'delete_tweet', t.id, t.account, NULL, t.tweet_id, NULL,
-    t.delete_at, t.priority, t.status, t.waiting_for, ` + nextAttempt + `,
-    t.deleted_at, t.error, t.warnings, t.created_at, a.time_zone
-FROM tweetqueue.deletions t JOIN tweetqueue.accounts a ON a.username = t.account
-JOIN tweetqueue.apps p ON p.id = a.app_id`
+// entries selects all rows as [Entry].
+func entries() string {
+	return everyKind(`SELECT '{kind}' AS kind, t.id, t.account, {asked}, t.{due_at} AS due_at, t.priority, t.status,
+    t.waiting_for, ` + nextAttempt + `, t.{done_at} AS done_at, t.error, t.warnings, t.created_at, a.time_zone
+FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account
+JOIN tweetqueue.apps p ON p.id = a.app_id`)
+}
 
 func scanEntry(row pgx.CollectableRow) (Entry, error) {
 	var e Entry
-	err := row.Scan(&e.Kind, &e.ID, &e.Account, &e.Text, &e.TweetID, &e.PreviousID, &e.DueAt, &e.Priority,
+	err := row.Scan(&e.Kind, &e.ID, &e.Account, &e.Text, &e.TweetID, &e.PreviousID, &e.Retweet, &e.UndoAfter, &e.DueAt, &e.Priority,
 		&e.Status, &e.WaitingFor, &e.NextAttemptAt, &e.DoneAt, &e.Error, &e.Warnings, &e.CreatedAt, &e.TimeZone)
 	return e, err
 }
@@ -112,8 +137,8 @@ type EntryFilter struct {
 
 // EntryList returns rows by the instant they are due, then by id.
 func EntryList(ctx context.Context, db DBTX, filter EntryFilter) ([]Entry, error) {
-	const query = `-- name: EntryList :many
-SELECT * FROM (` + entries + `) e
+	query := `-- name: EntryList :many
+SELECT * FROM (` + entries() + `) e
 WHERE ($1 = '' OR e.account = $1) AND e.status = ANY ($2)
 ORDER BY e.due_at, e.id LIMIT $3`
 	if len(filter.Statuses) == 0 {
@@ -133,10 +158,10 @@ ORDER BY e.due_at, e.id LIMIT $3`
 	return list, nil
 }
 
-// EntryGet returns the row of that id, a tweet or a deletion. [ErrNotFound] if there is none.
+// EntryGet returns the row of that id, of whatever kind. [ErrNotFound] if there is none.
 func EntryGet(ctx context.Context, db DBTX, id int64) (Entry, error) {
-	const query = `-- name: EntryGet :one
-SELECT * FROM (` + entries + `) e WHERE e.id = $1`
+	query := `-- name: EntryGet :one
+SELECT * FROM (` + entries() + `) e WHERE e.id = $1`
 	rows, err := db.Query(ctx, query, id)
 	if err != nil {
 		return Entry{}, fmt.Errorf("read row %d: %w", id, err)
@@ -156,7 +181,7 @@ func DeletionsRead(ctx context.Context, db DBTX, list []Entry) error {
 	const query = `-- name: DeletionsRead :many
 SELECT DISTINCT ON (t.id) t.id, d.id, d.deleted_at
 FROM tweetqueue.tweets t
-JOIN tweetqueue.deletions d ON d.account = t.account AND d.tweet_id = t.tweet_id AND d.status = 'deleted'
+JOIN tweetqueue.deletions d ON d.account = t.account AND d.tweet_id = t.tweet_id AND d.status = 'deleted' AND NOT d.retweet
 WHERE t.id = ANY ($1)
 ORDER BY t.id, d.deleted_at, d.id`
 	var ids []int64
@@ -234,7 +259,7 @@ SELECT id FROM tweetqueue.tweets WHERE previous_id = $1 AND status = 'scheduled'
 // SentRequest is a request to X as it is recorded.
 type SentRequest struct {
 	ID             int64           `json:"id"`
-	Kind           string          `json:"kind"` // post_tweet, delete_tweet or look_up
+	Kind           string          `json:"kind"` // post_tweet, delete_tweet, retweet or look_up
 	Worker         string          `json:"worker"`
 	GrantedAt      time.Time       `json:"granted_at"`
 	SendBy         time.Time       `json:"send_by"` // past it, it was not begun
@@ -273,7 +298,7 @@ WHERE r.row_id = $1 OR r.looked_for @> ARRAY[$1::bigint] ORDER BY r.id`
 	return list, nil
 }
 
-// Cancel cancels a scheduled row, a tweet or a deletion. [ErrNotFound] if there is none;
+// Cancel cancels a scheduled row, of whatever kind. [ErrNotFound] if there is none;
 // [ErrLostRace], with its status, if it is not scheduled any more.
 func Cancel(ctx context.Context, db DBTX, id int64) (Entry, error) {
 	const query = `-- name: RowCancel :exec

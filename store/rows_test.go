@@ -177,7 +177,8 @@ func TestWaitingView(t *testing.T) {
 
 	b.start(t, store.PostTweet, id)
 	require.Nil(t, query[*time.Time](t, b.db, next, id))
-	require.Equal(t, []string{"deletion scheduled time", "tweet sending"},
+	storetest.Retweet(t, b.db, "77", time.Hour)
+	require.Equal(t, []string{"deletion scheduled time", "retweet scheduled time", "tweet sending"},
 		queryAll[string](t, b.db, `SELECT concat_ws(' ', kind, status, waiting_for) FROM tweetqueue.waiting ORDER BY kind`))
 }
 
@@ -230,12 +231,15 @@ func TestDeletionsRead(t *testing.T) {
 	entry, err := store.EntryGet(t.Context(), b.db, storetest.Tweet(t, b.db, "not yet", time.Hour))
 	require.NoError(t, err)
 	list = append(list, entry)
-	// One fails, two delete it, and another account has nothing to do with it.
+	// One fails, two delete it, and another account has nothing to do with it, nor has what undoes a retweet of it.
 	failed := b.start(t, store.DeleteTweet, storetest.Deletion(t, b.db, "1001", 0))[0]
 	b.settle(t, store.DeleteTweet, failed, store.Settlement{Status: store.Failed, Error: "why"})
 	foreign, _, err := store.DeletionInsert(t.Context(), b.db, "other", "1002", nil, 0)
 	require.NoError(t, err)
 	b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, foreign)[0], done(store.DeleteTweet))
+	undo, _, err := store.UndoInsert(t.Context(), b.db, "acme", "1002", nil, 0)
+	require.NoError(t, err)
+	b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, undo)[0], done(store.DeleteTweet))
 	require.NoError(t, store.DeletionsRead(t.Context(), b.db, list))
 	for _, entry := range list {
 		require.Nil(t, entry.Deletion)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,8 +19,9 @@ type Settlement struct {
 	RowID     int64
 	AccountID int64
 	SendBy    time.Time // of the request: what its places in the quotas stand for
+	Action    string    // of the row; empty: the kind's
 
-	// Status is what the row becomes: done (posted or deleted), failed, unconfirmed, or scheduled.
+	// Status is what the row becomes: done (posted, deleted or retweeted), failed, unconfirmed, or scheduled.
 	Status Status
 	// TweetID is X's id of a posted tweet.
 	TweetID string
@@ -32,6 +34,8 @@ type Settlement struct {
 	Retries int
 	// Error says in words why the row is not done.
 	Error string
+	// Warning is added to the row's warnings; may be empty.
+	Warning string
 	// GiveBack returns the request's places in the quotas: it certainly did not reach X.
 	GiveBack bool
 	// Block blocks the shortest window of the row's action for that long: X said so.
@@ -94,6 +98,11 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 	if err := correctQuotas(ctx, tx, kind, settlements); err != nil {
 		return nil, err
 	}
+	if kind == PostTweet {
+		if err := yieldToMade(ctx, tx, settlements); err != nil {
+			return nil, err
+		}
+	}
 	if err := resumeSending(ctx, tx, kind, settlements); err != nil {
 		return nil, err
 	}
@@ -136,9 +145,11 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 		return err
 	}
 	var requests, accounts []int64
+	var actions []string
 	for _, s := range settlements {
 		if s.GiveBack || s.Block > 0 || now.After(s.SendBy) {
 			requests, accounts = append(requests, s.RequestID), append(accounts, s.AccountID)
+			actions = append(actions, s.action(kind))
 		}
 	}
 	if len(requests) == 0 {
@@ -152,7 +163,7 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	if err != nil {
 		return fmt.Errorf("look for unanswered requests: %w", err)
 	}
-	quotas, err := QuotasLock(ctx, tx, kind, accounts)
+	quotas, err := QuotasLock(ctx, tx, accounts, actions...)
 	if err != nil {
 		return err
 	}
@@ -161,11 +172,13 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	}
 	for _, s := range settlements {
 		if slices.Contains(unanswered, s.RequestID) {
-			s.correct(quotas[s.AccountID], now)
+			s.correct(QuotasCounting(quotas[s.AccountID], s.action(kind)), now)
 		}
 	}
 	return QuotasSave(ctx, tx, quotas)
 }
+
+func (s Settlement) action(kind Kind) string { return cmp.Or(s.Action, kind.Action()) }
 
 // correct corrects the windows that the settlement's request took a place in.
 func (s Settlement) correct(windows []*Quota, now time.Time) {
@@ -221,7 +234,7 @@ WHERE id = $1`
 // the row's.
 func resumeSending(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) error {
 	const query = `-- name: RowsResumeSending :exec
-UPDATE {table} t SET waiting_for = NULL, next_attempt_at = NULL, request_id = i.request_id,
+UPDATE {table} t SET waiting_for = NULL, next_attempt_at = NULL, request_id = i.request_id, {resumed}
     status = CASE t.status WHEN 'scheduled' THEN 'sending' ELSE t.status END
 FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS i (row_id, request_id, made)
 JOIN tweetqueue.requests r ON r.id = i.request_id AND (r.outcome IS NULL OR r.outcome = 'unconfirmed')
@@ -238,7 +251,15 @@ WHERE t.id = i.row_id AND ((t.request_id = i.request_id AND t.status = 'schedule
 	if len(rowIDs) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, kind.sql(query), rowIDs, requestIDs, made); err != nil {
+	// Beside what X made there may be more, or other words.
+	const resumedTweet = `warnings = t.warnings
+    || CASE WHEN i.made AND t.status = 'unconfirmed' AND t.request_id <> i.request_id THEN ARRAY['` + madeTwice + `'] ELSE '{}' END
+    || CASE WHEN i.made AND coalesce(r.body::jsonb ->> 'text', '') <> t.text THEN ARRAY['` + madeOfOldWords + `'] ELSE '{}' END,`
+	resumed := ""
+	if kind == PostTweet {
+		resumed = resumedTweet
+	}
+	if _, err := tx.Exec(ctx, strings.ReplaceAll(kind.sql(query), "{resumed}", resumed), rowIDs, requestIDs, made); err != nil {
 		return fmt.Errorf("resume %s: %w", kind.table(), err)
 	}
 	return nil
@@ -253,28 +274,29 @@ SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retr
         WHEN 'unconfirmed' THEN i.look_up_at END,
     late_from = CASE WHEN i.waiting_for = 'quota' THEN tweetqueue.clock() + i.wait ELSE t.late_from END,
     {done_at} = CASE WHEN i.status = '{done}' THEN tweetqueue.clock() END,
-    {set_tweet_id} error = nullif(i.error, '')
+    {set_tweet_id} error = nullif(i.error, ''),
+    warnings = CASE WHEN i.warning = '' THEN t.warnings ELSE array_append(t.warnings, i.warning) END
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::interval[],
-    $7::text[], $8::text[], $9::timestamptz[])
-    AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error, look_up_at)
+    $7::text[], $8::text[], $9::timestamptz[], $10::text[])
+    AS i (row_id, request_id, status, waiting_for, retries, wait, tweet_id, error, look_up_at, warning)
 WHERE t.id = i.row_id` + latest + ` AND t.status IN ('sending', 'unconfirmed')
     AND NOT (t.status = 'unconfirmed' AND i.status = 'unconfirmed' AND i.look_up_at IS NOT NULL)
 RETURNING ` + settledColumns
 	n := len(settlements)
 	rowIDs, requestIDs := make([]int64, n), make([]int64, n)
 	statuses, fors, tweetIDs, errs := make([]string, n), make([]string, n), make([]*string, n), make([]string, n)
-	retries, waits, lookUps := make([]int32, n), make([]time.Duration, n), make([]*time.Time, n)
+	retries, waits, lookUps, warnings := make([]int32, n), make([]time.Duration, n), make([]*time.Time, n), make([]string, n)
 	for i, s := range settlements {
 		rowIDs[i], requestIDs[i], statuses[i], fors[i] = s.RowID, s.RequestID, string(s.Status), string(s.WaitFor)
 		if !s.LookUpAt.IsZero() {
 			lookUps[i] = &s.LookUpAt
 		}
-		retries[i], waits[i], errs[i] = int32(s.Retries), s.Wait, validText(s.Error)
+		retries[i], waits[i], errs[i], warnings[i] = int32(s.Retries), s.Wait, validText(s.Error), s.Warning
 		if s.TweetID != "" {
 			tweetIDs[i] = &s.TweetID
 		}
 	}
-	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, waits, tweetIDs, errs, lookUps)
+	rows, err := tx.Query(ctx, kind.sql(query), rowIDs, requestIDs, statuses, fors, retries, waits, tweetIDs, errs, lookUps, warnings)
 	if err != nil {
 		return nil, fmt.Errorf("settle %s: %w", kind.table(), err)
 	}
@@ -343,7 +365,7 @@ SELECT TRUE FROM tweetqueue.requests WHERE id = $1 AND row_id = $2 AND kind = $3
 			return 0, fmt.Errorf("look for request %d: %w", r.ID, err)
 		}
 		settlements = append(settlements, Settlement{
-			RequestID: r.ID, RowID: r.RowID, AccountID: r.AccountID, SendBy: r.SendBy, Retries: r.Retries,
+			RequestID: r.ID, RowID: r.RowID, AccountID: r.AccountID, SendBy: r.SendBy, Action: r.Action, Retries: r.Retries,
 			Status: Scheduled, WaitFor: ForRetry, GiveBack: true, Outcome: "not_sent", Error: reason,
 		})
 	}

@@ -17,7 +17,7 @@ func done(kind store.Kind) store.Settlement {
 	if kind == store.PostTweet {
 		return posted("1001")
 	}
-	return store.Settlement{Status: store.Deleted, StatusCode: 200}
+	return store.Settlement{Status: kind.Done(), StatusCode: 200}
 }
 
 // dieAndTakeOver makes the bundle's worker die with what it is sending.

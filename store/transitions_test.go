@@ -36,7 +36,7 @@ func mayFollowByHand() map[store.Status][]store.Status {
 
 func allStatuses() []store.Status {
 	return []store.Status{
-		store.Scheduled, store.Sending, store.Posted, store.Deleted, store.Failed, store.Unconfirmed,
+		store.Scheduled, store.Sending, store.Posted, store.Deleted, store.Retweeted, store.Failed, store.Unconfirmed,
 		store.Missed, store.Cancelled, "nonsense",
 	}
 }
@@ -87,7 +87,7 @@ func TestEveryTransition(t *testing.T) {
 						// A check of the row itself comes first: of its status, or of what goes with it.
 						refusals := []string{table(kind) + "_status_transition", table(kind) + "_status_check"}
 						if role != "owner" {
-							refusals = append(refusals, table(kind)+"_waiting_for_check", table(kind)+"_request_id_check", "tweets_posted_check", "deletions_deleted_check")
+							refusals = append(refusals, table(kind)+"_waiting_for_check", table(kind)+"_request_id_check", "tweets_posted_check", "deletions_deleted_check", "retweets_retweeted_check")
 						}
 						require.Contains(t, refusals, constraint(t, err), "%s -> %s", from, to)
 						require.Equal(t, from, query[store.Status](t, tx, `SELECT status FROM tweetqueue.`+table(kind)+` WHERE id = $1`, id))
@@ -157,7 +157,8 @@ func TestOnlyScheduledRowsAreEdited(t *testing.T) {
 			"post_before = post_at + interval '1 hour'", "delete_after = '1 hour'", "priority = 1",
 			"if_unconfirmed = 'hold'", "idempotency_key = 'k'", "metadata = '{}'",
 		},
-		store.DeleteTweet: {"tweet_id = '78'", "delete_at = delete_at + interval '1 hour'", "priority = 1", "metadata = '{}'"},
+		store.DeleteTweet: {"tweet_id = '78'", "retweet = true", "delete_at = delete_at + interval '1 hour'", "priority = 1", "metadata = '{}'"},
+		store.Retweet:     {"tweet_id = '78'", "retweet_at = retweet_at + interval '1 hour'", "undo_after = '1 hour'", "priority = 1", "metadata = '{}'"},
 	}
 	for _, kind := range store.Kinds() {
 		for _, status := range allStatuses() {

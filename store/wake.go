@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -143,23 +144,17 @@ WHERE id = ANY (ARRAY(
     JOIN {table} t ON t.account = a.username
     WHERE p.wake_held AND t.status = 'scheduled' AND t.waiting_for = 'app'
     ORDER BY t.priority, t.{due_at} LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED))`
-	const clearAccounts = `-- name: AccountsWoken :exec
+	clearAccounts := `-- name: AccountsWoken :exec
 UPDATE tweetqueue.accounts SET wake_held = false
 WHERE id = ANY (ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.wake_held AND NOT EXISTS (
-    SELECT FROM tweetqueue.tweets t
-    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account'
-    UNION ALL
-    SELECT FROM tweetqueue.deletions t
-    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account')
+` + everyKind(`SELECT FROM {table} t
+    WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'account'`) + `)
     FOR NO KEY UPDATE SKIP LOCKED))`
-	const clearApps = `-- name: AppsWoken :exec
+	clearApps := `-- name: AppsWoken :exec
 UPDATE tweetqueue.apps SET wake_held = false
 WHERE id = ANY (ARRAY(SELECT p.id FROM tweetqueue.apps p WHERE p.wake_held AND NOT EXISTS (
-    SELECT FROM tweetqueue.accounts a JOIN tweetqueue.tweets t ON t.account = a.username
-    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app'
-    UNION ALL
-    SELECT FROM tweetqueue.accounts a JOIN tweetqueue.deletions t ON t.account = a.username
-    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app')
+` + everyKind(`SELECT FROM tweetqueue.accounts a JOIN {table} t ON t.account = a.username
+    WHERE a.app_id = p.id AND t.status = 'scheduled' AND t.waiting_for = 'app'`) + `)
     FOR NO KEY UPDATE SKIP LOCKED))`
 	for _, kind := range Kinds() {
 		for _, query := range []string{byAccount, byApp} {
@@ -180,18 +175,19 @@ WHERE id = ANY (ARRAY(SELECT p.id FROM tweetqueue.apps p WHERE p.wake_held AND N
 }
 
 // probes wakes rows that try whether a hold is over that has come to its end: one of an account, and one of
-// each of a few accounts of an app, for what one of them waits for next may be something else. The first that
+// each of a few accounts of an app, for what one of them waits for next may be something else. None of an account
+// that could not try, because its app is held, too, or a tweet of it is in doubt. The first that
 // can be sent extends the hold; until then the next call wakes others.
 func (w *Woken) probes(ctx context.Context, db DBTX, limit int) error {
 	const ofAccounts = `-- name: AccountProbesWake :exec
 UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
 WHERE id = ANY (ARRAY(
-    SELECT t.id FROM tweetqueue.accounts a
+    SELECT t.id FROM tweetqueue.accounts a JOIN tweetqueue.apps p ON p.id = a.app_id
     CROSS JOIN LATERAL (SELECT id FROM {table}
         WHERE account = a.username AND status = 'scheduled' AND waiting_for = 'account'
         ORDER BY priority, {due_at} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
-    WHERE a.state <> 'active' AND a.state_until <= tweetqueue.clock() LIMIT $1))`
-	// An account that is held itself, or in doubt, could not try.
+    WHERE a.state <> 'active' AND a.state_until <= tweetqueue.clock()
+        AND (p.state = 'active' OR p.state_until <= tweetqueue.clock()) AND {not_in_doubt} LIMIT $1))`
 	const ofApps = `-- name: AppProbesWake :exec
 UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
 WHERE id = ANY (ARRAY(
@@ -201,13 +197,15 @@ WHERE id = ANY (ARRAY(
             WHERE account = a.username AND status = 'scheduled' AND waiting_for = 'app'
             ORDER BY priority, {due_at} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t
         WHERE a.app_id = p.id AND (a.state = 'active' OR a.state_until <= tweetqueue.clock())
-            AND NOT EXISTS (SELECT FROM tweetqueue.tweets d
-                WHERE d.account = a.username AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL)
+            AND {not_in_doubt}
         ORDER BY t.priority, t.due_at LIMIT 3) AS t
     WHERE p.state <> 'active' AND p.state_until <= tweetqueue.clock() LIMIT $1))`
+	// An account of which a tweet is in doubt sends no tweet.
+	const notInDoubt = `NOT EXISTS (SELECT FROM tweetqueue.tweets d
+            WHERE d.account = a.username AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL)`
 	for _, kind := range Kinds() {
 		for _, query := range []string{ofAccounts, ofApps} {
-			tag, err := db.Exec(ctx, kind.sql(query), limit)
+			tag, err := db.Exec(ctx, kind.sql(strings.ReplaceAll(query, "{not_in_doubt}", notInDoubt)), limit)
 			if err != nil {
 				return fmt.Errorf("wake %s at the end of a hold: %w", kind.table(), err)
 			}

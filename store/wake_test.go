@@ -22,7 +22,8 @@ const soon = time.Minute
 func (b *testBundle) next(t testing.TB, rowID int64) time.Duration {
 	t.Helper()
 	return query[time.Duration](t, b.db, `SELECT wake_at - tweetqueue.clock() FROM (
-		SELECT id, wake_at FROM tweetqueue.tweets UNION ALL SELECT id, wake_at FROM tweetqueue.deletions) t WHERE id = $1`, rowID)
+		SELECT id, wake_at FROM tweetqueue.tweets UNION ALL SELECT id, wake_at FROM tweetqueue.deletions
+		UNION ALL SELECT id, wake_at FROM tweetqueue.retweets) t WHERE id = $1`, rowID)
 }
 
 // requireAwake requires that a row has a job that lives and is due, or about to be.

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,22 +21,19 @@ INSERT INTO tweetqueue.workers (name) VALUES ($1) RETURNING id`
 }
 
 // WorkerRenew renews a lease that is still alive; [ErrLostRace] if it died, for by then another
-// worker may have taken its rows over, and it must not come back to life. It returns when that was, by
-// the database's clock.
-func WorkerRenew(ctx context.Context, db DBTX, id int64) (time.Time, error) {
-	const query = `-- name: WorkerRenew :one
+// worker may have taken its rows over, and it must not come back to life.
+func WorkerRenew(ctx context.Context, db DBTX, id int64) error {
+	const query = `-- name: WorkerRenew :exec
 UPDATE tweetqueue.workers SET renewed_at = tweetqueue.clock()
-WHERE id = $1 AND tweetqueue.worker_alive(renewed_at, stopped_at)
-RETURNING renewed_at`
-	var renewed time.Time
-	err := db.QueryRow(ctx, query, id).Scan(&renewed)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return time.Time{}, fmt.Errorf("renew lease %d: %w", id, ErrLostRace)
-	}
+WHERE id = $1 AND tweetqueue.worker_alive(renewed_at, stopped_at)`
+	tag, err := db.Exec(ctx, query, id)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("renew lease %d: %w", id, err)
+		return fmt.Errorf("renew lease %d: %w", id, err)
 	}
-	return renewed, nil
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("renew lease %d: %w", id, ErrLostRace)
+	}
+	return nil
 }
 
 // WorkerStop ends a lease: the worker has settled all that it sent.
@@ -74,7 +69,7 @@ type TakenOver struct {
 // kind, and finalises their jobs, so that River does not run them again. So it does with rows of the
 // worker own, claimed more than a minute ago, whose requests it is not working on any more. A tweet may
 // have reached X: it becomes unconfirmed, to be looked up at the given time after its request was granted. A
-// deletion is repeated, which does no harm. Rows that were taken before an error are returned.
+// deletion or a retweet is repeated, which does no harm. Rows that were taken before an error are returned.
 func TakeOver(ctx context.Context, db DBTX, limit int, own int64, working []int64, lookUpAfter time.Duration) ([]TakenOver, error) {
 	const query = `-- name: TakeOver :many
 WITH lost AS (
@@ -93,14 +88,9 @@ WITH lost AS (
 UPDATE {table} t SET {taken_over} || 'the worker ' || lost.name || ' stopped while this was being sent'
 FROM lost WHERE t.id = lost.id AND t.status = 'sending'
 RETURNING t.id, t.status, lost.name`
-	becomes := map[Kind]string{
-		PostTweet: `status = 'unconfirmed', next_attempt_at = lost.granted_at + $4, error = 'it may be on X: '`,
-		DeleteTweet: `status = 'scheduled', waiting_for = 'retry',
-    next_attempt_at = greatest(lost.granted_at + $4, tweetqueue.clock()), error = 'it is deleted again: '`,
-	}
 	var all []TakenOver
 	for _, kind := range Kinds() {
-		rows, err := db.Query(ctx, kind.sql(strings.ReplaceAll(query, "{taken_over}", becomes[kind])), limit, own, working, lookUpAfter)
+		rows, err := db.Query(ctx, kind.sql(query), limit, own, working, lookUpAfter)
 		if err != nil {
 			return all, fmt.Errorf("take over %s: %w", kind.table(), err)
 		}
@@ -117,9 +107,10 @@ RETURNING t.id, t.status, lost.name`
 	return all, nil
 }
 
-// Promote moves the jobs that are due, at most limit of them, to where River fetches them, and tells River:
-// those that are parked, and those that failed, which River itself would run again by the clock of a worker. It returns how many, and how long it is until the next one is due (nil: none
-// is for later). A row or a job that someone else has locked is passed over until the next call.
+// Promote moves the parked jobs that are due, at most limit of them, to where River fetches them, and tells
+// River. It returns how many, and how long it is until the next one is due (nil: none is parked for later). A
+// row or a job that someone else has locked is passed over until the next call. Jobs that failed run again
+// after 2, 5 and then 15 seconds by the database's clock: River itself goes by the clock of a worker.
 func Promote(ctx context.Context, db DBTX, limit int) (promoted int, next *time.Duration, err error) {
 	// An array, not a join: the planner cannot know how few are due, and would scan the table for many.
 	// One reading of the clock: a job that fell due between two would be missed by both.
@@ -129,18 +120,28 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
     UPDATE tweetqueue.river_job SET state = 'available'
     WHERE id = ANY (ARRAY(
         SELECT id FROM tweetqueue.river_job
-        WHERE state IN ('pending', 'retryable') AND scheduled_at <= (SELECT now FROM clock)
+        WHERE state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
         ORDER BY scheduled_at LIMIT $1
         FOR UPDATE SKIP LOCKED))
     RETURNING queue
-), queues AS (SELECT queue, count(*) AS jobs FROM promoted GROUP BY queue
+), failed AS (
+    UPDATE tweetqueue.river_job SET state = 'available', scheduled_at = (SELECT now FROM clock)
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM tweetqueue.river_job
+        WHERE attempt > 0 AND state IN ('available', 'retryable')
+            AND attempted_at <= (SELECT now FROM clock) - interval '2 seconds'
+            AND attempted_at <= (SELECT now FROM clock) - CASE attempt
+                WHEN 1 THEN interval '2 seconds' WHEN 2 THEN interval '5 seconds' ELSE interval '15 seconds' END
+            AND (state = 'retryable' OR scheduled_at > (SELECT now FROM clock))
+        LIMIT $1 FOR UPDATE SKIP LOCKED))
+    RETURNING queue
+), queues AS (
+    SELECT queue, count(*) AS jobs FROM (SELECT queue FROM promoted UNION ALL SELECT queue FROM failed) AS q GROUP BY queue
 ), told AS (
-    SELECT coalesce(sum(jobs), 0)::bigint AS jobs,
-        count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text))
-    FROM queues)
-SELECT jobs, (
+    SELECT count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text)) FROM queues)
+SELECT (SELECT count(*) FROM promoted), (
     SELECT scheduled_at - (SELECT now FROM clock) FROM tweetqueue.river_job
-    WHERE state IN ('pending', 'retryable') AND scheduled_at > (SELECT now FROM clock)
+    WHERE state = 'pending' AND scheduled_at > (SELECT now FROM clock)
     ORDER BY scheduled_at LIMIT 1)
 FROM told`
 	if err := db.QueryRow(ctx, query, limit).Scan(&promoted, &next); err != nil {

@@ -94,6 +94,9 @@ func (r call) kindOfType(p problem) Kind {
 	case "resource-not-found":
 		return KindNotFound
 	case "invalid-request":
+		if kind := r.kindOfWords(p); kind == KindAlreadyRetweeted {
+			return kind
+		}
 		return KindInvalidRequest
 	}
 	return ""
@@ -110,6 +113,8 @@ func (r call) kindOfWords(p problem) Kind {
 		return KindUsageCapExceeded
 	case p.says("duplicate content", "status is a duplicate"):
 		return KindDuplicate
+	case r.retweets() && p.says("already retweeted", "already reposted"):
+		return KindAlreadyRetweeted
 	case p.says("user used for authentication is suspended", "your account is suspended"):
 		return KindSuspended
 	case p.says("account is temporarily locked"):
@@ -170,6 +175,8 @@ func kindOfCode(code int) Kind {
 		return KindAppPermissions
 	case 326:
 		return KindLocked
+	case 327:
+		return KindAlreadyRetweeted
 	case 385:
 		return KindReplyTargetGone
 	case 416:
@@ -203,6 +210,10 @@ func (r call) quotesOnly() bool {
 
 func (r call) deletesTweet() bool {
 	return r.method == http.MethodDelete && len(r.path) == 3 && r.path[1] == "tweets"
+}
+
+func (r call) retweets() bool {
+	return r.method == http.MethodPost && len(r.path) == 4 && r.path[3] == "retweets"
 }
 
 // kindOfRefresh is kindOf for the token endpoint, whose errors are those of RFC 6749, 5.2. X sends

@@ -222,5 +222,5 @@ func ExampleTweetRequest_Encode() {
 
 func ExampleKinds() {
 	fmt.Println(len(twitter.Kinds()), twitter.Kinds()[0])
-	// Output: 33 never_sent
+	// Output: 34 never_sent
 }

@@ -67,6 +67,9 @@ const (
 
 	// KindDuplicate means that X holds the text for a repetition. X does not say of which tweet.
 	KindDuplicate Kind = "duplicate"
+	// KindAlreadyRetweeted means that this account has retweeted the tweet before, and the retweet
+	// stands. Nobody has shown X's body: it is known by the words that X and its clients use.
+	KindAlreadyRetweeted Kind = "already_retweeted"
 	// KindReplyNotAllowed means that this account may not reply to that tweet.
 	KindReplyNotAllowed Kind = "reply_not_allowed"
 	// KindQuoteNotAllowed means that this account may not quote that tweet.
@@ -105,7 +108,7 @@ func Kinds() []Kind {
 		KindAuthenticationUnknown, KindFeatureNotPermitted, KindDuplicate, KindReplyNotAllowed,
 		KindQuoteNotAllowed, KindReplyTargetGone, KindTooManyCashtags, KindNotPermitted,
 		KindNotAuthor, KindForbidden, KindInvalidRequest, KindNotFound, KindEndpointNotFound,
-		KindOther,
+		KindOther, KindAlreadyRetweeted,
 	}
 }
 
@@ -140,7 +143,7 @@ func (k Kind) advice() string {
 		KindRateLimited, KindAuthenticationUnknown, KindFeatureNotPermitted, KindDuplicate,
 		KindReplyNotAllowed, KindQuoteNotAllowed, KindReplyTargetGone, KindTooManyCashtags,
 		KindNotPermitted, KindNotAuthor, KindForbidden, KindInvalidRequest, KindNotFound,
-		KindEndpointNotFound, KindOther:
+		KindEndpointNotFound, KindOther, KindAlreadyRetweeted:
 		return ""
 	}
 	return ""

@@ -54,6 +54,16 @@ func TestWordsAlone(t *testing.T) {
 		p := problem{detail: words, words: strings.ToLower(words)}
 		require.Equal(t, want, call{}.kindOf(http.StatusForbidden, p), words)
 	}
+	// What a retweet is told by words that are X's for nothing else.
+	for words, want := range map[string]Kind{
+		"You have already retweeted this Tweet.": KindAlreadyRetweeted, "You have already reposted this Post.": KindAlreadyRetweeted,
+		"You cannot retweet this Tweet.": KindForbidden,
+	} {
+		retweet, create := call{method: http.MethodPost, path: []string{"2", "users", "1", "retweets"}}, call{method: http.MethodPost, path: []string{"2", "tweets"}}
+		p := problem{detail: words, words: strings.ToLower(words)}
+		require.Equal(t, want, retweet.kindOf(http.StatusForbidden, p), words)
+		require.Equal(t, KindForbidden, create.kindOf(http.StatusForbidden, p), words)
+	}
 	quote := call{body: []byte(`{"quote_tweet_id":"1"}`)}
 	require.Equal(t, KindQuoteNotAllowed, quote.kindOf(http.StatusForbidden, problem{words: "you can only reply to or quote posts"}))
 }

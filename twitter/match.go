@@ -204,6 +204,11 @@ func told(shown []string, sent string) Evidence {
 	}
 }
 
+// Retweets reports whether the tweet is a retweet of the one of that id.
+func (t Tweet) Retweets(tweetID string) bool {
+	return slices.Contains(t.references("retweeted"), tweetID)
+}
+
 // references are the ids of the tweets to which this one refers in a certain way.
 func (t Tweet) references(kind string) []string {
 	var ids []string

@@ -40,6 +40,15 @@ func (t Tweet) versions(ids ...string) Tweet {
 	return t
 }
 
+func TestRetweetsOfATweet(t *testing.T) {
+	t.Parallel()
+	tweet := shows("RT @acme: Doors open").refersTo("retweeted", "5").refersTo("quoted", "6")
+	require.True(t, tweet.Retweets("5"))
+	require.False(t, tweet.Retweets("6"), "it quotes that")
+	require.False(t, tweet.Retweets("70"), "itself")
+	require.False(t, shows("Doors open").Retweets(""))
+}
+
 // leads is a t.co link and where it leads.
 func leads(slug, to string) URLEntity {
 	return URLEntity{URL: "https://t.co/" + slug, ExpandedURL: to}

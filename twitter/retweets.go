@@ -18,18 +18,21 @@ type Retweeted struct {
 }
 
 // Retweet retweets a tweet: POST /2/users/{id}/retweets. UserID is the user that the client signs
-// for. A result means that X answered whether the tweet is retweeted now. X documents it as
-// users/repost-post.
+// for. A result means that X answered whether the tweet is retweeted now; of one that was before, X
+// answers an error of [KindAlreadyRetweeted]. X documents it as users/repost-post.
 func (c *Client) Retweet(ctx context.Context, userID, tweetID string) (*Retweeted, error) {
 	r := call{
 		op: "retweet " + tweetID, method: http.MethodPost, path: []string{"2", "users", userID, "retweets"},
-		body: []byte(`{"tweet_id":"` + tweetID + `"}`), collection: true,
+		body: RetweetBody(tweetID), collection: true,
 	}
 	if err := r.checkIDs("retweet", userID, tweetID); err != nil {
 		return nil, err
 	}
 	return c.retweet(ctx, r)
 }
+
+// RetweetBody is the exact body that [Client.Retweet] sends for a tweet.
+func RetweetBody(tweetID string) []byte { return []byte(`{"tweet_id":"` + tweetID + `"}`) }
 
 // UndoRetweet takes a retweet back: DELETE /2/users/{id}/retweets/{source_tweet_id}. TweetID is that
 // of the tweet which was retweeted. Repeating it does no harm. X documents it as

@@ -47,9 +47,13 @@ type slot struct {
 	process *process // the one that lives, or lived last
 }
 
-// settle is how long a run may take, after its faults, until every row is over. The clocks of worker and
-// database may be minutes apart.
-const settle = 5 * time.Minute
+// settle is how long a run may take, after its faults, until every row is over; and standstill is for how long
+// nothing may happen meanwhile: longer than from one look-up to the next, and than what failed rests, and mostly
+// shorter than the clocks of worker and database are apart.
+const (
+	settle     = 5 * time.Minute
+	standstill = 75 * time.Second
+)
 
 // newRun makes the world of a plan, with n tweets and n/4 deletions in it.
 func newRun(t *testing.T, p *plan, n int) *run {
@@ -272,10 +276,17 @@ func (r *run) untilSettled() {
 + (SELECT count(*) FROM tweetqueue.deletions WHERE status IN ('scheduled', 'sending'))`
 	ctx, cancel := context.WithTimeout(r.Context(), settle)
 	defer cancel()
-	reported := time.Now()
+	reported, changed, before := time.Now(), time.Now(), ""
 	for {
 		require.NoError(r, r.resume(ctx))
 		if one[int](r.world, open) == 0 && one[int](r.world, openDoubts) == 0 {
+			return
+		}
+		if now := one[string](r.world, `SELECT concat_ws(' ', (SELECT count(*) FROM tweetqueue.requests), (SELECT count(*) FROM tweetqueue.waiting))`); now != before {
+			before, changed = now, time.Now()
+		}
+		if time.Since(changed) > standstill {
+			r.Errorf("nothing has happened for %s: %s%s", standstill, r.progress(), r.open())
 			return
 		}
 		if time.Since(reported) > 5*time.Second {

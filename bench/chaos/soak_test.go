@@ -23,7 +23,7 @@ func TestSoakKillAfterCreate(t *testing.T) {
 
 // finding is what the harness says of a broken build: a row with two tweets, one that is lost, a request that was
 // sent twice. That a run takes too long, or a test waits in vain, is none.
-var finding = regexp.MustCompile(`(duplicate: |duplicate or lost: |lost: |false match: |X's request \d+ |should have 1 item|what is said of an older request)[^\n]*`)
+var finding = regexp.MustCompile(`(duplicate: |duplicate or lost: |lost: |false match: |early: |late: |thread: |X's request \d+ |should have 1 item|what is said of an older request)[^\n]*`)
 
 // A worker with one rule broken is found out, within a few seeds, by the random runs alone or by the test of
 // the fault that the rule is for.

@@ -32,6 +32,9 @@ type books struct {
 
 	byMark  map[string][]sandbox.Tweet // of onX
 	byID    map[string]sandbox.Tweet   // of onX
+	ahead   time.Duration              // how far the database's clock is ahead of X's
+	slack   time.Duration              // how long a request may take to X
+	ended   time.Time                  // by the database's clock
 	faults  []string                   // what does not agree
 	allowed struct{ refusedDuplicates bool }
 }
@@ -46,6 +49,9 @@ type tweetRow struct {
 	PostBefore    *time.Time
 	DeleteAfter   bool
 	IfUnconfirmed string
+	PostAt        time.Time
+	PreviousID    *int64
+	InReplyTo     *string
 }
 
 func (r tweetRow) mark() string { return mark.FindString(r.Text) }
@@ -65,6 +71,7 @@ type requestRow struct {
 	Body          *string
 	StatusCode    *int
 	TransactionID *string
+	GrantedAt     time.Time
 }
 
 // keep reads the three accounts.
@@ -72,13 +79,16 @@ func (r *run) keep() *books {
 	r.Helper()
 	b := &books{onX: r.x.Tweets(), received: r.x.Requests(), byMark: map[string][]sandbox.Tweet{}, byID: map[string]sandbox.Tweet{}}
 	b.allowed.refusedDuplicates = r.plan.duplicates
+	b.ahead, b.slack = 2*r.plan.skew, r.plan.pace.Stall+3*time.Second
 	var err error
+	b.ended, err = store.Clock(r.Context(), r.db)
+	require.NoError(r, err)
 	b.tweets, err = collect[tweetRow](r.Context(), r.world, `SELECT id, account::text, text, status, tweet_id, error, post_before,
-delete_after IS NOT NULL, if_unconfirmed FROM tweetqueue.tweets ORDER BY id`)
+delete_after IS NOT NULL, if_unconfirmed, post_at, previous_id, in_reply_to_tweet_id FROM tweetqueue.tweets ORDER BY id`)
 	require.NoError(r, err)
 	b.deletions, err = collect[deletionRow](r.Context(), r.world, `SELECT id, account::text, tweet_id, status, error FROM tweetqueue.deletions ORDER BY id`)
 	require.NoError(r, err)
-	b.requests, err = collect[requestRow](r.Context(), r.world, `SELECT id, kind, row_id, body, status_code, x_transaction_id FROM tweetqueue.requests
+	b.requests, err = collect[requestRow](r.Context(), r.world, `SELECT id, kind, row_id, body, status_code, x_transaction_id, granted_at FROM tweetqueue.requests
 WHERE row_id IS NOT NULL ORDER BY id`)
 	require.NoError(r, err)
 	for _, tweet := range b.onX {
@@ -127,6 +137,8 @@ func (b *books) audit() []string {
 	b.auditTweets()
 	b.auditSame()
 	b.auditForeign()
+	b.auditTimes()
+	b.auditThreads()
 	b.auditRequests()
 	b.auditDeletions()
 	return b.faults
@@ -168,7 +180,7 @@ func (b *books) auditTweets() {
 			if unique && len(of) > 0 {
 				b.faultf("lost: tweet %d is scheduled, and on X: %s", row.ID, ids(of))
 			}
-		case store.Sending, store.Deleted, store.Cancelled:
+		case store.Sending, store.Deleted, store.Retweeted, store.Cancelled:
 			b.faultf("tweet %d is %s", row.ID, row.Status)
 		}
 	}
@@ -201,7 +213,7 @@ func (b *books) auditSame() {
 			posted[row.mark()]++
 		case store.Unconfirmed:
 			doubtful[row.mark()]++
-		case store.Scheduled, store.Sending, store.Failed, store.Missed, store.Cancelled, store.Deleted:
+		case store.Scheduled, store.Sending, store.Failed, store.Missed, store.Cancelled, store.Deleted, store.Retweeted:
 		}
 	}
 	for m, of := range b.byMark {
@@ -224,10 +236,54 @@ func (b *books) auditForeign() {
 	}
 }
 
+// auditTimes: nothing reaches X before it is due, nor after its deadline; and what was missed is past it.
+func (b *books) auditTimes() {
+	arrived := map[int]time.Time{}
+	for _, received := range b.received {
+		arrived[received.N] = received.ArrivedAt.Add(b.ahead)
+	}
+	for _, row := range b.tweets {
+		if row.Status == store.Missed && row.PostBefore != nil && row.PostBefore.After(b.ended) {
+			b.faultf("lost: tweet %d was missed before its deadline %s", row.ID, row.PostBefore)
+		}
+		if row.mark()[0] != 'm' {
+			continue
+		}
+		for _, tweet := range b.byMark[row.mark()] {
+			at := arrived[tweet.Request]
+			if at.Before(row.PostAt.Add(-time.Second)) {
+				b.faultf("early: tweet %d reached X at %s, and was due at %s", row.ID, at, row.PostAt)
+			}
+			if row.PostBefore != nil && at.After(row.PostBefore.Add(b.slack)) {
+				b.faultf("late: tweet %d reached X at %s, past its deadline %s", row.ID, at, row.PostBefore)
+			}
+		}
+	}
+}
+
+// auditThreads: what is on X answers the tweet that its row says, or the one of the row before it.
+func (b *books) auditThreads() {
+	posted := map[int64]string{}
+	for _, row := range b.tweets {
+		posted[row.ID] = value(row.TweetID)
+	}
+	for _, row := range b.tweets {
+		want := value(row.InReplyTo)
+		if row.PreviousID != nil {
+			want = posted[*row.PreviousID]
+		}
+		for _, tweet := range b.byMark[row.mark()] {
+			if tweet.InReplyTo != want {
+				b.faultf("thread: tweet %d is on X as an answer to %q, not to %q", row.ID, tweet.InReplyTo, want)
+			}
+		}
+	}
+}
+
 // auditRequests: each request that X received was written before it was sent, and was sent once; and each
 // answer that a process heard, and lived, is recorded.
 func (b *books) auditRequests() {
-	written, deletions, recorded := map[string]int{}, map[string]int{}, map[string]bool{}
+	written, deletions, recorded := map[string][]time.Time{}, map[string][]time.Time{}, map[string]bool{}
 	targets := map[int64]string{}
 	for _, row := range b.deletions {
 		targets[row.ID] = row.TweetID
@@ -235,9 +291,10 @@ func (b *books) auditRequests() {
 	for _, request := range b.requests {
 		switch {
 		case request.Kind == store.DeleteTweet:
-			deletions["/2/tweets/"+targets[request.RowID]]++
+			path := "/2/tweets/" + targets[request.RowID]
+			deletions[path] = append(deletions[path], request.GrantedAt)
 		case request.Body != nil:
-			written[*request.Body]++
+			written[*request.Body] = append(written[*request.Body], request.GrantedAt)
 		}
 		recorded[value(request.TransactionID)] = true
 	}
@@ -248,9 +305,14 @@ func (b *books) auditRequests() {
 		} else if received.Route != sandbox.RouteCreateTweet {
 			continue
 		}
-		if sent[what]--; sent[what] < 0 {
-			b.faultf("X's request %d (%s) is none of ours, or was sent twice: %s", received.N, received.Outcome, what)
+		// Those that never arrived leave their times, so that only too few can be seen.
+		at := received.ArrivedAt.Add(b.ahead + time.Second)
+		i := slices.IndexFunc(sent[what], func(granted time.Time) bool { return granted.Before(at) })
+		if i < 0 {
+			b.faultf("X's request %d (%s) is none of ours, or was sent twice, or before it was written: %s", received.N, received.Outcome, what)
+			continue
 		}
+		sent[what] = slices.Delete(sent[what], i, i+1)
 	}
 	for _, answer := range b.heard {
 		if !recorded[answer.TransactionID] {
@@ -273,7 +335,7 @@ func (b *books) auditDeletions() {
 			if !strings.Contains(value(row.Error), "enqueue resolve") {
 				b.faultf("deletion %d is unconfirmed and does not say what a person has to do: %s", row.ID, value(row.Error))
 			}
-		case store.Scheduled, store.Sending, store.Posted, store.Failed, store.Missed, store.Cancelled:
+		case store.Scheduled, store.Sending, store.Posted, store.Retweeted, store.Failed, store.Missed, store.Cancelled:
 			b.faultf("deletion %d is %s: %s", row.ID, row.Status, value(row.Error))
 		}
 	}

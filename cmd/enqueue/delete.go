@@ -11,6 +11,8 @@ import (
 type deleteCmd struct {
 	TweetID string `arg:"" name:"tweet-id" help:"The tweet's id on X, or its address, such as https://x.com/acme/status/1445880548472328192."`
 	dueFlags
+
+	Retweet bool `help:"Undo the account's retweet of the tweet, which itself stays: it may be anybody's."`
 }
 
 // Help is shown by --help.
@@ -18,10 +20,11 @@ func (*deleteCmd) Help() string {
 	return `Examples:
 
     enqueue delete --account acme 1445880548472328192
-    enqueue delete --account acme --at "2026-12-24 18:00" https://x.com/acme/status/1445880548472328192`
+    enqueue delete --account acme --at "2026-12-24 18:00" https://x.com/acme/status/1445880548472328192
+    enqueue delete --account acme --retweet https://x.com/other/status/1445880548472328192`
 }
 
-// Run schedules a deletion.
+// Run schedules a deletion, of a tweet or of a retweet.
 func (c *deleteCmd) Run(ctx context.Context, s *session) error {
 	var tweetID string
 	settings, err := s.readDatabase(func(env *setup.Env) {
@@ -30,7 +33,7 @@ func (c *deleteCmd) Run(ctx context.Context, s *session) error {
 		var err error
 		if tweetID, username, err = parseTweetID(c.TweetID); err != nil {
 			env.Errorf("%w", err)
-		} else if username != "" && !strings.EqualFold(username, c.Account) {
+		} else if username != "" && !c.Retweet && !strings.EqualFold(username, c.Account) {
 			env.Errorf("the address is that of a tweet of %s, and only its author can delete it: use --account %s, or the id alone if that account was renamed",
 				username, username)
 		}
@@ -43,10 +46,14 @@ func (c *deleteCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		id, _, err := store.DeletionInsert(ctx, db.Pool, due.account.Username, tweetID, due.at, c.Priority)
+		insert := store.DeletionInsert
+		if c.Retweet {
+			insert = store.UndoInsert
+		}
+		id, _, err := insert(ctx, db.Pool, due.account.Username, tweetID, due.at, c.Priority)
 		if err != nil {
 			return insertError(err, due.account.Username)
 		}
-		return s.printEnqueued(ctx, db.Pool, id, due, nil)
+		return s.printEnqueued(ctx, db.Pool, store.DeleteTweet, id, due, nil)
 	})
 }

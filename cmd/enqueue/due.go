@@ -89,15 +89,12 @@ type enqueued struct {
 	Zone         string     `json:"zone"`                   // of due_local
 	PostBefore   *time.Time `json:"post_before,omitempty"`  // in UTC, as due_at
 	DeleteAfter  string     `json:"delete_after,omitempty"` // such as 1d12h, as show writes it
+	UndoAfter    string     `json:"undo_after,omitempty"`   // likewise
 	WorkersAlive int        `json:"workers_alive"`
 }
 
-// printEnqueued tells what was written, always with the exact instant; tweet is nil for a deletion.
-func (s *session) printEnqueued(ctx context.Context, db store.DBTX, id int64, d due, tweet *store.Tweet) error {
-	kind := store.DeleteTweet
-	if tweet != nil {
-		kind = store.PostTweet
-	}
+// printEnqueued tells what was written, always with the exact instant; tweet is nil for other kinds.
+func (s *session) printEnqueued(ctx context.Context, db store.DBTX, kind store.Kind, id int64, d due, tweet *store.Tweet) error {
 	if err := s.tryPrintEnqueued(ctx, db, id, d, tweet); err != nil {
 		return fmt.Errorf("%s %d is enqueued, but: %w", kindName(kind), id, err)
 	}
@@ -120,6 +117,9 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	if tweet != nil && tweet.DeleteAfter.Valid {
 		result.DeleteAfter = formatInterval(tweet.DeleteAfter)
 	}
+	if entry.UndoAfter.Valid {
+		result.UndoAfter = formatInterval(entry.UndoAfter)
+	}
 	return s.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: due %s, %s\n",
 			kindName(entry.Kind), id, entry.Account, formatInstant(entry.DueAt, d.zone), formatDistance(entry.DueAt, d.now))
@@ -128,6 +128,9 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 		}
 		if result.DeleteAfter != "" {
 			fmt.Fprintf(w, "  deleted %s after it was posted\n", result.DeleteAfter)
+		}
+		if result.UndoAfter != "" {
+			fmt.Fprintf(w, "  undone %s after it was made\n", result.UndoAfter)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-// Command enqueue is the person's command line: it writes tweets and deletions into the queue, shows
+// Command enqueue is the person's command line: it writes tweets, retweets and deletions into the queue, shows
 // and cancels them, and adds the accounts they are for.
 //
 // It sends nothing to X but the one request that tells whose tokens it was given. It knows rows

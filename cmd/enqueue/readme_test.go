@@ -35,8 +35,11 @@ func TestResolveAsDocumented(t *testing.T) {
 				_, err = b.db.Exec(t.Context(), `ALTER SEQUENCE tweetqueue.row_ids RESTART WITH `+command[1])
 				require.NoError(t, err)
 				doubt := b.tweetInDoubt
-				if strings.Contains(command[2], "deleted") {
+				switch {
+				case strings.Contains(command[2], "deleted"):
 					doubt = b.deletionInDoubt
+				case strings.Contains(command[2], "retweeted"):
+					doubt = b.retweetInDoubt
 				}
 				require.Equal(t, row, doubt(t))
 				args := append([]string{"resolve", command[1]}, strings.Fields(command[2])...)

@@ -20,13 +20,15 @@ import (
 const clockSlack = 10 * time.Minute
 
 type resolveCmd struct {
-	ID         rowID   `arg:"" help:"The id of an unconfirmed row, as 'enqueue list' shows it; or of one that a person has said to be posted."`
-	Posted     *string `xor:"seen" required:"" placeholder:"TWEET_ID" help:"The tweet is on X: this is its id or its address."`
-	NotPosted  bool    `xor:"seen" required:"" help:"The tweet is not on X: it is sent again at once, or missed if its deadline has passed."`
-	Deleted    bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is gone."`
-	NotDeleted bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is still there, and is deleted again at once."`
-	Cancel     bool    `help:"With --not-posted or --not-deleted: cancel the row instead of sending it again."`
-	Force      bool    `help:"Believe me also where the times speak against it."`
+	ID           rowID   `arg:"" help:"The id of an unconfirmed row, as 'enqueue list' shows it; or of one that a person has said to be posted."`
+	Posted       *string `xor:"seen" required:"" placeholder:"TWEET_ID" help:"The tweet is on X: this is its id or its address."`
+	NotPosted    bool    `xor:"seen" required:"" help:"The tweet is not on X: it is sent again at once, or missed if its deadline has passed."`
+	Deleted      bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is gone."`
+	NotDeleted   bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is still there, and is deleted again at once."`
+	Retweeted    bool    `xor:"seen" required:"" help:"Of a retweet: the account has retweeted the tweet."`
+	NotRetweeted bool    `xor:"seen" required:"" help:"Of a retweet: it has not, and does so again at once."`
+	Cancel       bool    `help:"With --not-posted, --not-deleted or --not-retweeted: cancel the row instead of sending it again."`
+	Force        bool    `help:"Believe me also where the times speak against it."`
 
 	setup.Creation
 }
@@ -41,6 +43,7 @@ Examples:
     enqueue resolve 42 --not-posted
     enqueue resolve 42 --not-posted --cancel
     enqueue resolve 43 --deleted
+    enqueue resolve 44 --retweeted
 
 What a person has said to be on X can be put right the same way, with --posted and the right tweet.
 
@@ -51,8 +54,8 @@ Refused, unless you add --force: a tweet that is older than the row's first requ
 func (c *resolveCmd) Run(ctx context.Context, s *session) error {
 	var tweetID, author string
 	settings, err := s.readDatabase(func(env *setup.Env) {
-		if c.Cancel && !c.NotPosted && !c.NotDeleted {
-			env.Errorf("--cancel goes with --not-posted or --not-deleted: what is done is not sent again anyway")
+		if c.Cancel && !c.NotPosted && !c.NotDeleted && !c.NotRetweeted {
+			env.Errorf("--cancel goes with --not-posted, --not-deleted or --not-retweeted: what is done is not sent again anyway")
 		}
 		c.Check(env)
 		if c.Posted == nil {
@@ -90,7 +93,10 @@ func (c *resolveCmd) Run(ctx context.Context, s *session) error {
 		var resolved store.Entry
 		err = store.InTx(ctx, db.Pool, func(tx pgx.Tx) error {
 			var err error
-			resolved, err = store.ResolveByHand(ctx, tx, entry.ID, c.Posted != nil || c.Deleted, id, postedAt)
+			resolved, err = store.ResolveByHand(ctx, tx, entry.ID, c.Posted != nil || c.Deleted || c.Retweeted, id, postedAt)
+			if err == nil && entry.Kind == store.PostTweet { // a worker may have sent it once more meanwhile
+				_, err = c.checkTimes(ctx, tx, entry, tweetID)
+			}
 			if err == nil && c.Cancel && resolved.Status == store.Scheduled {
 				resolved, err = store.Cancel(ctx, tx, entry.ID)
 			}
@@ -106,12 +112,13 @@ func (c *resolveCmd) Run(ctx context.Context, s *session) error {
 // checkRow refuses what was said of the wrong kind of row, of a row that is not in doubt, or of the
 // tweet of somebody else; author is the username in the tweet's address, if there is one.
 func (c *resolveCmd) checkRow(entry store.Entry, author string) error {
-	ofDeletion := c.Deleted || c.NotDeleted
+	flags := map[store.Kind]string{
+		store.PostTweet: "--posted TWEET_ID or --not-posted", store.DeleteTweet: "--deleted or --not-deleted",
+		store.Retweet: "--retweeted or --not-retweeted",
+	}
 	switch {
-	case entry.Kind == store.PostTweet && ofDeletion:
-		return setup.Usage("row %d is a tweet: use --posted TWEET_ID or --not-posted", entry.ID)
-	case entry.Kind == store.DeleteTweet && !ofDeletion:
-		return setup.Usage("row %d is a deletion: use --deleted or --not-deleted", entry.ID)
+	case entry.Kind != c.kind():
+		return setup.Usage("row %d is a %s: use %s", entry.ID, kindName(entry.Kind), flags[entry.Kind])
 	case entry.SaidByHand() && c.NotPosted:
 		return fmt.Errorf("%w: tweet %d is posted, as %s, by a person's word, and what is posted stays so: --posted TWEET_ID puts right which tweet it is; if none is on X, enqueue it anew",
 			store.ErrRefused, entry.ID, value(entry.TweetID))
@@ -122,6 +129,17 @@ func (c *resolveCmd) checkRow(entry store.Entry, author string) error {
 			store.ErrRefused, author, entry.ID, entry.Account)
 	}
 	return nil
+}
+
+// kind is the kind of row that the flags say something of.
+func (c *resolveCmd) kind() store.Kind {
+	switch {
+	case c.Deleted || c.NotDeleted:
+		return store.DeleteTweet
+	case c.Retweeted || c.NotRetweeted:
+		return store.Retweet
+	}
+	return store.PostTweet
 }
 
 // checkTimes refuses what cannot be, or cannot be known yet, by the times of the row's requests. It
@@ -225,9 +243,8 @@ func (s *session) printResolved(ctx context.Context, db store.DBTX, entry store.
 	case store.Posted:
 		next = fmt.Sprintf(" as https://x.com/%s/status/%s, %s", entry.Account, value(entry.TweetID), formatInstant(*entry.DoneAt, zoneOf(entry)))
 	case store.Scheduled:
-		next = ", is deleted again at once"
+		next = ", is " + againName(entry) + " again at once"
 		if entry.Kind == store.PostTweet {
-			next = ", is sent again at once"
 			s.warnf("if tweet %d is on X after all, there will be two: 'enqueue cancel %d' stops it, if you are quick", entry.ID, entry.ID)
 		}
 		account, err := store.AccountGet(ctx, db, entry.Account)
@@ -243,9 +260,22 @@ func (s *session) printResolved(ctx context.Context, db store.DBTX, entry store.
 		if err := s.warnOfNext(ctx, db, entry); err != nil {
 			return err
 		}
-	case store.Deleted, store.Failed, store.Unconfirmed, store.Sending:
+	case store.Deleted, store.Retweeted, store.Failed, store.Unconfirmed, store.Sending:
 	}
 	return s.print(entry, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: %s%s\n", kindName(entry.Kind), entry.ID, entry.Account, entry.Status, next)
 	})
+}
+
+// againName says what is done again for a row that did not take effect.
+func againName(entry store.Entry) string {
+	switch {
+	case entry.Retweet:
+		return "undone"
+	case entry.Kind == store.DeleteTweet:
+		return "deleted"
+	case entry.Kind == store.Retweet:
+		return "retweeted"
+	}
+	return "sent"
 }

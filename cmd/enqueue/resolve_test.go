@@ -18,7 +18,7 @@ import (
 // any more.
 func (b *testBundle) doubt(t *testing.T, kind store.Kind, row int64, ago time.Duration) {
 	t.Helper()
-	table := map[store.Kind]string{store.PostTweet: "tweets", store.DeleteTweet: "deletions"}[kind]
+	table := map[store.Kind]string{store.PostTweet: "tweets", store.DeleteTweet: "deletions", store.Retweet: "retweets"}[kind]
 	var request int64
 	require.NoError(t, b.db.QueryRow(t.Context(), `
 INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, answered_at, outcome, error)
@@ -211,7 +211,7 @@ func TestResolveRefused(t *testing.T) {
 		"NoID":           {setup.ExitUsage, []string{id(tweet), "--posted", ""}, "--posted: \"\" is not a tweet's id"},
 		"OfATweet":       {setup.ExitUsage, []string{id(tweet), "--deleted"}, "is a tweet: use --posted TWEET_ID or --not-posted"},
 		"OfADeletion":    {setup.ExitUsage, []string{id(deletion), "--posted", right}, "is a deletion: use --deleted or --not-deleted"},
-		"CancelOfDone":   {setup.ExitUsage, []string{id(tweet), "--posted", right, "--cancel"}, "--cancel goes with --not-posted or --not-deleted"},
+		"CancelOfDone":   {setup.ExitUsage, []string{id(tweet), "--posted", right, "--cancel"}, "--cancel goes with --not-posted, --not-deleted or --not-retweeted"},
 		"NoRow":          {setup.ExitRefused, []string{"999999", "--not-posted"}, "row 999999: not found"},
 		"InNoDoubt":      {setup.ExitRefused, []string{id(scheduled), "--not-posted"}, "tweet " + id(scheduled) + " is scheduled, and only an unconfirmed row can be resolved"},
 		"OfSomebodyElse": {setup.ExitRefused, []string{id(tweet), "--posted", "https://x.com/other/status/" + right}, "a tweet of other, and tweet " + id(tweet) + " is one of acme"},

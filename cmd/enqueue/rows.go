@@ -16,7 +16,7 @@ import (
 
 type listCmd struct {
 	Account string   `placeholder:"USERNAME" help:"Only rows of this account."`
-	Status  []string `placeholder:"STATUS" enum:"scheduled,sending,unconfirmed,posted,deleted,failed,missed,cancelled,all" help:"Only rows with this status, or several with commas between, or all. Without it: what waits, which is scheduled, sending and unconfirmed."`
+	Status  []string `placeholder:"STATUS" enum:"scheduled,sending,unconfirmed,posted,deleted,retweeted,failed,missed,cancelled,all" help:"Only rows with this status, or several with commas between, or all. Without it: what waits, which is scheduled, sending and unconfirmed."`
 	Limit   int      `default:"100" help:"Show at most so many rows, those that are due first."`
 }
 
@@ -80,7 +80,8 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 func (c *listCmd) statuses() []store.Status {
 	if slices.Contains(c.Status, "all") {
 		return []store.Status{
-			store.Scheduled, store.Sending, store.Unconfirmed, store.Posted, store.Deleted, store.Failed, store.Missed, store.Cancelled,
+			store.Scheduled, store.Sending, store.Unconfirmed, store.Posted, store.Deleted, store.Retweeted,
+			store.Failed, store.Missed, store.Cancelled,
 		}
 	}
 	var statuses []store.Status // empty: what waits
@@ -109,8 +110,11 @@ func (c *listCmd) table(w io.Writer, list []store.Entry, now time.Time) {
 	fmt.Fprintln(table, "ID\tKIND\tACCOUNT\tDUE\tSTATUS\tWHY\tWHAT")
 	for _, e := range list {
 		what := "tweet " + value(e.TweetID)
-		if e.Text != nil {
+		switch {
+		case e.Text != nil:
 			what = oneLine(*e.Text, 40)
+		case e.Retweet:
+			what = "retweet of " + what
 		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, kindName(e.Kind), e.Account,
 			formatShort(e.DueAt, zoneOf(e)), e.Status, why(e, now), what)
@@ -233,6 +237,9 @@ func notCancelled(err error, entry store.Entry) error {
 	}
 	if entry.Status == store.Posted {
 		next = fmt.Sprintf("; 'enqueue delete --account %s %s' takes it off X", entry.Account, value(entry.TweetID))
+	}
+	if entry.Status == store.Retweeted {
+		next = fmt.Sprintf("; 'enqueue delete --account %s --retweet %s' undoes it", entry.Account, value(entry.TweetID))
 	}
 	return fmt.Errorf("%w: %s %d is %s, and only a scheduled one can be cancelled%s", store.ErrRefused, kindName(entry.Kind), entry.ID, entry.Status, next)
 }

@@ -20,7 +20,8 @@ import (
 // cli is the command line.
 type cli struct {
 	Tweet   tweetCmd   `cmd:"" help:"Schedule a tweet."`
-	Delete  deleteCmd  `cmd:"" help:"Schedule the deletion of a tweet."`
+	Delete  deleteCmd  `cmd:"" help:"Schedule the deletion of a tweet, or of a retweet."`
+	Retweet retweetCmd `cmd:"" help:"Schedule a retweet."`
 	List    listCmd    `cmd:"" help:"List what waits, or what has been done."`
 	Show    showCmd    `cmd:"" help:"Show everything about a row: what was asked, sent and answered."`
 	Cancel  cancelCmd  `cmd:"" help:"Cancel rows that were not sent yet."`
@@ -37,7 +38,7 @@ type accountCmd struct {
 	List accountListCmd `cmd:"" help:"List the accounts."`
 }
 
-const description = `Schedule tweets and deletions, and see what becomes of them. The worker sends them when their time comes.
+const description = `Schedule tweets, retweets and deletions, and see what becomes of them. The worker sends them when their time comes.
 
 Examples:
 
@@ -45,6 +46,7 @@ Examples:
     enqueue account add acme --zone Europe/Vienna
     enqueue tweet --account acme --at "2026-12-01 09:00" "Doors open"
     enqueue delete --account acme --at "2026-12-24 18:00" 1445880548472328192
+    enqueue retweet --account acme --undo-after 7d https://x.com/other/status/1445880548472328192
     enqueue list
     enqueue show 42
     enqueue cancel 42 43

@@ -58,7 +58,7 @@ func TestWrongUsage(t *testing.T) {
 		"NoAccount":      {[]string{"tweet", "a"}, "missing flags: --account=USERNAME: see 'enqueue tweet --help'"},
 		"EmptyTime":      {[]string{"tweet", "--account", "acme", "--at", "", "Doors open"}, "--at is empty"},
 		"EmptyAccount":   {[]string{"delete", "--account", "", "1"}, "--account is empty"},
-		"NoCommand":      {nil, `expected one of "tweet", "delete", "list"`},
+		"NoCommand":      {nil, `expected one of "tweet", "delete", "retweet"`},
 		"NoVerb":         {[]string{"account"}, "see 'enqueue account --help'"},
 		"TextAlone":      {[]string{"Doors open"}, "argument 1 is out of place"},
 		"TextTooMany":    {[]string{"delete", "--account", "acme", "1", "Doors open"}, "argument 5 is out of place"},

@@ -28,6 +28,7 @@ type shown struct {
 	store.Entry
 	Asked       *store.Tweet        `json:"asked,omitempty"` // of a tweet: what the application wrote
 	DeleteAfter string              `json:"delete_after,omitempty"`
+	UndoAfter   string              `json:"undo_after,omitempty"`
 	Requests    []store.SentRequest `json:"requests"` // the oldest first
 }
 
@@ -56,6 +57,9 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 			if tweet.DeleteAfter.Valid {
 				row.DeleteAfter = formatInterval(tweet.DeleteAfter)
 			}
+		}
+		if row.Entry.UndoAfter.Valid {
+			row.UndoAfter = formatInterval(row.Entry.UndoAfter)
 		}
 		requests, err := store.RequestList(ctx, db.Pool, int64(c.ID))
 		if err != nil {
@@ -101,9 +105,14 @@ func (r *shown) write(w io.Writer, now time.Time) {
 		field(w, "not before", instant(r.NextAttemptAt))
 	}
 	field(w, string(r.Kind.Done()), instant(r.DoneAt))
-	if r.TweetID != nil {
+	switch {
+	case r.TweetID == nil:
+	case r.Kind == store.Retweet || r.Retweet: // whose tweet it is, is not known
+		field(w, "retweet of", "https://x.com/i/status/"+*r.TweetID)
+	default:
 		field(w, onX, "https://x.com/"+r.Account+"/status/"+*r.TweetID)
 	}
+	field(w, "undone after", r.UndoAfter)
 	for _, warning := range r.Warnings {
 		field(w, "warning", warning)
 	}
@@ -126,6 +135,8 @@ func (r *shown) waiting(now time.Time) string {
 		return "nobody knows whether it is on X, and no worker looks any more: you decide"
 	case r.Status == store.Unconfirmed && r.Kind == store.DeleteTweet:
 		return "a worker looks on X whether the tweet is gone, and deletes it again if it is not"
+	case r.Status == store.Unconfirmed && r.Kind == store.Retweet:
+		return "a worker looks on X whether the tweet is retweeted"
 	case r.Status == store.Unconfirmed && r.Asked != nil && r.Asked.IfUnconfirmed == "hold":
 		return "a worker looks on X whether it is there, and leaves it to you if it is not"
 	case r.Status == store.Unconfirmed:
@@ -148,6 +159,12 @@ func (r *shown) toResolve() string {
 enqueue resolve %[1]d --deleted               it is gone
 enqueue resolve %[1]d --not-deleted           it is there: it is deleted again at once
 enqueue resolve %[1]d --not-deleted --cancel  it is there, and is to stay`, r.ID, r.Account, value(r.TweetID))
+	}
+	if r.Kind == store.Retweet {
+		return fmt.Sprintf(`look at https://x.com/%[2]s, then say what you saw:
+enqueue resolve %[1]d --retweeted               it has retweeted https://x.com/i/status/%[3]s
+enqueue resolve %[1]d --not-retweeted           it has not: it does so again at once
+enqueue resolve %[1]d --not-retweeted --cancel  it has not, and is not to`, r.ID, r.Account, value(r.TweetID))
 	}
 	return fmt.Sprintf(`look at https://x.com/%[2]s, replies too, then say what you saw:
 enqueue resolve %[1]d --posted TWEET_ID       it is there: this is its id, or its address

@@ -74,7 +74,7 @@ func (c *tweetCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return insertError(err, due.account.Username)
 		}
-		return s.printEnqueued(ctx, db.Pool, id, due, &tweet)
+		return s.printEnqueued(ctx, db.Pool, store.PostTweet, id, due, &tweet)
 	})
 }
 
@@ -177,7 +177,7 @@ func (s *session) checkPrevious(ctx context.Context, db store.DBTX, id int64, ac
 	case err != nil:
 		return err
 	case previous.Kind != store.PostTweet:
-		problem = "it is a deletion"
+		problem = "it is a " + kindName(previous.Kind)
 	case !strings.EqualFold(previous.Account, account):
 		problem = "it is a tweet of " + previous.Account
 	}

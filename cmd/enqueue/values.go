@@ -16,10 +16,7 @@ import (
 
 // kindName names a kind of row for people.
 func kindName(kind store.Kind) string {
-	if kind == store.DeleteTweet {
-		return "deletion"
-	}
-	return "tweet"
+	return map[store.Kind]string{store.PostTweet: "tweet", store.DeleteTweet: "deletion", store.Retweet: "retweet"}[kind]
 }
 
 // rowID is the id of a row as a person gives it.

@@ -85,7 +85,7 @@ func createKey(ctx context.Context, env *environment, db *setup.Database, settin
 
 type migrateDownCmd struct {
 	All   bool `help:"Undo all migrations, River's too, and drop the schema tweetqueue."`
-	Force bool `help:"Also if the database holds tweets or deletions, which are lost."`
+	Force bool `help:"Also if the database holds tweets, deletions or retweets, which are lost."`
 }
 
 // Run migrates down.

@@ -77,8 +77,5 @@ func (p *printer) summary(entries []store.Entry) {
 func name(kind store.Kind, id int64) string { return fmt.Sprintf("%s %d", noun(kind), id) }
 
 func noun(kind store.Kind) string {
-	if kind == store.DeleteTweet {
-		return "deletion"
-	}
-	return "tweet"
+	return map[store.Kind]string{store.PostTweet: "tweet", store.DeleteTweet: "deletion", store.Retweet: "retweet"}[kind]
 }

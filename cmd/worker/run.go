@@ -90,7 +90,7 @@ type runCmd struct {
 	LookUpAfter  []time.Duration `help:"When to look on X for a tweet that may be there: so long after its request, each longer than the one before. The last look decides, and never comes before --longest-creation and --read-lag are over." default:"5s,30s,2m,10m"`
 	MaxLate      maxLate         `help:"How late a tweet without a post_before may go out, as after an outage: later it is missed. off: however late." default:"24h"`
 	PollInterval time.Duration   `help:"How often to look for due rows, beside the instant the next one is known to be due." default:"500ms"`
-	Workers      int             `help:"How many tweets are sent at once; a quarter as many deletions." default:"40"`
+	Workers      int             `help:"How many tweets are sent at once; a quarter as many deletions, and retweets." default:"40"`
 	XAPIBaseURL  string          `name:"x-api-base-url" help:"Where X is, instead of X_API_BASE_URL."`
 	XTimeout     time.Duration   `help:"How long X may take to answer. A tweet without an answer by then is unconfirmed." default:"30s"`
 }

@@ -78,6 +78,27 @@ func Deletion(t testing.TB, db store.DBTX, tweetID string, in time.Duration) int
 VALUES ('acme', $1, tweetqueue.clock() + $2) RETURNING id`, tweetID, in)
 }
 
+// Retweet inserts a retweet by account acme, due in the given time from now by the database's clock, and
+// returns its id.
+func Retweet(t testing.TB, db store.DBTX, tweetID string, in time.Duration) int64 {
+	t.Helper()
+	return insert(t, db, `INSERT INTO tweetqueue.retweets (account, tweet_id, retweet_at)
+VALUES ('acme', $1, tweetqueue.clock() + $2) RETURNING id`, tweetID, in)
+}
+
+// Row inserts a row of a kind, as the functions above: a tweet of that text, or what is to become of tweet 77.
+func Row(t testing.TB, db store.DBTX, kind store.Kind, text string, in time.Duration) int64 {
+	t.Helper()
+	switch kind {
+	case store.DeleteTweet:
+		return Deletion(t, db, "77", in)
+	case store.Retweet:
+		return Retweet(t, db, "77", in)
+	case store.PostTweet:
+	}
+	return Tweet(t, db, text, in)
+}
+
 func insert(t testing.TB, db store.DBTX, sql string, args ...any) int64 {
 	t.Helper()
 	var id int64

@@ -1,0 +1,163 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// temporary is a retweet that is undone after two hours.
+func (b *testBundle) temporary(t testing.TB) int64 {
+	t.Helper()
+	id, due, err := store.RetweetInsert(t.Context(), b.db, "ACME", "77", pgtype.Interval{Microseconds: (2 * time.Hour).Microseconds(), Valid: true}, nil, 1)
+	require.NoError(t, err)
+	entry, err := store.EntryGet(t.Context(), b.db, id)
+	require.NoError(t, err)
+	require.Equal(t, store.Retweet, entry.Kind)
+	require.Equal(t, "77", *entry.TweetID)
+	require.Equal(t, 1, entry.Priority)
+	require.Equal(t, due, entry.DueAt)
+	require.Equal(t, 2*time.Hour, time.Duration(entry.UndoAfter.Microseconds)*time.Microsecond)
+	return id
+}
+
+// requireUndo requires that what undoes the retweets is scheduled so many times, each time two hours after one.
+func (b *testBundle) requireUndo(t testing.TB, n int, retweeted store.Entry) {
+	t.Helper()
+	list, err := store.EntryList(t.Context(), b.db, store.EntryFilter{})
+	require.NoError(t, err)
+	require.Len(t, list, n)
+	undo := list[n-1]
+	require.Equal(t, store.DeleteTweet, undo.Kind)
+	require.True(t, undo.Retweet)
+	require.Equal(t, "77", *undo.TweetID)
+	require.Equal(t, retweeted.DoneAt.Add(2*time.Hour), undo.DueAt)
+	require.Len(t, storetest.Jobs(t, b.db, undo.ID), 1)
+}
+
+func TestSettleSchedulesTheUndoing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.temporary(t)
+	request := b.start(t, store.Retweet, id)[0]
+	for range 2 { // written again: no second one
+		b.settle(t, store.Retweet, request, done(store.Retweet))
+	}
+	entry, err := store.EntryGet(t.Context(), b.db, id)
+	require.NoError(t, err)
+	b.requireUndo(t, 1, entry)
+
+	// What fails, and what stays, is not undone.
+	b.settle(t, store.Retweet, b.start(t, store.Retweet, b.temporary(t))[0], store.Settlement{Status: store.Failed})
+	b.settle(t, store.Retweet, b.start(t, store.Retweet, storetest.Retweet(t, b.db, "77", 0))[0], done(store.Retweet))
+	b.requireUndo(t, 1, entry)
+}
+
+func TestResolveByHandSchedulesTheUndoing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.temporary(t)
+	b.settle(t, store.Retweet, b.start(t, store.Retweet, id)[0], store.Settlement{Status: store.Unconfirmed})
+	entry, err := store.ResolveByHand(t.Context(), b.db, id, true, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, store.Retweeted, entry.Status)
+	require.Contains(t, entry.Warnings[0], "that it is retweeted; before:")
+	b.requireUndo(t, 1, entry)
+}
+
+// An answer may come with a warning; those that the row has stay.
+func TestSettleWarns(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id := due(t, b.db, kind, "a")
+			again := store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, Warning: "first"}
+			b.settle(t, kind, b.start(t, kind, id)[0], again)
+			again.Warning = ""
+			b.settle(t, kind, b.start(t, kind, id)[0], again)
+			s := done(kind)
+			s.Warning = "second"
+			b.settle(t, kind, b.start(t, kind, id)[0], s)
+			entry, err := store.EntryGet(t.Context(), b.db, id)
+			require.NoError(t, err)
+			require.Equal(t, []string{"first", "second"}, entry.Warnings)
+		})
+	}
+}
+
+// A request that was repeated because X did not answer may have taken effect, as one without any record may.
+func TestRepeatedRequestsAreDoubts(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id := due(t, b.db, kind, "a")
+			inDoubt := func() (doubt bool) {
+				inTx(t, b.db, func(tx pgx.Tx) {
+					rows, err := store.RowsLock(t.Context(), tx, kind, []int64{id})
+					require.NoError(t, err)
+					doubt = rows[0].Doubt
+				})
+				return doubt
+			}
+			b.settle(t, kind, b.start(t, kind, id)[0], store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, Outcome: "retry"})
+			require.False(t, inDoubt(), "X certainly did nothing")
+			repeated := b.start(t, kind, id)[0]
+			b.settle(t, kind, repeated, store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, Outcome: "repeat", StatusCode: 503})
+			require.True(t, inDoubt())
+
+			refused := b.start(t, kind, id)[0]
+			b.settle(t, kind, refused, store.Settlement{Status: store.Unconfirmed, LookUpAt: time.Now(), StatusCode: 400, Error: "bad"})
+			doubts, err := store.Doubts(t.Context(), b.db, kind, b.accountID, 0)
+			require.NoError(t, err)
+			require.Len(t, doubts, 1)
+			require.Equal(t, kind, doubts[0].Kind)
+			require.Equal(t, kind == store.Retweet, doubts[0].Refused)
+			require.Equal(t, map[store.Kind]string{store.DeleteTweet: "77", store.Retweet: "77"}[kind], doubts[0].TweetID)
+			require.Len(t, doubts[0].Open, 2)
+			require.Equal(t, []int64{repeated.ID, refused.ID}, []int64{doubts[0].Open[0].ID, doubts[0].Open[1].ID})
+		})
+	}
+}
+
+// A deletion and what undoes a retweet take places in windows of their own, and give them back there.
+func TestUndoingHasItsOwnWindows(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `INSERT INTO tweetqueue.quotas (account_id, name, actions, maximum, period) VALUES ($1, 'undone', '{undo_retweet}', 50, '15 minutes')`, b.accountID)
+	undo, _, err := store.UndoInsert(t.Context(), b.db, "acme", "77", nil, 0)
+	require.NoError(t, err)
+	request := b.request(t, b.db, undo)
+	request.Action = "undo_retweet"
+	inTx(t, b.db, func(tx pgx.Tx) {
+		quotas, err := store.QuotasLock(t.Context(), tx, []int64{b.accountID}, "delete", "undo_retweet")
+		require.NoError(t, err)
+		for _, q := range quotas[b.accountID] {
+			q.Take(request.SendBy)
+		}
+		require.NoError(t, store.QuotasSave(t.Context(), tx, quotas))
+		require.NoError(t, store.StartRequests(t.Context(), tx, store.DeleteTweet, b.workerID, []*store.Request{request}))
+	})
+	inTx(t, b.db, func(tx pgx.Tx) {
+		released, err := store.Release(t.Context(), tx, store.DeleteTweet, []*store.Request{request}, "why")
+		require.NoError(t, err)
+		require.Equal(t, 1, released)
+	})
+	require.Equal(t, 0, b.places(t, "undone"))
+	require.Equal(t, 1, b.places(t, "deletions"))
+
+	limited := b.start(t, store.DeleteTweet, undo)[0]
+	b.settle(t, store.DeleteTweet, limited, store.Settlement{
+		Action: "undo_retweet", Status: store.Scheduled, WaitFor: store.ForQuota, Wait: time.Minute, Block: time.Minute, StatusCode: 429,
+	})
+	require.Equal(t, []string{"undone"}, queryAll[string](t, b.db, `SELECT name FROM tweetqueue.quotas WHERE blocked_until IS NOT NULL`))
+}
