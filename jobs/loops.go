@@ -56,7 +56,8 @@ func (w *Worker) promoteLoop(ctx context.Context) {
 	}
 }
 
-// takeOver takes over the rows of dead workers, and those that this one has lost hold of.
+// takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had
+// only fetched.
 func (w *Worker) takeOver(ctx context.Context) error {
 	// What this worker works on is listed before the statement runs, which is told apart from what it
 	// has claimed since by a minute's age: the statement may not come later than that.
@@ -73,6 +74,10 @@ func (w *Worker) takeOver(ctx context.Context) error {
 		}
 		w.tell(event)
 	}
+	if err != nil {
+		return err
+	}
+	_, err = store.TakeOverJobs(ctx, w.pool, loopBatch)
 	return err
 }
 

@@ -43,7 +43,7 @@ type Config struct {
 	// MaxLate is how late a tweet may go out that has no post_before of its own; past it, it is missed.
 	// Default 24 h; less than 0: any time.
 	MaxLate time.Duration
-	// Name is the process's, for people: host and process id.
+	// Name is the process's, for people, and unique: host and process id. At most 100 bytes.
 	Name string
 	// Observe is told what happens. It is called from many goroutines and must not block. Nil:
 	// nobody is told.
@@ -72,8 +72,8 @@ func (c Config) validate() error {
 	if c.Logger == nil {
 		errs = append(errs, errors.New("Logger is nil"))
 	}
-	if c.Name == "" {
-		errs = append(errs, errors.New("Name is empty"))
+	if c.Name == "" || len(c.Name) > 100 {
+		errs = append(errs, fmt.Errorf("Name is %q: use 1 to 100 bytes", c.Name))
 	}
 	if c.Pool == nil {
 		errs = append(errs, errors.New("Pool is nil"))
@@ -165,6 +165,7 @@ func newRiver(config Config, workers int, stopTimeout time.Duration, w *Worker) 
 		DiscardedJobRetentionPeriod: 24 * time.Hour, // as the other states': rows and requests are the archive
 		FetchCooldown:               20 * time.Millisecond,
 		FetchOnlyKnownKinds:         true,
+		ID:                          config.Name, // so that a job tells whose it is
 		Logger:                      config.Logger,
 		Queues: map[string]river.QueueConfig{
 			store.PostTweet.Queue():   {MaxWorkers: workers},

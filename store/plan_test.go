@@ -94,6 +94,8 @@ func TestWorkersUseIndexes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = store.RequestList(t.Context(), db, 1)
 		require.NoError(t, err)
+		_, err = store.TakeOverJobs(t.Context(), db, 500)
+		require.NoError(t, err)
 		explainLookUps(t, db, tx, b, doubts)
 		for _, plan := range db.plans {
 			for _, table := range []string{"river_job", "tweets", "deletions", "retweets", "requests"} {

@@ -107,6 +107,43 @@ RETURNING t.id, t.status, lost.name`
 	return all, nil
 }
 
+// TakeOverJobs gives a new job to rows whose jobs a dead worker had fetched, and not yet claimed; it finalises the
+// old ones. At most limit of each kind. It returns how many. River knows a worker by the name of its lease.
+func TakeOverJobs(ctx context.Context, db DBTX, limit int) (int, error) {
+	const query = `-- name: JobsTakeOver :one
+WITH lost AS MATERIALIZED (
+    SELECT j.id, (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
+    WHERE j.state = 'running' AND j.kind = '{kind}' AND cardinality(j.attempted_by) > 0 AND NOT EXISTS (
+        SELECT FROM tweetqueue.workers w
+        WHERE w.name = j.attempted_by[cardinality(j.attempted_by)]
+            AND tweetqueue.worker_alive(w.renewed_at, w.stopped_at))
+    LIMIT $1 FOR UPDATE SKIP LOCKED
+), rows AS (
+    SELECT t.id, t.priority, t.wake_at FROM {table} t
+    WHERE t.id = ANY (ARRAY(SELECT row_id FROM lost))
+        AND (t.status = 'scheduled' OR (t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL))
+), finalized AS (
+    UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = tweetqueue.clock()
+    WHERE id = ANY (ARRAY(SELECT l.id FROM lost l JOIN rows r ON r.id = l.row_id))
+), parked AS (
+    INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
+    SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}', wake_at, 'pending' FROM rows r
+    WHERE NOT EXISTS (SELECT FROM tweetqueue.river_job j
+        WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = r.id)
+    RETURNING 1
+)
+SELECT count(*) FROM parked`
+	taken := 0
+	for _, kind := range Kinds() {
+		n := 0
+		if err := db.QueryRow(ctx, kind.sql(query), limit).Scan(&n); err != nil {
+			return taken, fmt.Errorf("take over jobs of %s: %w", kind.table(), err)
+		}
+		taken += n
+	}
+	return taken, nil
+}
+
 // Promote moves the parked jobs that are due, at most limit of them, to where River fetches them, and tells
 // River. It returns how many, and how long it is until the next one is due (nil: none is parked for later). A
 // row or a job that someone else has locked is passed over until the next call. Jobs that failed run again

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store"
@@ -154,6 +155,47 @@ func TestTakeOverPassesOverLockedRows(t *testing.T) {
 	require.Empty(t, taken)
 	require.NoError(t, settle.Commit(t.Context()))
 	require.Equal(t, "posted", storetest.Status(t, b.db, request.RowID))
+}
+
+// What a dead worker had fetched and not claimed has another job; what is claimed is not touched, nor what lives.
+func TestTakeOverJobs(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			_, err := store.WorkerStart(t.Context(), b.db, "dead")
+			require.NoError(t, err)
+			storetest.MoveClock(t, b.db, 13*time.Second)
+			_, err = store.WorkerStart(t.Context(), b.db, "living")
+			require.NoError(t, err)
+			fetched := func(id int64, by string) {
+				exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_by = ARRAY['another', $2]
+					WHERE state <> 'pending' AND (args ->> 'row_id')::bigint = $1`, id, by)
+			}
+			lost, twice, kept := due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), due(t, b.db, kind, "c")
+			claimed := b.start(t, kind, due(t, b.db, kind, "d"))[0].RowID
+			fetched(lost, "dead")
+			fetched(twice, "dead")
+			inTx(t, b.db, func(tx pgx.Tx) { require.NoError(t, store.RowsPark(t.Context(), tx, kind, []int64{twice})) })
+			fetched(kept, "living")
+			fetched(claimed, "dead")
+			states := func(id int64) []string {
+				return queryAll[string](t, b.db, `SELECT state::text FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1 ORDER BY id`, id)
+			}
+			untouched := states(claimed)
+			taken, err := store.TakeOverJobs(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Equal(t, 1, taken)
+			require.Equal(t, []string{"cancelled", "pending"}, states(lost))
+			require.Equal(t, []string{"cancelled", "pending"}, states(twice))
+			require.Equal(t, []string{"running"}, states(kept))
+			require.Equal(t, untouched, states(claimed))
+			taken, err = store.TakeOverJobs(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Zero(t, taken)
+		})
+	}
 }
 
 func TestPromote(t *testing.T) {

@@ -57,7 +57,7 @@ func deaths() []death {
 		again   = "looks it up again, 45 s after the look-up began"
 	)
 	return []death{
-		{beforeClaim, "`scheduled`, its job running", nothing, "claims it once it has another job, within half a minute"},
+		{beforeClaim, "`scheduled`, its job running", nothing, "claims it once it has another job, within 15 s"},
 		{afterClaim, sending, nothing, doubt},
 		{beforeFirstByte, sending, nothing, doubt},
 		{afterHeaders, sending, perhaps, doubt},
@@ -68,7 +68,7 @@ func deaths() []death {
 		{afterSettle, "settled, its job perhaps running", "the tweet", "nothing; it ends the job after an hour"},
 		{beforeTakeOver, sending, "whatever the dead worker left", "takes the row over"},
 		{afterTakeOver, "`unconfirmed`", "whatever the dead worker left", "looks it up"},
-		{beforeLookUp, "`unconfirmed`", "the same", "looks it up once it has another job, within half a minute"},
+		{beforeLookUp, "`unconfirmed`", "the same", "looks it up once it has another job, within 15 s"},
 		{afterLookUp, "`unconfirmed`, a look-up without an answer", "the same", again},
 		{afterTimeline, "`unconfirmed`, a look-up without an answer", "the same", again},
 		{beforeResolve, "`unconfirmed`, a look-up without an answer", "the same", again},
