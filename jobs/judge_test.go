@@ -93,3 +93,15 @@ func TestLookUpOfNothing(t *testing.T) {
 	require.Contains(t, r.person(id), "none of its requests is in doubt")
 	require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.requests WHERE kind = 'look_up'`))
 }
+
+// A proxy on the way refuses with a page of its own: that is no word of X's, and no duplicate.
+func TestRefusedByAProxy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindStatusBefore, Status: 403, Body: sandbox.BodyHTML, Times: 1})
+	r := w.start(opts{config: lookingUp()})
+	id := w.tweet("past the proxy")
+	r.wait(EventUnconfirmed, id)
+	r.wait(EventDone, id)
+	require.Len(t, w.x.Tweets(), 1)
+}

@@ -52,6 +52,8 @@ func (k Kind) parts() parts {
 	// What may be sent twice is sent again by whoever takes the row over.
 	const again = `status = 'scheduled', waiting_for = 'retry',
     next_attempt_at = greatest(lost.granted_at + $4, tweetqueue.clock()), error = `
+	// A proxy's page is no word of X.
+	const byX = ` AND starts_with(l.answer, '{')`
 	switch k {
 	case DeleteTweet:
 		return parts{
@@ -63,7 +65,7 @@ func (k Kind) parts() parts {
 		return parts{
 			table: "retweets", action: "retweet", done: Retweeted, dueAt: "retweet_at", doneAt: "retweeted_at",
 			deadline: "NULL::timestamptz", own: "t.tweet_id", asked: "NULL, t.tweet_id, NULL::bigint, false, t.undo_after",
-			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "l.status_code BETWEEN 400 AND 499", wakes: "false",
+			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "l.status_code BETWEEN 400 AND 499" + byX, wakes: "false",
 			takenOver: again + "'it is retweeted again: '",
 		}
 	case PostTweet:
@@ -71,7 +73,7 @@ func (k Kind) parts() parts {
 	return parts{
 		table: "tweets", action: "post", done: Posted, dueAt: "post_at", doneAt: "posted_at",
 		deadline: "t.post_before", own: rowMade + tweetColumns, asked: "t.text, t.tweet_id, t.previous_id, false, NULL::interval",
-		doubt: "t.if_unconfirmed, t.post_before, ''", refused: "l.status_code = 403", setTweetID: "tweet_id = i.tweet_id,", wakes: "t.wake_next OR t.wake_account",
+		doubt: "t.if_unconfirmed, t.post_before, ''", refused: "l.status_code = 403" + byX, setTweetID: "tweet_id = i.tweet_id,", wakes: "t.wake_next OR t.wake_account",
 		takenOver: `status = 'unconfirmed', next_attempt_at = lost.granted_at + $4, error = 'it may be on X: '`,
 	}
 }
