@@ -127,7 +127,7 @@ func TestDoubts(t *testing.T) {
 	again(refused, store.Settlement{Status: store.Scheduled, WaitFor: store.ForQuota, StatusCode: 429})
 	duplicate := b.start(t, store.PostTweet, id)[0]
 	b.settle(t, store.PostTweet, duplicate, store.Settlement{
-		Status: store.Unconfirmed, LookUpAt: time.Now(), Error: "said before", StatusCode: 403, Retries: 2,
+		Status: store.Unconfirmed, LookUpAt: time.Now(), Error: "said before", StatusCode: 403, Retries: 2, Answer: []byte(`{"status":403}`),
 	})
 	left := b.doubt(t, store.PostTweet, "left to a person")
 	b.leave(t, store.PostTweet, left)

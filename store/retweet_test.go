@@ -116,7 +116,7 @@ func TestRepeatedRequestsAreDoubts(t *testing.T) {
 			require.True(t, inDoubt())
 
 			refused := b.start(t, kind, id)[0]
-			b.settle(t, kind, refused, store.Settlement{Status: store.Unconfirmed, LookUpAt: time.Now(), StatusCode: 400, Error: "bad"})
+			b.settle(t, kind, refused, store.Settlement{Status: store.Unconfirmed, LookUpAt: time.Now(), StatusCode: 400, Error: "bad", Answer: []byte(`{"status":400}`)})
 			doubts, err := store.Doubts(t.Context(), b.db, kind, b.accountID, 0)
 			require.NoError(t, err)
 			require.Len(t, doubts, 1)
