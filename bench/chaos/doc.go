@@ -20,7 +20,7 @@
 //   - every request that X received was written before, and came once; every answer that a process heard,
 //     and that was not killed, is recorded;
 //   - a deletion that is done is one of a tweet that is gone, and "gone already" is never a failure;
-//   - fewer than one row in a hundred waits for a person.
+//   - fewer than one row in a hundred waits for a person (of a short run, at most four).
 //
 // # How a worker is killed without a hook in it
 //
