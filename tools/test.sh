@@ -9,8 +9,8 @@ set -u
 # events runs both modules into one stream, so that there is one report.
 events() {
 	status=0
-	go test -json -race -shuffle=on -parallel=8 -timeout=6m ./... || status=$?
-	go test -C tools -json -race -shuffle=on -parallel=8 -timeout=6m ./... || status=$?
+	go test -json -race -shuffle=on -parallel=4 -timeout=6m ./... || status=$?
+	go test -C tools -json -race -shuffle=on -parallel=4 -timeout=6m ./... || status=$?
 	return "$status"
 }
 
