@@ -86,7 +86,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 			if i < 0 {
 				continue
 			}
-			counting := store.QuotasCounting(quotas[rows[i].AccountID], rows[i].Action())
+			counting := quotas.Of(rows[i].AccountID, rows[i].Action())
 			if err := p.probe(ctx, tx, rows[i], counting); err != nil {
 				return err
 			}
@@ -102,6 +102,9 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 	}
 	for i := range p.events {
 		w.tell(p.events[i])
+	}
+	if len(p.quotaWaits) > 0 {
+		w.holdBack()
 	}
 	if len(p.made) > 0 {
 		w.wake() // what waited for them
@@ -137,13 +140,15 @@ type plan struct {
 	now     time.Time // the database's, after the locks
 	maxLate time.Duration
 
-	claims   []claimed
-	doubts   []doubtful
-	waits    []store.Wait
-	closings []store.Closing
-	made     []int64 // X made their tweets already
-	early    []int64 // scheduled, and not due yet
-	events   []Event
+	claims []claimed
+	doubts []doubtful
+	waits  []store.Wait
+	// quotaWaits are the accounts of the rows among waits that wait for a limit.
+	quotaWaits []store.QuotaWait
+	closings   []store.Closing
+	made       []int64 // X made their tweets already
+	early      []int64 // scheduled, and not due yet
+	events     []Event
 }
 
 func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time, maxLate time.Duration) *plan {
@@ -167,9 +172,12 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 		p.claims = append(p.claims, claimed{
 			row: row, request: request, leaseID: p.leaseID, sendBy: p.sendBy.Add(request.SendBy.Sub(latest)),
 		})
-		event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, p.now.Sub(row.WakeAt)
+		event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, p.now.Sub(later(row.WakeAt, row.LateFrom))
 	case d.wait != "":
 		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason, Doubt: d.doubt})
+		if d.wait == store.ForQuota {
+			p.quotaWaits = append(p.quotaWaits, store.QuotaWait{AccountID: row.AccountID, Action: row.Action(), Until: d.until})
+		}
 		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, d.ends
 	case d.made:
 		p.made = append(p.made, row.ID)
@@ -193,7 +201,7 @@ func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
 }
 
 // write writes the plan, in the order of store's locks.
-func (p *plan) write(ctx context.Context, tx pgx.Tx, quotas map[int64][]*store.Quota) error {
+func (p *plan) write(ctx context.Context, tx pgx.Tx, quotas store.Quotas) error {
 	if len(p.claims) > 0 {
 		if err := store.QuotasSave(ctx, tx, quotas); err != nil {
 			return err
@@ -215,6 +223,9 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx, quotas map[int64][]*store.Q
 	}
 	if len(p.waits) > 0 {
 		if err := store.WaitRows(ctx, tx, p.kind, p.waits); err != nil {
+			return err
+		}
+		if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
 			return err
 		}
 	}
@@ -407,6 +418,13 @@ func waitedFor(row *store.Row) string {
 		return ""
 	}
 	return fmt.Sprintf(" (it waited for %s)", *row.WaitingFor)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // earlier returns the earlier of an instant and a deadline that may be nil.

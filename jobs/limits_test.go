@@ -84,7 +84,7 @@ func TestQuotaOfTheLongerWindow(t *testing.T) {
 	require.Len(t, w.x.Requests(), 1)
 	jobs := storetest.Jobs(t, w.db, second)
 	require.Equal(t, "pending", jobs[len(jobs)-1].State)
-	require.WithinDuration(t, *waiting.Until, jobs[len(jobs)-1].ScheduledAt, time.Microsecond)
+	require.Greater(t, time.Until(jobs[len(jobs)-1].ScheduledAt), 365*24*time.Hour, "its account wakes it")
 
 	// A deletion is no write of that window.
 	deletion := storetest.Deletion(t, w.db, w.x.Tweets()[0].ID, 0)
@@ -129,4 +129,26 @@ func TestRateLimited(t *testing.T) {
 	require.Contains(t, string(requests[0].Limits), `"remaining": 0`)
 	require.Len(t, w.requests(second), 1)
 	w.requireNoAttempts()
+}
+
+// A backlog of one account is fetched once, whatever its limit: those that do not find a place are kept from being
+// fetched, and then as many go on as there are places. Nobody else waits for it.
+func TestBacklogIsFetchedOnce(t *testing.T) {
+	t.Parallel()
+	const tweets, places, workers = 120, 20, 5
+	w := newWorld(t, sandbox.Config{})
+	w.account("other")
+	w.exec(`UPDATE tweetqueue.quotas SET maximum = $1, period = '2 seconds' WHERE name = 'posts' AND account_id = (SELECT id FROM tweetqueue.accounts WHERE username = 'acme')`, places)
+	w.exec(`UPDATE tweetqueue.quotas SET maximum = 100000 WHERE name = 'writes'`)
+	w.exec(`INSERT INTO tweetqueue.tweets (account, text) SELECT 'acme', 'number ' || i FROM generate_series(1, $1) AS i`, tweets)
+	r := w.start(opts{config: Config{Workers: workers}})
+	r.waitFor(func(e Event) bool { return e.WaitingFor == store.ForQuota })
+	r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, 0))
+	w.eventually("all are posted", func() bool {
+		return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE status = 'posted'`) == tweets+1
+	})
+	fetched := one[int](w, `SELECT count(*) FROM tweetqueue.river_job WHERE attempt > 0 AND kind = 'post_tweet'`)
+	t.Logf("fetches per tweet: %.3f", float64(fetched)/(tweets+1))
+	require.Less(t, fetched, tweets+tweets/5)
+	require.Empty(t, one[[]string](w, `SELECT coalesce(array_agg(action), '{}') FROM tweetqueue.quota_waits`))
 }

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"tweetqueue/store"
 )
 
 const (
 	promoteBatch  = 1000
+	releaseBatch  = 100
 	takeOverEvery = time.Second // dead after 12 s, taken over within 15
 	sweepEvery    = 10 * time.Second
 	sweepBatch    = 5000
@@ -40,20 +43,65 @@ func (w *Worker) loop(ctx context.Context, every time.Duration, do func(context.
 func (w *Worker) promoteLoop(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
-		promoted, next, err := store.Promote(ctx, w.pool, promoteBatch)
+		more, next, err := w.promote(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			w.tell(Event{Type: EventError, Err: err})
 		}
 		failing = err != nil
-		if promoted == promoteBatch {
-			continue // there may be more
+		if more && err == nil {
+			continue
 		}
 		wait := w.poll
 		if next != nil {
 			wait = min(wait, *next)
 		}
-		pause(ctx, wait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-w.waits:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
 	}
+}
+
+// holdBack makes the promoteLoop look at once: an account has begun to wait for a limit, and its other rows are not to be
+// fetched.
+func (w *Worker) holdBack() {
+	select {
+	case w.waits <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+// promote lets rows go on that waited for a limit, as many as there are places, keeps others from being fetched whose
+// account waits, and promotes what is due. It returns whether there may be more of any of these, and how long it
+// is until there is.
+func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
+	due, later, some, err := store.QuotaWaitsDue(ctx, w.pool, releaseBatch)
+	if err != nil {
+		return false, nil, err
+	}
+	for _, wait := range due {
+		err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := store.QuotaWaitRelease(ctx, tx, wait)
+			return err
+		})
+		if err != nil {
+			return false, nil, err
+		}
+	}
+	held := 0
+	if some {
+		if held, err = store.QuotaWaitsHold(ctx, w.pool, promoteBatch); err != nil {
+			return false, nil, err
+		}
+	}
+	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch)
+	if later != nil && (next == nil || *later < *next) {
+		next = later
+	}
+	return len(due) == releaseBatch || held >= promoteBatch || promoted == promoteBatch, next, err
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had
@@ -95,6 +143,9 @@ func (w *Worker) sweep(ctx context.Context) error {
 	}
 	if swept > 0 {
 		w.tell(Event{Type: EventError, Err: fmt.Errorf("%d due rows had lost their jobs and have new ones", swept)})
+	}
+	if _, err := store.QuotaWaitsSweep(ctx, w.pool); err != nil {
+		return err
 	}
 	_, err := store.CancelDeadJobs(ctx, w.pool, loopBatch)
 	return err

@@ -281,8 +281,7 @@ func WaitRows(ctx context.Context, tx pgx.Tx, kind Kind, waits []Wait) error {
 	const query = `-- name: RowsWait :exec
 UPDATE {table} t
 SET waiting_for = i.waiting_for, error = nullif(i.reason, ''), next_attempt_at = least({deadline},
-    least(i.until, tweetqueue.clock() + i.recheck)),
-    late_from = CASE WHEN i.waiting_for = 'quota' THEN i.until ELSE t.late_from END
+    CASE i.waiting_for WHEN 'quota' THEN tweetqueue.clock() + ` + waitForever + ` ELSE least(i.until, tweetqueue.clock() + i.recheck) END)
 FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::interval[])
     AS i (row_id, waiting_for, until, reason, recheck)
 WHERE t.id = i.row_id AND t.status = 'scheduled'`

@@ -253,17 +253,22 @@ func TestWaitRows(t *testing.T) {
 		}))
 		require.NoError(t, store.WaitRows(t.Context(), tx, store.DeleteTweet, []store.Wait{{RowID: deletion, For: store.ForQuota, Until: until}}))
 	})
-	for id, want := range map[int64]time.Time{free: until, bound: deadline, deletion: until} {
+	forever := now.AddDate(100, 0, 0)
+	for id, want := range map[int64]time.Time{free: forever, bound: deadline, deletion: forever} {
 		jobs := storetest.Jobs(t, b.db, id)
 		require.Len(t, jobs, 2)
 		require.Equal(t, "running", jobs[0].State)
 		require.Equal(t, "pending", jobs[1].State)
-		require.True(t, want.Equal(jobs[1].ScheduledAt))
+		require.WithinDuration(t, want, jobs[1].ScheduledAt, aDay, "its account wakes it, or its deadline")
 	}
 	entry, err := store.EntryGet(t.Context(), b.db, free)
 	require.NoError(t, err)
 	require.Equal(t, store.ForQuota, *entry.WaitingFor)
 	require.Equal(t, "no place\uFFFD left\uFFFD", *entry.Error)
+	require.Nil(t, entry.NextAttemptAt)
+	b.quotaWait(t, "post", until)
+	entry, err = store.EntryGet(t.Context(), b.db, free)
+	require.NoError(t, err)
 	require.True(t, until.Equal(*entry.NextAttemptAt))
 	require.Equal(t, "scheduled:retry", storetest.Status(t, b.db, bound))
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,6 +29,25 @@ func (k Kind) Action() string { return k.parts().action }
 // undoRetweet is the action of a deletion that undoes a retweet.
 const undoRetweet = "undo_retweet"
 
+// actions are those of the kind's rows.
+func (k Kind) actions() []string {
+	if k == DeleteTweet {
+		return []string{k.Action(), undoRetweet}
+	}
+	return []string{k.Action()}
+}
+
+// kindsOf returns the kinds of which rows have one of the actions.
+func kindsOf(actions ...string) []Kind {
+	var kinds []Kind
+	for _, kind := range Kinds() {
+		if slices.ContainsFunc(kind.actions(), func(a string) bool { return slices.Contains(actions, a) }) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
 // Done is the status of a row whose request has succeeded.
 func (k Kind) Done() Status { return k.parts().done }
 
@@ -36,6 +56,8 @@ func (k Kind) table() string { return k.parts().table }
 // parts are what differs between the kinds: names, and pieces of SQL over a row t.
 type parts struct {
 	table, action string
+	rowAction     string // the action of a row, in SQL
+	ofAction      string // whether a row's action is $2, so that an index serves
 	done          Status
 	dueAt, doneAt string // columns
 	deadline      string // the instant past which the row is missed, or null
@@ -57,13 +79,14 @@ func (k Kind) parts() parts {
 	switch k {
 	case DeleteTweet:
 		return parts{
-			table: "deletions", action: "delete", done: Deleted, dueAt: "delete_at", doneAt: "deleted_at",
+			table: "deletions", action: "delete", rowAction: "CASE WHEN t.retweet THEN 'undo_retweet' ELSE 'delete' END",
+			ofAction: "t.retweet = ($2 = 'undo_retweet')", done: Deleted, dueAt: "delete_at", doneAt: "deleted_at",
 			deadline: "NULL::timestamptz", own: "t.tweet_id, t.retweet", asked: "NULL, t.tweet_id, NULL::bigint, t.retweet, NULL::interval",
 			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "false", wakes: "false", takenOver: again + "'it is deleted again: '",
 		}
 	case Retweet:
 		return parts{
-			table: "retweets", action: "retweet", done: Retweeted, dueAt: "retweet_at", doneAt: "retweeted_at",
+			table: "retweets", action: "retweet", rowAction: "'retweet'", ofAction: "$2 = 'retweet'", done: Retweeted, dueAt: "retweet_at", doneAt: "retweeted_at",
 			deadline: "NULL::timestamptz", own: "t.tweet_id", asked: "NULL, t.tweet_id, NULL::bigint, false, t.undo_after",
 			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "l.status_code BETWEEN 400 AND 499" + byX, wakes: "false",
 			takenOver: again + "'it is retweeted again: '",
@@ -71,7 +94,7 @@ func (k Kind) parts() parts {
 	case PostTweet:
 	}
 	return parts{
-		table: "tweets", action: "post", done: Posted, dueAt: "post_at", doneAt: "posted_at",
+		table: "tweets", action: "post", rowAction: "'post'", ofAction: "$2 = 'post'", done: Posted, dueAt: "post_at", doneAt: "posted_at",
 		deadline: "t.post_before", own: rowMade + tweetColumns, asked: "t.text, t.tweet_id, t.previous_id, false, NULL::interval",
 		doubt: "t.if_unconfirmed, t.post_before, ''", refused: "l.status_code = 403" + byX, setTweetID: "tweet_id = i.tweet_id,", wakes: "t.wake_next OR t.wake_account",
 		takenOver: `status = 'unconfirmed', next_attempt_at = lost.granted_at + $4, error = 'it may be on X: '`,
@@ -82,7 +105,7 @@ func (k Kind) parts() parts {
 // kind's own. None comes from outside.
 func (k Kind) sql(query string) string {
 	p := k.parts()
-	return strings.NewReplacer("{kind}", string(k), "{queue}", k.Queue(), "{table}", "tweetqueue."+p.table, "{done}", string(p.done),
+	return strings.NewReplacer("{kind}", string(k), "{queue}", k.Queue(), "{table}", "tweetqueue."+p.table, "{done}", string(p.done), "{action}", p.rowAction, "{of_action}", p.ofAction,
 		"{due_at}", p.dueAt, "{done_at}", p.doneAt, "{deadline}", p.deadline, "{own}", p.own, "{asked}", p.asked, "{doubt}", p.doubt, "{refused}", p.refused,
 		"{set_tweet_id}", p.setTweetID, "{wakes}", p.wakes, "{taken_over}", p.takenOver).Replace(query)
 }

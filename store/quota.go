@@ -13,21 +13,37 @@ import (
 // longer than the period.
 const bucketsPerPeriod = 256
 
-// Quota is one window of an account: at most Maximum requests of its actions on any interval as
+// Quota is one window of an account or of an app: at most Max requests of its actions on any interval as
 // long as Period. It is decided on while its row is locked, and by the clock after the lock.
 type Quota struct {
-	ID           int64
-	AccountID    int64
-	Name         string
-	Actions      []string      // whose requests count
-	Maximum      int           // requests
+	ID        int64
+	AccountID int64 // 0: it is an app's
+	AppID     int64 // 0: it is an account's
+	Name      string
+	Actions   []string // whose requests count
+	Family    string   // the headers by which X tells of it: endpoint, user_24hour, app_24hour; empty: none
+	Maximum   int      // requests, as configured
+	// XMaximum is what X's headers say; 0: nothing yet. It outranks Maximum, but raises no window that is Fixed.
+	XMaximum     int
+	Fixed        bool
 	Period       time.Duration // the window's length
-	BlockedUntil *time.Time    // X said so: nothing before this instant
+	Granted      int64         // requests ever: the number of the latest
+	Others       int           // places that others have taken, by X's headers, until OthersUntil
+	OthersUntil  *time.Time
+	BlockedUntil *time.Time // X said so: nothing before this instant
 
 	// The non-empty buckets, by number since the epoch, ascending, and the grants in each. A grant
 	// counts until its bucket's end plus the period.
 	buckets []int64
 	grants  []int32
+}
+
+// Max is how many requests the window has places for.
+func (q *Quota) Max() int {
+	if q.XMaximum > 0 && (!q.Fixed || q.XMaximum < q.Maximum) {
+		return q.XMaximum
+	}
+	return q.Maximum
 }
 
 func (q *Quota) width() int64 { return max(1, q.Period.Microseconds()/bucketsPerPeriod) }
@@ -51,15 +67,52 @@ func (q *Quota) used(now time.Time) int {
 	return used
 }
 
+// others is how many places others have at now.
+func (q *Quota) others(now time.Time) int {
+	if q.OthersUntil == nil || !q.OthersUntil.After(now) {
+		return 0
+	}
+	return q.Others
+}
+
+// Used is how many places are taken at now, by us and by others.
+func (q *Quota) Used(now time.Time) (ours, others int) { return q.used(now), q.others(now) }
+
+// Free is how many places the window has at now.
+func (q *Quota) Free(now time.Time) int {
+	if q.BlockedUntil != nil && q.BlockedUntil.After(now) {
+		return 0
+	}
+	return max(0, q.Max()-q.used(now)-q.others(now))
+}
+
 // Next returns the earliest instant, not before now, at which the window has a place, if nobody
 // else takes it.
-func (q *Quota) Next(now time.Time) time.Time {
+func (q *Quota) Next(now time.Time) time.Time { return q.NextAfter(now, 0) }
+
+// NextAfter is Next if so many more places were taken now.
+func (q *Quota) NextAfter(now time.Time, more int) time.Time {
 	next := now
-	excess := q.used(now) - q.Maximum // how many places must come free, less one
-	for i := 0; excess >= 0 && i < len(q.buckets); i++ {
-		excess -= int(q.grants[i])
-		next = q.expiry(q.buckets[i])
+	// How many places must come free, less one.
+	excess := q.used(now) + q.others(now) + more - q.Max()
+	free := func(n int, at time.Time) {
+		if excess >= 0 {
+			excess, next = excess-n, at
+		}
 	}
+	others := q.others(now)
+	for i := range q.buckets {
+		at := q.expiry(q.buckets[i])
+		if others > 0 && !q.OthersUntil.After(at) {
+			free(others, *q.OthersUntil)
+			others = 0
+		}
+		free(int(q.grants[i]), at)
+	}
+	if others > 0 {
+		free(others, *q.OthersUntil)
+	}
+	free(more, q.expiry(now.UnixMicro()/q.width())) // those that were taken now
 	if q.BlockedUntil != nil && q.BlockedUntil.After(next) {
 		next = *q.BlockedUntil
 	}
@@ -69,6 +122,11 @@ func (q *Quota) Next(now time.Time) time.Time {
 // Take takes a place for a request that arrives at X at the latest at an instant: its send_by. The
 // caller has seen that Next is now.
 func (q *Quota) Take(at time.Time) {
+	q.Granted++
+	q.put(at)
+}
+
+func (q *Quota) put(at time.Time) {
 	bucket := at.UnixMicro() / q.width()
 	last := len(q.buckets) - 1
 	if last >= 0 && q.buckets[last] >= bucket { // a clock that was set back must not reorder them
@@ -96,13 +154,17 @@ func (q *Quota) GiveBack(at time.Time) {
 // request may have arrived later.
 func (q *Quota) Delay(from, to time.Time) {
 	q.GiveBack(from)
-	q.Take(to)
+	q.put(to)
 }
 
-// QuotasCounting returns those of the windows that count an action.
-func QuotasCounting(quotas []*Quota, action string) []*Quota {
+// Quotas are the windows that a transaction has locked, by account: each account's own and its app's. Those
+// of an app are the same for all of its accounts.
+type Quotas map[int64][]*Quota
+
+// Of returns the windows that count an action of an account.
+func (all Quotas) Of(accountID int64, action string) []*Quota {
 	var counting []*Quota
-	for _, q := range quotas {
+	for _, q := range all[accountID] {
 		if slices.Contains(q.Actions, action) {
 			counting = append(counting, q)
 		}
@@ -110,40 +172,62 @@ func QuotasCounting(quotas []*Quota, action string) []*Quota {
 	return counting
 }
 
-// QuotasLock locks the windows of the accounts that count one of the actions, and returns them by account,
-// each account's in the order of their ids.
-func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...string) (map[int64][]*Quota, error) {
+// QuotasLock locks the windows of the accounts and of their apps that count one of the actions: those of
+// accounts by id, then those of apps.
+func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...string) (Quotas, error) {
+	// An array, not a join: both halves of the condition are index look-ups then.
 	const query = `-- name: QuotasLock :many
-SELECT id, account_id, name, actions, maximum, period, blocked_until, buckets, grants
-FROM tweetqueue.quotas
-WHERE account_id = ANY ($1) AND actions && $2
-ORDER BY id
-FOR UPDATE`
+SELECT ` + quotaColumns + `,
+    ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.id = ANY ($1) AND (a.id = q.account_id OR a.app_id = q.app_id))
+FROM tweetqueue.quotas q
+WHERE (q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
+    AND q.actions && $2
+ORDER BY q.app_id IS NOT NULL, q.id
+FOR UPDATE OF q`
 	rows, err := tx.Query(ctx, query, accountIDs, actions)
 	if err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
-	quotas := make(map[int64][]*Quota, len(accountIDs))
+	all := make(Quotas, len(accountIDs))
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		q := &Quota{}
-		err := row.Scan(&q.ID, &q.AccountID, &q.Name, &q.Actions, &q.Maximum, &q.Period, &q.BlockedUntil, &q.buckets, &q.grants)
-		quotas[q.AccountID] = append(quotas[q.AccountID], q)
+		q, accounts := &Quota{}, []int64(nil)
+		err := row.Scan(append(q.targets(), &accounts)...)
+		for _, id := range accounts {
+			all[id] = append(all[id], q)
+		}
 		return struct{}{}, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
-	return quotas, nil
+	return all, nil
+}
+
+const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name, q.actions, coalesce(q.family, ''),
+    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.granted, q.others, q.others_until, q.blocked_until,
+    q.buckets, q.grants`
+
+func (q *Quota) targets() []any {
+	return []any{
+		&q.ID, &q.AccountID, &q.AppID, &q.Name, &q.Actions, &q.Family, &q.Maximum, &q.XMaximum, &q.Fixed, &q.Period,
+		&q.Granted, &q.Others, &q.OthersUntil, &q.BlockedUntil, &q.buckets, &q.grants,
+	}
 }
 
 // QuotasSave writes back the windows that were locked by the same transaction.
-func QuotasSave(ctx context.Context, tx pgx.Tx, quotas map[int64][]*Quota) error {
+func QuotasSave(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 	const query = `-- name: QuotaSave :exec
-UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4 WHERE id = $1`
-	batch := &pgx.Batch{}
+UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, granted = $5, x_maximum = nullif($6, 0),
+    others = $7, others_until = $8
+WHERE id = $1`
+	batch, saved := &pgx.Batch{}, map[int64]bool{}
 	for _, windows := range quotas {
 		for _, q := range windows {
-			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil)
+			if saved[q.ID] {
+				continue
+			}
+			saved[q.ID] = true
+			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.Granted, q.XMaximum, q.Others, q.OthersUntil)
 		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

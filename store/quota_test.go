@@ -81,9 +81,9 @@ func TestQuotaRowsOfAnAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, quotas[b.accountID], 3)
 	for _, kind := range store.Kinds() {
-		require.Len(t, store.QuotasCounting(quotas[b.accountID], kind.Action()), len(want[kind]))
+		require.Len(t, quotas.Of(b.accountID, kind.Action()), len(want[kind]))
 	}
-	require.Empty(t, store.QuotasCounting(quotas[b.accountID], "undo_retweet"))
+	require.Empty(t, quotas.Of(b.accountID, "undo_retweet"))
 }
 
 // Eight clients at once get what the window allows, no more and no less.

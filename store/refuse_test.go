@@ -148,7 +148,14 @@ func illegal() map[string][]string {
 		"quotas_account_id_name_key": {`INSERT INTO tweetqueue.quotas (account_id, name, actions, maximum, period) SELECT account_id, name, actions, maximum, period FROM tweetqueue.quotas`},
 		"quotas_buckets_check":       {set("quotas", "buckets = '{1}'")},
 		"quotas_maximum_check":       {set("quotas", "maximum = 0")},
-		"quotas_period_check":        {set("quotas", "period = '-1 hour'")},
+		"quotas_x_maximum_check":     {set("quotas", "x_maximum = 0")},
+		"quotas_others_check":        {set("quotas", "others = -1"), set("quotas", "others = 1")},
+		"quotas_of_one_check":        {set("quotas", "account_id = NULL"), set("quotas", "app_id = (SELECT min(id) FROM tweetqueue.apps)")},
+		"quotas_app_id_name_key": {`INSERT INTO tweetqueue.quotas (app_id, name, actions, maximum, period)
+			SELECT a.id, 'posts', '{post}', 1, '1 day' FROM tweetqueue.apps a, generate_series(1, 2)`},
+		"limits_per_check":    {set("limits", "per = 'world'")},
+		"limits_family_check": {set("limits", "family = 'day'")},
+		"quotas_period_check": {set("quotas", "period = '-1 hour'")},
 
 		"installation_singleton_check":        {`INSERT INTO tweetqueue.installation (singleton) VALUES (false)`},
 		"schema_versions_oldest_worker_check": {`INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) VALUES (100, 8, 101)`},

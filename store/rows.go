@@ -111,7 +111,9 @@ type EntryDeletion struct {
 
 // nextAttempt is when a row's next attempt is due, as far as it is known: what is on the row of one that waits
 // for an account, an app or a thread is only when it is looked at if nothing wakes it.
-const nextAttempt = `tweetqueue.next_attempt(t.waiting_for, t.next_attempt_at, a.state_until, p.state_until)`
+const nextAttempt = `CASE t.waiting_for
+    WHEN 'quota' THEN (SELECT w.until FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = {action})
+    ELSE tweetqueue.next_attempt(t.waiting_for, t.next_attempt_at, a.state_until, p.state_until) END`
 
 // entries selects all rows as [Entry].
 func entries() string {

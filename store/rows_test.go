@@ -167,7 +167,7 @@ func TestWaitingView(t *testing.T) {
 
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
 	tx := storetest.Tx(t, b.db)
-	require.NoError(t, store.WaitRows(t.Context(), tx, store.PostTweet, []store.Wait{{RowID: id, For: store.ForQuota, Until: until}}))
+	require.NoError(t, store.WaitRows(t.Context(), tx, store.PostTweet, []store.Wait{{RowID: id, For: store.ForRetry, Until: until}}))
 	require.NoError(t, tx.Commit(t.Context()))
 	require.Equal(t, until, *query[*time.Time](t, b.db, next, id))
 	exec(t, b.db, `UPDATE tweetqueue.tweets SET post_at = $2 WHERE id = $1`, id, until.Add(time.Hour))

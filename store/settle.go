@@ -95,7 +95,8 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 	if err := rowsLockAll(ctx, tx, kind, rowIDs); err != nil {
 		return nil, err
 	}
-	if err := correctQuotas(ctx, tx, kind, settlements); err != nil {
+	until, err := correctQuotas(ctx, tx, kind, settlements)
+	if err != nil {
 		return nil, err
 	}
 	if kind == PostTweet {
@@ -112,6 +113,11 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 	settled, err := settleRows(ctx, tx, kind, settlements)
 	if err != nil {
 		return nil, err
+	}
+	for i := range settled {
+		if at, waits := until[settled[i].RequestID]; waits && settled[i].NextAt != nil && at.Before(*settled[i].NextAt) {
+			settled[i].NextAt = &at // if not its deadline comes first
+		}
 	}
 	return withUnapplied(ctx, tx, kind, settlements, settled)
 }
@@ -136,46 +142,73 @@ SELECT (SELECT count(*) FROM locked) = (SELECT count(*) FROM {table} WHERE id = 
 
 // correctQuotas gives places back, holds those longer whose answer came after send_by, and blocks
 // windows, where a settlement says so; and only once, for a settlement is written again if its
-// commit seemed to fail.
-func correctQuotas(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) error {
+// commit seemed to fail. It returns, by request, until when X accepts nothing of the action.
+func correctQuotas(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) (map[int64]time.Time, error) {
 	const query = `-- name: RequestsUnanswered :many
 SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	now, err := Clock(ctx, tx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var requests, accounts []int64
 	var actions []string
 	for _, s := range settlements {
-		if s.GiveBack || s.Block > 0 || now.After(s.SendBy) {
+		if s.GiveBack || s.WaitFor == ForQuota || now.After(s.SendBy) {
 			requests, accounts = append(requests, s.RequestID), append(accounts, s.AccountID)
 			actions = append(actions, s.action(kind))
 		}
 	}
 	if len(requests) == 0 {
-		return nil
+		return nil, nil //nolint:nilnil // Nothing waits.
 	}
 	rows, err := tx.Query(ctx, query, requests)
 	if err != nil {
-		return fmt.Errorf("look for unanswered requests: %w", err)
+		return nil, fmt.Errorf("look for unanswered requests: %w", err)
 	}
 	unanswered, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return fmt.Errorf("look for unanswered requests: %w", err)
+		return nil, fmt.Errorf("look for unanswered requests: %w", err)
 	}
 	quotas, err := QuotasLock(ctx, tx, accounts, actions...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if now, err = Clock(ctx, tx); err != nil { // after the locks
-		return err
+		return nil, err
 	}
+	until := map[int64]time.Time{}
+	var waits []QuotaWait
+	var given []int64
 	for _, s := range settlements {
 		if slices.Contains(unanswered, s.RequestID) {
-			s.correct(QuotasCounting(quotas[s.AccountID], s.action(kind)), now)
+			windows := quotas.Of(s.AccountID, s.action(kind))
+			s.correct(windows, now)
+			if s.WaitFor == ForQuota {
+				until[s.RequestID] = now.Add(s.Wait)
+				for _, q := range windows {
+					until[s.RequestID] = laterOf(until[s.RequestID], q.Next(now))
+				}
+				waits = append(waits, QuotaWait{AccountID: s.AccountID, Action: s.action(kind), Until: until[s.RequestID]})
+			}
+			if s.GiveBack {
+				given = append(given, s.AccountID)
+			}
 		}
 	}
-	return QuotasSave(ctx, tx, quotas)
+	if err := QuotasSave(ctx, tx, quotas); err != nil {
+		return nil, err
+	}
+	if err := quotaWaitsRecheck(ctx, tx, given); err != nil {
+		return nil, err
+	}
+	return until, QuotaWaitsBegin(ctx, tx, waits)
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (s Settlement) action(kind Kind) string { return cmp.Or(s.Action, kind.Action()) }
@@ -270,9 +303,9 @@ func settleRows(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlem
 	const query = `-- name: RowsSettle :many
 UPDATE {table} t
 SET status = i.status, waiting_for = nullif(i.waiting_for, ''), retries = i.retries,
-    next_attempt_at = CASE i.status WHEN 'scheduled' THEN least(tweetqueue.clock() + i.wait, {deadline})
+    next_attempt_at = CASE i.status WHEN 'scheduled' THEN least({deadline},
+            tweetqueue.clock() + CASE i.waiting_for WHEN 'quota' THEN ` + waitForever + ` ELSE i.wait END)
         WHEN 'unconfirmed' THEN i.look_up_at END,
-    late_from = CASE WHEN i.waiting_for = 'quota' THEN tweetqueue.clock() + i.wait ELSE t.late_from END,
     {done_at} = CASE WHEN i.status = '{done}' THEN tweetqueue.clock() END,
     {set_tweet_id} error = nullif(i.error, ''),
     warnings = CASE WHEN i.warning = '' THEN t.warnings ELSE array_append(t.warnings, i.warning) END

@@ -125,7 +125,11 @@ func TestLateFrom(t *testing.T) {
 	}
 	place := now.Add(2 * time.Hour)
 	wait(id, store.ForQuota, place)
-	require.True(t, place.Equal(lateFrom(id)))
+	b.quotaWait(t, "post", place)
+	storetest.MoveClock(t, b.db, 2*time.Hour)
+	require.Equal(t, 1, b.release(t, "post"))
+	place = lateFrom(id)
+	require.WithinDuration(t, now.Add(2*time.Hour), place, patience)
 	// A doubt of its account, and its end.
 	wait(id, store.ForAccount, now.Add(3*time.Hour))
 	exec(t, b.db, `UPDATE tweetqueue.tweets SET waiting_for = 'time', next_attempt_at = NULL`)
@@ -136,7 +140,9 @@ func TestLateFrom(t *testing.T) {
 	// X's own limit counts as ours.
 	request = b.start(t, store.PostTweet, id)[0]
 	b.settle(t, store.PostTweet, request, store.Settlement{Status: store.Scheduled, WaitFor: store.ForQuota, Wait: aDay})
-	require.WithinDuration(t, now.Add(aDay), lateFrom(id), patience)
+	storetest.MoveClock(t, b.db, 2*time.Hour+aDay)
+	require.Equal(t, 1, b.release(t, "post"))
+	require.WithinDuration(t, now.Add(2*time.Hour+aDay), lateFrom(id), patience)
 	// A person who schedules it again.
 	_, err := store.Cancel(t.Context(), b.db, id)
 	require.NoError(t, err)

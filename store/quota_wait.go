@@ -1,0 +1,301 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What waits for a limit waits as one. A claim that finds no place writes when there is one at the earliest, for
+// the account and the action ([QuotaWaitsBegin]). From then on the account's rows that fall due are not
+// fetched at all ([QuotaWaitsHold]); at that instant as many of its best as there are places go on ([QuotaWaitRelease]). So a row
+// is fetched once, however many wait, a place that is given up is used by another, an urgent row goes first, and a
+// window that changes needs no plan to be made anew.
+
+// QuotaWait is an account of which rows wait for a limit.
+type QuotaWait struct {
+	AccountID int64
+	Action    string
+	Until     time.Time // when a place is free, at the earliest
+}
+
+const (
+	// releaseBatch bounds how many rows go on at once.
+	releaseBatch = 1000
+	// releaseAgain is how soon an account is looked at again whose places wait for rows that were let go on, and
+	// have not been claimed: one of them may have been cancelled.
+	releaseAgain = time.Second
+	// waitForever is how far away the instant is at which a row that waits for a limit would wake by itself.
+	waitForever = "interval '100 years'"
+)
+
+// QuotaWaitsBegin writes that rows of accounts wait. The transaction has locked the accounts' windows, so that
+// nobody knows better.
+func QuotaWaitsBegin(ctx context.Context, tx pgx.Tx, waits []QuotaWait) error {
+	const query = `-- name: QuotaWaitsBegin :exec
+INSERT INTO tweetqueue.quota_waits AS w (account_id, action, until) VALUES ($1, $2, $3)
+ON CONFLICT (account_id, action) DO UPDATE SET until = excluded.until`
+	if len(waits) == 0 {
+		return nil
+	}
+	batch := &pgx.Batch{}
+	for _, w := range waits {
+		batch.Queue(query, w.AccountID, w.Action, w.Until)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("begin to wait for a limit: %w", err)
+	}
+	return nil
+}
+
+// quotaWaitsRecheck makes the accounts be looked at again at once, and those that share their apps: a place was
+// given back.
+func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, accountIDs []int64) error {
+	const query = `-- name: QuotaWaitsRecheck :exec
+UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()
+WHERE until > tweetqueue.clock() AND account_id = ANY (ARRAY(
+    SELECT a.id FROM tweetqueue.accounts a
+    WHERE a.app_id = ANY (ARRAY(SELECT app_id FROM tweetqueue.accounts WHERE id = ANY ($1)))))`
+	if len(accountIDs) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, query, accountIDs); err != nil {
+		return fmt.Errorf("look again at what waits for a limit: %w", err)
+	}
+	return nil
+}
+
+// QuotaWaitsDue returns the accounts that may have a place, at most limit of them, the longest due first, how
+// long it is until the next one may (nil: none waits for later), and whether any waits at all.
+func QuotaWaitsDue(ctx context.Context, db DBTX, limit int) (due []QuotaWait, next *time.Duration, some bool, err error) {
+	const query = `-- name: QuotaWaitsDue :many
+SELECT account_id, action, until FROM tweetqueue.quota_waits
+WHERE until <= tweetqueue.clock() ORDER BY until LIMIT $1`
+	const later = `-- name: QuotaWaitsNext :one
+SELECT min(until) - tweetqueue.clock(), EXISTS (SELECT FROM tweetqueue.quota_waits)
+FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
+	if err := db.QueryRow(ctx, later).Scan(&next, &some); err != nil {
+		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
+	}
+	if !some {
+		return nil, nil, false, nil
+	}
+	rows, err := db.Query(ctx, query, limit)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
+	}
+	due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QuotaWait])
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
+	}
+	return due, next, true, nil
+}
+
+// QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits: of each
+// kind, of the limit jobs that come first. It returns how many. Rows and jobs that somebody has locked are passed
+// over, and those that were let go on.
+func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (int, error) {
+	// A job that is available and not yet running can be parked again: River fetches it only once.
+	const query = `-- name: RowsHold :exec
+WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
+), jobs AS MATERIALIZED (
+    SELECT j.id, (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
+    WHERE j.kind = '{kind}' AND j.state IN ('pending', 'available') AND j.id = ANY (ARRAY(
+        (SELECT id FROM tweetqueue.river_job
+            WHERE state IN ('pending', 'retryable') AND scheduled_at <= (SELECT now FROM clock)
+            ORDER BY scheduled_at LIMIT $1)
+        UNION ALL
+        (SELECT id FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}'
+            ORDER BY priority, scheduled_at, id LIMIT $1)))
+    FOR UPDATE SKIP LOCKED
+), held AS MATERIALIZED (
+    SELECT t.id FROM {table} t
+    JOIN tweetqueue.accounts a ON a.username = t.account
+    JOIN tweetqueue.quota_waits w ON w.account_id = a.id AND w.action = {action}
+    WHERE t.id = ANY (ARRAY(SELECT row_id FROM jobs))
+        AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NULL
+        AND ({deadline} IS NULL OR {deadline} > (SELECT now FROM clock))
+    FOR NO KEY UPDATE OF t SKIP LOCKED FOR SHARE OF w SKIP LOCKED
+), parked AS (
+    UPDATE tweetqueue.river_job SET state = 'pending'
+    WHERE state = 'available' AND id = ANY (ARRAY(SELECT j.id FROM jobs j JOIN held h ON h.id = j.row_id))
+)
+UPDATE {table} t SET waiting_for = 'quota', error = 'its account has no place left in a limit',
+    next_attempt_at = least({deadline}, (SELECT now FROM clock) + ` + waitForever + `)
+WHERE t.id = ANY (ARRAY(SELECT id FROM held))`
+	held := 0
+	for _, kind := range Kinds() {
+		tag, err := db.Exec(ctx, kind.sql(query), limit)
+		if err != nil {
+			return held, fmt.Errorf("hold %s: %w", kind.table(), err)
+		}
+		held += int(tag.RowsAffected())
+	}
+	return held, nil
+}
+
+// QuotaWaitRelease lets as many of an account's best rows go on as there are places, by priority, then by when they are
+// due, and writes when it is to be looked at again. It returns how many. It looks only at windows that it has locked, and
+// at the clock after the lock. What it lets go on takes its place when it is claimed; until then it is counted.
+func QuotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait) (int, error) {
+	const lock = `-- name: QuotaWaitLock :one
+SELECT TRUE FROM tweetqueue.quota_waits
+WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
+	quotas, err := QuotasLock(ctx, tx, []int64{wait.AccountID}, wait.Action)
+	if err != nil {
+		return 0, err
+	}
+	var due bool
+	err = tx.QueryRow(ctx, lock, wait.AccountID, wait.Action).Scan(&due)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil // another worker has been faster
+	}
+	if err != nil {
+		return 0, fmt.Errorf("lock what waits for a limit: %w", err)
+	}
+	now, err := Clock(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	windows := quotas.Of(wait.AccountID, wait.Action)
+	places, err := placesOf(ctx, tx, windows, now)
+	if err != nil {
+		return 0, err
+	}
+	kind := kindsOf(wait.Action)[0]
+	released := 0
+	if places.free > 0 {
+		if released, err = releaseRows(ctx, tx, kind, wait, min(places.free, releaseBatch)); err != nil {
+			return 0, err
+		}
+	}
+	return released, quotaWaitNext(ctx, tx, kind, wait, places.next(windows, now, released))
+}
+
+// places are what the windows of an account have left.
+type places struct {
+	free    int           // of all windows together
+	pending map[int64]int // by window: rows that were let go on, and will take a place
+	some    bool          // there are such
+}
+
+// placesOf counts the places. What an app has left is shared among its accounts that wait, lest the
+// first takes them all.
+func placesOf(ctx context.Context, tx pgx.Tx, windows []*Quota, now time.Time) (places, error) {
+	p := places{free: releaseBatch, pending: map[int64]int{}}
+	for _, q := range windows {
+		pending, waiting, err := released(ctx, tx, q)
+		if err != nil {
+			return p, err
+		}
+		p.pending[q.ID], p.some = pending, p.some || pending > 0
+		free := q.Free(now) - pending
+		if q.AppID != 0 && free > 0 {
+			free = max(1, free/max(1, waiting))
+		}
+		p.free = min(p.free, free)
+	}
+	return p, nil
+}
+
+// next is when the account is looked at again, if more rows wait.
+func (p *places) next(windows []*Quota, now time.Time, released int) time.Time {
+	until := now
+	for _, q := range windows {
+		if at := q.NextAfter(now, p.pending[q.ID]+released); at.After(until) {
+			until = at
+		}
+	}
+	if again := now.Add(releaseAgain); p.some && until.After(again) {
+		return again
+	}
+	return until
+}
+
+// released counts the rows that were let go on, and will take a place in a window, and the accounts that wait for
+// one in it.
+func released(ctx context.Context, tx pgx.Tx, q *Quota) (rows, waiting int, err error) {
+	const query = `-- name: RowsReleased :one
+SELECT count(*) FROM {table} t
+WHERE t.account = ANY (ARRAY(SELECT username FROM tweetqueue.accounts WHERE id = $1 OR app_id = $2))
+    AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL AND {action} = ANY ($3)`
+	const accounts = `-- name: QuotaWaitsOfApp :one
+SELECT count(DISTINCT w.account_id) FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id
+WHERE a.app_id = $1 AND w.action = ANY ($2)`
+	for _, kind := range kindsOf(q.Actions...) {
+		n := 0
+		if err := tx.QueryRow(ctx, kind.sql(query), q.AccountID, q.AppID, q.Actions).Scan(&n); err != nil {
+			return 0, 0, fmt.Errorf("count what will take a place: %w", err)
+		}
+		rows += n
+	}
+	if q.AppID != 0 {
+		if err := tx.QueryRow(ctx, accounts, q.AppID, q.Actions).Scan(&waiting); err != nil {
+			return 0, 0, fmt.Errorf("count the accounts that wait: %w", err)
+		}
+	}
+	return rows, waiting, nil
+}
+
+// releaseRows lets the best n rows go on. A row that was let go on is told by its next_attempt_at, which is
+// when it is due: so River works them in that order. It is not late before now.
+func releaseRows(ctx context.Context, tx pgx.Tx, kind Kind, wait QuotaWait, n int) (int, error) {
+	const query = `-- name: RowsRelease :exec
+UPDATE {table} t SET waiting_for = 'time', next_attempt_at = t.{due_at}, late_from = tweetqueue.clock(), error = NULL
+WHERE t.id = ANY (ARRAY(
+    SELECT t.id FROM {table} t
+    WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND {of_action}
+        AND t.status = 'scheduled' AND t.waiting_for = 'quota' AND t.{due_at} <= tweetqueue.clock()
+    ORDER BY t.priority, t.{due_at}, t.id LIMIT $3
+    FOR NO KEY UPDATE SKIP LOCKED))`
+	tag, err := tx.Exec(ctx, kind.sql(query), wait.AccountID, wait.Action, n)
+	if err != nil {
+		return 0, fmt.Errorf("let %s go on: %w", kind.table(), err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// quotaWaitNext writes when the account is looked at again, or that it waits no more: none of its rows does.
+func quotaWaitNext(ctx context.Context, tx pgx.Tx, kind Kind, wait QuotaWait, until time.Time) error {
+	const query = `-- name: QuotaWaitNext :exec
+WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
+), waiting AS (
+    SELECT t.{due_at} AS due_at FROM {table} t
+    WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND {of_action}
+        AND t.status = 'scheduled' AND t.waiting_for = 'quota'
+), first AS MATERIALIZED (
+    -- Mostly one is due, and found at once. One that was moved to later waits as well.
+    SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE due_at <= (SELECT now FROM clock)) THEN (SELECT now FROM clock)
+        ELSE (SELECT min(due_at) FROM waiting) END AS due_at
+), over AS (
+    DELETE FROM tweetqueue.quota_waits WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NULL
+)
+UPDATE tweetqueue.quota_waits SET until = greatest($3, (SELECT due_at FROM first))
+WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NOT NULL`
+	if _, err := tx.Exec(ctx, kind.sql(query), wait.AccountID, wait.Action, until); err != nil {
+		return fmt.Errorf("write when a place is free: %w", err)
+	}
+	return nil
+}
+
+// QuotaWaitsSweep makes accounts wait of which rows do, and that nobody knows of: somebody has changed them by hand.
+func QuotaWaitsSweep(ctx context.Context, db DBTX) (int, error) {
+	const query = `-- name: QuotaWaitsSweep :exec
+INSERT INTO tweetqueue.quota_waits (account_id, action, until)
+SELECT a.id, action, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action
+WHERE EXISTS (SELECT FROM {table} t WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'quota')
+    AND NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = ANY ($1))
+ON CONFLICT DO NOTHING`
+	swept := 0
+	for _, kind := range Kinds() {
+		tag, err := db.Exec(ctx, kind.sql(query), kind.actions())
+		if err != nil {
+			return swept, fmt.Errorf("look for %s that wait for a limit: %w", kind.table(), err)
+		}
+		swept += int(tag.RowsAffected())
+	}
+	return swept, nil
+}

@@ -1,0 +1,124 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// quotaWait makes acme wait for a limit, as a claim does.
+func (b *testBundle) quotaWait(t *testing.T, action string, until time.Time) {
+	t.Helper()
+	inTx(t, b.db, func(tx pgx.Tx) {
+		require.NoError(t, store.QuotaWaitsBegin(t.Context(), tx, []store.QuotaWait{{AccountID: b.accountID, Action: action, Until: until}}))
+	})
+}
+
+// release lets go on what may, as a worker does.
+func (b *testBundle) release(t *testing.T, action string) (released int) {
+	t.Helper()
+	inTx(t, b.db, func(tx pgx.Tx) {
+		var err error
+		released, err = store.QuotaWaitRelease(t.Context(), tx, store.QuotaWait{AccountID: b.accountID, Action: action})
+		require.NoError(t, err)
+	})
+	return released
+}
+
+// waits makes a row wait for a limit.
+func (b *testBundle) waits(t *testing.T, kind store.Kind, id int64) {
+	t.Helper()
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE state <> 'pending' AND (args ->> 'row_id')::bigint = $1`, id)
+	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, kind, id, store.ForQuota) })
+}
+
+// nextWait is when the account is looked at again; nil: nothing waits.
+func (b *testBundle) nextWait(t *testing.T) *time.Duration {
+	t.Helper()
+	return query[*time.Duration](t, b.db, `SELECT (SELECT until - tweetqueue.clock() FROM tweetqueue.quota_waits)`)
+}
+
+// As many of the best go on as there are places: by priority, then by when they are due.
+func TestReleaseTheBest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `UPDATE tweetqueue.quotas SET maximum = 3 WHERE name = 'posts'`)
+	var ids []int64
+	for i, priority := range []int{2, 2, 1, 2, 3} {
+		id := query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, priority, post_at) VALUES ('acme', 'a', $1, tweetqueue.clock() - $2::interval) RETURNING id`,
+			priority, time.Duration(i)*time.Minute)
+		ids = append(ids, id)
+		b.waits(t, store.PostTweet, id)
+	}
+	b.quotaWait(t, "post", time.Now())
+	require.Equal(t, 3, b.release(t, "post"))
+	require.Equal(t, []int64{ids[2], ids[3], ids[1]}, queryAll[int64](t, b.db, `SELECT id FROM tweetqueue.tweets WHERE waiting_for = 'time' ORDER BY priority, next_attempt_at`))
+	require.Equal(t, []int64{ids[2], ids[3], ids[1]}, queryAll[int64](t, b.db, `SELECT (args ->> 'row_id')::bigint FROM tweetqueue.river_job
+		WHERE state = 'available' ORDER BY priority, scheduled_at, id`), "so River works them")
+
+	// They are counted until they are claimed; one that is cancelled leaves its place to the next.
+	exec(t, b.db, `UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()`)
+	require.Zero(t, b.release(t, "post"))
+	require.LessOrEqual(t, *b.nextWait(t), time.Second)
+	_, err := store.Cancel(t.Context(), b.db, ids[2])
+	require.NoError(t, err)
+	exec(t, b.db, `UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()`)
+	require.Equal(t, 1, b.release(t, "post"))
+	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, ids[0]))
+
+	// Nothing waits any more.
+	_, err = store.Cancel(t.Context(), b.db, ids[4])
+	require.NoError(t, err)
+	exec(t, b.db, `UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()`)
+	require.Zero(t, b.release(t, "post"))
+	require.Nil(t, b.nextWait(t))
+}
+
+// While an account waits, what falls due is not fetched; another account's is, and what has a deadline that passes.
+func TestHoldWhileTheAccountWaits(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			available, parked := due(t, b.db, kind, "a"), due(t, b.db, kind, "b")
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'pending' WHERE (args ->> 'row_id')::bigint = $1`, parked)
+			held, err := store.QuotaWaitsHold(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Zero(t, held)
+			b.quotaWait(t, kind.Action(), time.Now().Add(time.Hour))
+			held, err = store.QuotaWaitsHold(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Equal(t, 2, held)
+			for _, id := range []int64{available, parked} {
+				require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, id))
+				jobs := storetest.Jobs(t, b.db, id)
+				require.Len(t, jobs, 1)
+				require.Equal(t, "pending", jobs[0].State)
+			}
+			promoted, _, err := store.Promote(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Zero(t, promoted)
+		})
+	}
+}
+
+// A window that is widened, narrowed or blocked is looked at again at once, and so is a place that is given back.
+func TestWindowsThatChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i, change := range []string{"maximum = maximum + 1", "x_maximum = 100", "others = 5, others_until = tweetqueue.clock() + interval '1 hour'", "blocked_until = tweetqueue.clock() + interval '1 hour'"} {
+		b.quotaWait(t, "post", time.Now().Add(time.Hour))
+		exec(t, b.db, fmt.Sprintf(`UPDATE tweetqueue.quotas SET %s WHERE name = 'writes'`, change))
+		require.LessOrEqual(t, *b.nextWait(t), time.Duration(0), "%d: %s", i, change)
+	}
+	b.quotaWait(t, "post", time.Now().Add(time.Hour))
+	exec(t, b.db, `UPDATE tweetqueue.quotas SET maximum = maximum + 1 WHERE name = 'deletions'`)
+	require.Greater(t, *b.nextWait(t), 50*time.Minute, "that is another action's")
+}
