@@ -64,14 +64,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		for i, job := range jobs {
 			ids[i] = job.rowID
 		}
-		rows, err := store.RowsLock(ctx, tx, kind, ids)
-		if err != nil {
-			return err
-		}
-		if err := rewakeLocked(ctx, tx, kind, ids, rows); err != nil {
-			return err
-		}
-		quotas, err := store.QuotasLock(ctx, tx, accountsOf(rows), actionsOf(rows)...)
+		quotas, err := store.QuotasLockFor(ctx, tx, kind, ids)
 		if err != nil {
 			return err
 		}
@@ -80,19 +73,25 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err != nil {
 			return err
 		}
+		lines, err := store.Lines(ctx, tx, kind, ids)
+		if err != nil {
+			return err
+		}
+		rows, err := store.RowsLock(ctx, tx, kind, withNext(ids, lines))
+		if err != nil {
+			return err
+		}
+		if err := rewakeLocked(ctx, tx, kind, ids, rows); err != nil {
+			return err
+		}
 		p = newPlan(kind, leaseID, sendBy, now, w.maxLate)
+		p.rows, p.quotas, p.lines = rows, quotas, lines
 		for _, job := range jobs {
-			i := slices.IndexFunc(rows, func(row *store.Row) bool { return row.ID == job.rowID })
-			if i < 0 {
-				continue
-			}
-			counting := quotas.Of(rows[i].AccountID, rows[i].Action())
-			if err := p.probe(ctx, tx, rows[i], counting); err != nil {
+			if err := p.run(ctx, tx, job); err != nil {
 				return err
 			}
-			p.add(rows[i], job.jobID, counting)
 		}
-		return p.write(ctx, tx, quotas)
+		return p.write(ctx, tx)
 	})
 	if unknown := new(store.CommitError); errors.As(err, &unknown) {
 		return p.claims, nil, fmt.Errorf("claim %s: %w", kind, err)
@@ -112,153 +111,17 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 	return p.claims, p.doubts, nil
 }
 
-func accountsOf(rows []*store.Row) []int64 {
-	accounts := make([]int64, 0, len(rows))
-	for _, row := range rows {
-		if !slices.Contains(accounts, row.AccountID) {
-			accounts = append(accounts, row.AccountID)
-		}
-	}
-	return accounts
-}
-
-func actionsOf(rows []*store.Row) []string {
-	actions := make([]string, 0, len(rows))
-	for _, row := range rows {
-		if !slices.Contains(actions, row.Action()) {
-			actions = append(actions, row.Action())
-		}
-	}
-	return actions
-}
-
-// plan is what one claim is about to do with its rows.
-type plan struct {
-	kind    store.Kind
-	leaseID int64
-	sendBy  time.Time // by the monotonic clock, for a row without a deadline
-	now     time.Time // the database's, after the locks
-	maxLate time.Duration
-
-	claims []claimed
-	doubts []doubtful
-	waits  []store.Wait
-	// quotaWaits are the accounts of the rows among waits that wait for a limit.
-	quotaWaits []store.QuotaWait
-	closings   []store.Closing
-	made       []int64 // X made their tweets already
-	early      []int64 // scheduled, and not due yet
-	events     []Event
-}
-
-func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time, maxLate time.Duration) *plan {
-	return &plan{kind: kind, leaseID: leaseID, sendBy: sendBy, now: now, maxLate: maxLate}
-}
-
-// add decides on a row, and takes its places if it is to be sent.
-func (p *plan) add(row *store.Row, jobID int64, quotas []*store.Quota) {
-	d := decide(row, p.now, quotas, p.maxLate)
-	event := Event{Kind: p.kind, RowID: row.ID, JobID: jobID, Account: row.Username, Reason: d.reason}
-	switch {
-	case d.send:
-		latest := p.now.Add(sendWithin)
-		request := &store.Request{
-			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Action: row.Action(), Body: d.body,
-			Retries: row.Retries, GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore),
-		}
-		for _, q := range quotas {
-			q.Take(request.SendBy)
-		}
-		p.claims = append(p.claims, claimed{
-			row: row, request: request, leaseID: p.leaseID, sendBy: p.sendBy.Add(request.SendBy.Sub(latest)),
-		})
-		event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, p.now.Sub(later(row.WakeAt, row.LateFrom))
-	case d.wait != "":
-		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason, Doubt: d.doubt})
-		if d.wait == store.ForQuota {
-			p.quotaWaits = append(p.quotaWaits, store.QuotaWait{AccountID: row.AccountID, Action: row.Action(), Until: d.until})
-		}
-		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, d.ends
-	case d.made:
-		p.made = append(p.made, row.ID)
-		return // told as what it becomes
-	case d.close != "":
-		p.closings = append(p.closings, store.Closing{RowID: row.ID, Status: d.close, Reason: d.reason})
-		event.Type = EventFailed
-		if d.close == store.Missed {
-			event.Type = EventMissed
-		}
-	case row.LookedUp && !row.WakeAt.After(p.now):
-		p.doubts = append(p.doubts, doubtful{row: row, jobID: jobID})
-		return
-	case row.Status == store.Scheduled:
-		p.early = append(p.early, row.ID)
-		return
-	default:
-		return // its job has nothing left to do
-	}
-	p.events = append(p.events, event)
-}
-
-// write writes the plan, in the order of store's locks.
-func (p *plan) write(ctx context.Context, tx pgx.Tx, quotas store.Quotas) error {
-	if len(p.claims) > 0 {
-		if err := store.QuotasSave(ctx, tx, quotas); err != nil {
-			return err
-		}
-		requests := make([]*store.Request, len(p.claims))
-		for i, claim := range p.claims {
-			requests[i] = claim.request
-		}
-		if err := store.StartRequests(ctx, tx, p.kind, p.leaseID, requests); err != nil {
-			return err
-		}
-		for i := range p.events {
-			for _, r := range requests {
-				if p.events[i].RowID == r.RowID {
-					p.events[i].RequestID = r.ID
-				}
+// withNext adds to the rows of jobs those that may go before them.
+func withNext(ids []int64, lines map[int64]store.Line) []int64 {
+	all := slices.Clone(ids)
+	for _, line := range lines {
+		for _, turn := range line.Due {
+			if !slices.Contains(all, turn.RowID) {
+				all = append(all, turn.RowID)
 			}
 		}
 	}
-	if len(p.waits) > 0 {
-		if err := store.WaitRows(ctx, tx, p.kind, p.waits); err != nil {
-			return err
-		}
-		if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
-			return err
-		}
-	}
-	if len(p.closings) > 0 {
-		if err := store.CloseRows(ctx, tx, p.kind, p.closings); err != nil {
-			return err
-		}
-	}
-	if len(p.made) > 0 {
-		if err := p.postMade(ctx, tx); err != nil {
-			return err
-		}
-	}
-	if len(p.early) > 0 {
-		return store.RowsPark(ctx, tx, p.kind, p.early)
-	}
-	return nil
-}
-
-// postMade brings rows whose tweets X made already to their end.
-func (p *plan) postMade(ctx context.Context, tx pgx.Tx) error {
-	posted, err := store.PostMade(ctx, tx, p.made)
-	for _, row := range posted {
-		event := Event{
-			Type: EventFailed, Kind: p.kind, RowID: row.RowID, RequestID: row.RequestID, Account: row.Account,
-			DueAt: row.DueAt, TweetID: value(row.TweetID), Reason: value(row.Error),
-		}
-		if row.Status == store.Posted {
-			event.Type, event.Lateness = EventDone, row.DoneAt.Sub(row.DueAt)
-		}
-		p.events = append(p.events, event)
-	}
-	return err
+	return all
 }
 
 // rewakeLocked parks another job for each row that could not be locked because another
@@ -275,37 +138,6 @@ func rewakeLocked(ctx context.Context, tx pgx.Tx, kind store.Kind, ids []int64, 
 	}
 	_, err := store.RowsRewake(ctx, tx, kind, locked, lockedDelay)
 	return err
-}
-
-// probe takes the one try that a row's app and account have when their hold has ended, if the row would
-// be sent now: one that waits for something else must not use it up. A row that does not get it
-// finds the hold extended.
-func (p *plan) probe(ctx context.Context, tx pgx.Tx, row *store.Row, quotas []*store.Quota) error {
-	held := row.App.State != store.Active || row.Account.State != store.Active
-	if !held || !decide(row, p.now, quotas, p.maxLate).send {
-		return nil
-	}
-	until := p.now.Add(probeRest)
-	if row.App.State != store.Active {
-		won, err := store.AppProbe(ctx, tx, row.AppID, probeRest)
-		if err != nil {
-			return err
-		}
-		if !won {
-			row.App.Until = &until
-			return nil
-		}
-	}
-	if row.Account.State != store.Active {
-		won, err := store.AccountProbe(ctx, tx, row.AccountID, probeRest)
-		if err != nil {
-			return err
-		}
-		if !won {
-			row.Account.Until = &until
-		}
-	}
-	return nil
 }
 
 // decision is what a claim does with a row: send it, make it wait, close it, take it for posted, or, if it is

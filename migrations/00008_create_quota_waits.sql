@@ -54,6 +54,7 @@ ALTER TABLE tweetqueue.quotas
     ADD COLUMN fixed boolean NOT NULL DEFAULT false, -- as in limits
     ADD COLUMN configured boolean NOT NULL DEFAULT true, -- false: only X's headers have told of it
     ADD COLUMN granted bigint NOT NULL DEFAULT 0, -- requests ever
+    ADD COLUMN heard bigint NOT NULL DEFAULT 0, -- of these, the latest of which X's headers have been read
     ADD COLUMN x_maximum integer, -- what X's headers say it is
     ADD COLUMN others integer NOT NULL DEFAULT 0, -- places that others have taken, by X's headers,
     ADD COLUMN others_until timestamptz, -- until X's reset
@@ -147,14 +148,14 @@ CREATE TRIGGER recheck_waits AFTER UPDATE OF maximum, period, actions, x_maximum
         IS DISTINCT FROM (NEW.maximum, NEW.period, NEW.actions, NEW.x_maximum, NEW.others, NEW.blocked_until))
     EXECUTE FUNCTION tweetqueue.recheck_waits();
 
--- The best of an account's rows that wait for a limit; and those that were let go on, and have not yet
--- been claimed: they will take a place each.
-CREATE INDEX tweets_quota_idx ON tweetqueue.tweets (account, priority, post_at, id)
-    WHERE status = 'scheduled' AND waiting_for = 'quota';
-CREATE INDEX deletions_quota_idx ON tweetqueue.deletions (account, retweet, priority, delete_at, id)
-    WHERE status = 'scheduled' AND waiting_for = 'quota';
-CREATE INDEX retweets_quota_idx ON tweetqueue.retweets (account, priority, retweet_at, id)
-    WHERE status = 'scheduled' AND waiting_for = 'quota';
+-- Who is next: of an account's rows that are due, and of those that wait for a limit. And those that were let go
+-- on and have not yet been claimed: they will take a place each.
+CREATE INDEX tweets_line_idx ON tweetqueue.tweets (account, waiting_for, priority, post_at, id)
+    WHERE status = 'scheduled' AND waiting_for IN ('time', 'quota');
+CREATE INDEX deletions_line_idx ON tweetqueue.deletions (account, retweet, waiting_for, priority, delete_at, id)
+    WHERE status = 'scheduled' AND waiting_for IN ('time', 'quota');
+CREATE INDEX retweets_line_idx ON tweetqueue.retweets (account, waiting_for, priority, retweet_at, id)
+    WHERE status = 'scheduled' AND waiting_for IN ('time', 'quota');
 CREATE INDEX tweets_released_idx ON tweetqueue.tweets (account)
     WHERE status = 'scheduled' AND waiting_for = 'time' AND next_attempt_at IS NOT NULL;
 CREATE INDEX deletions_released_idx ON tweetqueue.deletions (account)
@@ -243,7 +244,7 @@ SELECT 'retweet', t.id, t.account, t.retweet_at, t.priority, t.status, t.waiting
 FROM tweetqueue.retweets t
 JOIN tweetqueue.accounts a ON a.username = t.account JOIN tweetqueue.apps p ON p.id = a.app_id
 WHERE t.status IN ('scheduled', 'sending', 'unconfirmed');
-DROP INDEX tweetqueue.tweets_quota_idx, tweetqueue.deletions_quota_idx, tweetqueue.retweets_quota_idx,
+DROP INDEX tweetqueue.tweets_line_idx, tweetqueue.deletions_line_idx, tweetqueue.retweets_line_idx,
     tweetqueue.tweets_released_idx, tweetqueue.deletions_released_idx, tweetqueue.retweets_released_idx;
 DROP TRIGGER recheck_waits ON tweetqueue.quotas;
 DROP FUNCTION tweetqueue.recheck_waits;

@@ -19,6 +19,7 @@ type Row struct {
 	LateFrom   time.Time // since when it is late: DueAt, or when it could go after it had to wait for a limit
 	WakeAt     time.Time // due, and not before what it last waited for
 	Priority   int
+	Released   bool  // it waited for a limit, and was let go on: see [QuotaWaitRelease]
 	Retries    int   // in a row, so far
 	RequestID  int64 // its last request; 0: none yet
 	// Answered says that the row's last request was answered by X, and Doubt that one of its requests may
@@ -49,6 +50,8 @@ type Row struct {
 	// PreviousStatus and PreviousTweetID are of the row before it in a thread, if it has one.
 	PreviousStatus  *Status
 	PreviousTweetID *string
+	// askedAt is post_at, delete_at or retweet_at.
+	askedAt time.Time
 	// Made is the tweet that X says it made of an earlier request of the row, and the body of that request: see
 	// [PostMade]. Nil: none.
 	Made []string
@@ -60,7 +63,8 @@ type Row struct {
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
 	const query = `-- name: RowsLock :many
 SELECT t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
-    greatest(t.{due_at}, t.created_at, t.late_from), t.wake_at, t.priority, t.retries, coalesce(t.request_id, 0),
+    greatest(t.{due_at}, t.created_at, t.late_from), t.{due_at}, t.wake_at, t.priority,
+    t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL, t.retries, coalesce(t.request_id, 0),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
@@ -82,14 +86,16 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
 	}
 	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Row, error) {
-		r := &Row{Kind: kind}
+		r, released := &Row{Kind: kind}, (*bool)(nil)
 		targets := []any{
-			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.WakeAt, &r.Priority, &r.Retries, &r.RequestID, &r.Answered, &r.Doubt, &r.LookedUp,
+			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.askedAt, &r.WakeAt, &r.Priority, &released, &r.Retries, &r.RequestID, &r.Answered, &r.Doubt, &r.LookedUp,
 			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 			&r.AccountDoubt,
 		}
-		return r, row.Scan(append(targets, r.targets()...)...)
+		err := row.Scan(append(targets, r.targets()...)...)
+		r.Released = released != nil && *released
+		return r, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", kind.table(), err)
@@ -207,6 +213,9 @@ type Request struct {
 	GrantedAt time.Time
 	Retries   int // of the row, so far
 	SendBy    time.Time
+	// Numbers are the request's among the grants of the windows it took a place in, by their ids: what X's headers tell
+	// with its answer is held against them.
+	Numbers map[int64]int64
 }
 
 // StartRequests writes the requests and makes their rows sending, which must be scheduled:

@@ -28,6 +28,7 @@ type Quota struct {
 	Fixed        bool
 	Period       time.Duration // the window's length
 	Granted      int64         // requests ever: the number of the latest
+	Heard        int64         // the number of the latest of which X's headers have been read
 	Others       int           // places that others have taken, by X's headers, until OthersUntil
 	OthersUntil  *time.Time
 	BlockedUntil *time.Time // X said so: nothing before this instant
@@ -120,20 +121,17 @@ func (q *Quota) NextAfter(now time.Time, more int) time.Time {
 }
 
 // Take takes a place for a request that arrives at X at the latest at an instant: its send_by. The
-// caller has seen that Next is now.
-func (q *Quota) Take(at time.Time) {
+// caller has seen that Next is now. It returns the request's number among the window's.
+func (q *Quota) Take(at time.Time) int64 {
 	q.Granted++
-	q.put(at)
-}
-
-func (q *Quota) put(at time.Time) {
 	bucket := at.UnixMicro() / q.width()
 	last := len(q.buckets) - 1
 	if last >= 0 && q.buckets[last] >= bucket { // a clock that was set back must not reorder them
 		q.grants[last]++
-		return
+		return q.Granted
 	}
 	q.buckets, q.grants = append(q.buckets, bucket), append(q.grants, 1)
+	return q.Granted
 }
 
 // GiveBack returns a place that was taken for an instant and certainly not used.
@@ -150,11 +148,17 @@ func (q *Quota) GiveBack(at time.Time) {
 	}
 }
 
-// Delay moves a place that was taken for an instant to a later one: the answer took longer, so the
-// request may have arrived later.
-func (q *Quota) Delay(from, to time.Time) {
+// Move moves a place that was taken for an instant to the one by which its request has arrived: the answer came later
+// than that, or so much earlier that the place would be held for too long.
+func (q *Quota) Move(from, to time.Time) {
 	q.GiveBack(from)
-	q.put(to)
+	bucket := to.UnixMicro() / q.width()
+	i, found := slices.BinarySearch(q.buckets, bucket)
+	if found {
+		q.grants[i]++
+		return
+	}
+	q.buckets, q.grants = slices.Insert(q.buckets, i, bucket), slices.Insert(q.grants, i, 1)
 }
 
 // Quotas are the windows that a transaction has locked, by account: each account's own and its app's. Those
@@ -175,18 +179,41 @@ func (all Quotas) Of(accountID int64, action string) []*Quota {
 // QuotasLock locks the windows of the accounts and of their apps that count one of the actions: those of
 // accounts by id, then those of apps.
 func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...string) (Quotas, error) {
-	// An array, not a join: both halves of the condition are index look-ups then.
-	const query = `-- name: QuotasLock :many
+	quotas, err := quotasRead(ctx, tx, "FOR UPDATE OF q", accountIDs, actions)
+	if err != nil {
+		return nil, fmt.Errorf("lock quotas: %w", err)
+	}
+	return quotas, nil
+}
+
+// QuotasLockFor locks the windows that count the actions of rows, as [QuotasLock] does: before the rows, so that of an
+// account and action one claim is decided at a time, and each on all of its rows that are due.
+func QuotasLockFor(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) (Quotas, error) {
+	const query = `-- name: RowsActions :one
+SELECT coalesce(array_agg(DISTINCT a.id), '{}'), coalesce(array_agg(DISTINCT ({action})::text), '{}')
+FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account WHERE t.id = ANY ($1)`
+	var accountIDs []int64
+	var actions []string
+	if err := tx.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&accountIDs, &actions); err != nil {
+		return nil, fmt.Errorf("read the accounts of %s: %w", kind.table(), err)
+	}
+	return QuotasLock(ctx, tx, accountIDs, actions...)
+}
+
+// quotasRead reads the windows that count one of the actions, with or without a lock.
+func quotasRead(ctx context.Context, db DBTX, lock string, accountIDs []int64, actions []string) (Quotas, error) {
+	// Arrays, not a join: both halves of the condition are index look-ups then.
+	query := `-- name: QuotasRead :many
 SELECT ` + quotaColumns + `,
     ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.id = ANY ($1) AND (a.id = q.account_id OR a.app_id = q.app_id))
 FROM tweetqueue.quotas q
 WHERE (q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
     AND q.actions && $2
 ORDER BY q.app_id IS NOT NULL, q.id
-FOR UPDATE OF q`
-	rows, err := tx.Query(ctx, query, accountIDs, actions)
+` + lock
+	rows, err := db.Query(ctx, query, accountIDs, actions)
 	if err != nil {
-		return nil, fmt.Errorf("lock quotas: %w", err)
+		return nil, err //nolint:wrapcheck // Its callers do.
 	}
 	all := make(Quotas, len(accountIDs))
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
@@ -198,19 +225,19 @@ FOR UPDATE OF q`
 		return struct{}{}, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("lock quotas: %w", err)
+		return nil, err //nolint:wrapcheck // Its callers do.
 	}
 	return all, nil
 }
 
 const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name, q.actions, coalesce(q.family, ''),
-    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.granted, q.others, q.others_until, q.blocked_until,
+    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.granted, q.heard, q.others, q.others_until, q.blocked_until,
     q.buckets, q.grants`
 
 func (q *Quota) targets() []any {
 	return []any{
 		&q.ID, &q.AccountID, &q.AppID, &q.Name, &q.Actions, &q.Family, &q.Maximum, &q.XMaximum, &q.Fixed, &q.Period,
-		&q.Granted, &q.Others, &q.OthersUntil, &q.BlockedUntil, &q.buckets, &q.grants,
+		&q.Granted, &q.Heard, &q.Others, &q.OthersUntil, &q.BlockedUntil, &q.buckets, &q.grants,
 	}
 }
 
@@ -218,7 +245,7 @@ func (q *Quota) targets() []any {
 func QuotasSave(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 	const query = `-- name: QuotaSave :exec
 UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, granted = $5, x_maximum = nullif($6, 0),
-    others = $7, others_until = $8
+    others = $7, others_until = $8, heard = $9
 WHERE id = $1`
 	batch, saved := &pgx.Batch{}, map[int64]bool{}
 	for _, windows := range quotas {
@@ -227,7 +254,7 @@ WHERE id = $1`
 				continue
 			}
 			saved[q.ID] = true
-			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.Granted, q.XMaximum, q.Others, q.OthersUntil)
+			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.Granted, q.XMaximum, q.Others, q.OthersUntil, q.Heard)
 		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

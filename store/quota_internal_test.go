@@ -116,7 +116,7 @@ func TestQuotaAgainstEveryGrant(t *testing.T) {
 				q.GiveBack(m.grants[i].at)
 				m.grants = append(m.grants[:i:i], m.grants[i+1:]...)
 			},
-			"delay": func(t *rapid.T) {
+			"arriveLate": func(t *rapid.T) {
 				if len(m.grants) == 0 {
 					t.Skip("none")
 				}
@@ -124,13 +124,19 @@ func TestQuotaAgainstEveryGrant(t *testing.T) {
 				if at := m.grants[i].at; !now.After(at) || !at.Add(q.Period).After(now) {
 					t.Skip("it is not late, or its place may be another's by now")
 				}
-				q.Delay(m.grants[i].at, now)
-				// It is held no shorter than what was granted last.
-				held := now
-				for _, g := range m.grants {
-					held = time.Unix(0, max(held.UnixNano(), g.at.UnixNano()))
+				q.Move(m.grants[i].at, now)
+				m.grants[i] = granted{now, now}
+			},
+			"arrive": func(t *rapid.T) {
+				if len(m.grants) == 0 {
+					t.Skip("none")
 				}
-				m.grants[i] = granted{now, held}
+				i := rapid.IntRange(0, len(m.grants)-1).Draw(t, "grant")
+				if now.Before(m.grants[i].arrived) || !now.Before(m.grants[i].at) {
+					t.Skip("it has not arrived, or is held no longer than that")
+				}
+				q.Move(m.grants[i].at, now)
+				m.grants[i].at = now
 			},
 			"": func(t *rapid.T) {
 				for _, g := range m.grants {

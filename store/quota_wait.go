@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,6 +44,9 @@ ON CONFLICT (account_id, action) DO UPDATE SET until = excluded.until`
 		return nil
 	}
 	batch := &pgx.Batch{}
+	slices.SortFunc(waits, func(a, b QuotaWait) int {
+		return cmp.Or(cmp.Compare(a.AccountID, b.AccountID), cmp.Compare(a.Action, b.Action))
+	})
 	for _, w := range waits {
 		batch.Queue(query, w.AccountID, w.Action, w.Until)
 	}
@@ -51,18 +56,21 @@ ON CONFLICT (account_id, action) DO UPDATE SET until = excluded.until`
 	return nil
 }
 
-// quotaWaitsRecheck makes the accounts be looked at again at once, and those that share their apps: a place was
-// given back.
-func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, accountIDs []int64) error {
+// quotaWaitsRecheck makes accounts be looked at again at once that may have a place sooner, and those that share the
+// windows of an app. The transaction has locked the windows.
+func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, windows []*Quota) error {
 	const query = `-- name: QuotaWaitsRecheck :exec
 UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()
-WHERE until > tweetqueue.clock() AND account_id = ANY (ARRAY(
-    SELECT a.id FROM tweetqueue.accounts a
-    WHERE a.app_id = ANY (ARRAY(SELECT app_id FROM tweetqueue.accounts WHERE id = ANY ($1)))))`
-	if len(accountIDs) == 0 {
+WHERE until > tweetqueue.clock() AND (account_id = ANY ($1)
+    OR account_id = ANY (ARRAY(SELECT id FROM tweetqueue.accounts WHERE app_id = ANY ($2))))`
+	var accountIDs, appIDs []int64
+	for _, q := range windows {
+		accountIDs, appIDs = append(accountIDs, q.AccountID), append(appIDs, q.AppID)
+	}
+	if len(windows) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, query, accountIDs); err != nil {
+	if _, err := tx.Exec(ctx, query, accountIDs, appIDs); err != nil {
 		return fmt.Errorf("look again at what waits for a limit: %w", err)
 	}
 	return nil
@@ -114,7 +122,7 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
 ), held AS MATERIALIZED (
     SELECT t.id FROM {table} t
     JOIN tweetqueue.accounts a ON a.username = t.account
-    JOIN tweetqueue.quota_waits w ON w.account_id = a.id AND w.action = {action}
+    JOIN tweetqueue.quota_waits w ON w.account_id = a.id AND w.action = {action} AND w.until > (SELECT now FROM clock)
     WHERE t.id = ANY (ARRAY(SELECT row_id FROM jobs))
         AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NULL
         AND ({deadline} IS NULL OR {deadline} > (SELECT now FROM clock))
@@ -248,7 +256,7 @@ UPDATE {table} t SET waiting_for = 'time', next_attempt_at = t.{due_at}, late_fr
 WHERE t.id = ANY (ARRAY(
     SELECT t.id FROM {table} t
     WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND {of_action}
-        AND t.status = 'scheduled' AND t.waiting_for = 'quota' AND t.{due_at} <= tweetqueue.clock()
+        AND t.status = 'scheduled' AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' AND t.{due_at} <= tweetqueue.clock()
     ORDER BY t.priority, t.{due_at}, t.id LIMIT $3
     FOR NO KEY UPDATE SKIP LOCKED))`
 	tag, err := tx.Exec(ctx, kind.sql(query), wait.AccountID, wait.Action, n)

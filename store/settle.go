@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,10 +35,14 @@ type Settlement struct {
 	Error string
 	// Warning is added to the row's warnings; may be empty.
 	Warning string
+	// Numbers are the request's among the grants of its windows: see [Request].
+	Numbers map[int64]int64
 	// GiveBack returns the request's places in the quotas: it certainly did not reach X.
 	GiveBack bool
-	// Block blocks the shortest window of the row's action for that long: X said so.
+	// Block is for how long X accepts nothing of the row's action, if it did not say which window is exhausted.
 	Block time.Duration
+	// Reports are what X's headers told of its windows.
+	Reports []Report
 
 	// What is recorded of the answer.
 	Outcome        string
@@ -95,7 +98,7 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 	if err := rowsLockAll(ctx, tx, kind, rowIDs); err != nil {
 		return nil, err
 	}
-	until, err := correctQuotas(ctx, tx, kind, settlements)
+	until, err := quotasCorrect(ctx, tx, kind, settlements)
 	if err != nil {
 		return nil, err
 	}
@@ -138,99 +141,6 @@ SELECT (SELECT count(*) FROM locked) = (SELECT count(*) FROM {table} WHERE id = 
 		return fmt.Errorf("lock %s: %w", kind.table(), ErrRowLocked)
 	}
 	return nil
-}
-
-// correctQuotas gives places back, holds those longer whose answer came after send_by, and blocks
-// windows, where a settlement says so; and only once, for a settlement is written again if its
-// commit seemed to fail. It returns, by request, until when X accepts nothing of the action.
-func correctQuotas(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) (map[int64]time.Time, error) {
-	const query = `-- name: RequestsUnanswered :many
-SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
-	now, err := Clock(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
-	var requests, accounts []int64
-	var actions []string
-	for _, s := range settlements {
-		if s.GiveBack || s.WaitFor == ForQuota || now.After(s.SendBy) {
-			requests, accounts = append(requests, s.RequestID), append(accounts, s.AccountID)
-			actions = append(actions, s.action(kind))
-		}
-	}
-	if len(requests) == 0 {
-		return nil, nil //nolint:nilnil // Nothing waits.
-	}
-	rows, err := tx.Query(ctx, query, requests)
-	if err != nil {
-		return nil, fmt.Errorf("look for unanswered requests: %w", err)
-	}
-	unanswered, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("look for unanswered requests: %w", err)
-	}
-	quotas, err := QuotasLock(ctx, tx, accounts, actions...)
-	if err != nil {
-		return nil, err
-	}
-	if now, err = Clock(ctx, tx); err != nil { // after the locks
-		return nil, err
-	}
-	until := map[int64]time.Time{}
-	var waits []QuotaWait
-	var given []int64
-	for _, s := range settlements {
-		if slices.Contains(unanswered, s.RequestID) {
-			windows := quotas.Of(s.AccountID, s.action(kind))
-			s.correct(windows, now)
-			if s.WaitFor == ForQuota {
-				until[s.RequestID] = now.Add(s.Wait)
-				for _, q := range windows {
-					until[s.RequestID] = laterOf(until[s.RequestID], q.Next(now))
-				}
-				waits = append(waits, QuotaWait{AccountID: s.AccountID, Action: s.action(kind), Until: until[s.RequestID]})
-			}
-			if s.GiveBack {
-				given = append(given, s.AccountID)
-			}
-		}
-	}
-	if err := QuotasSave(ctx, tx, quotas); err != nil {
-		return nil, err
-	}
-	if err := quotaWaitsRecheck(ctx, tx, given); err != nil {
-		return nil, err
-	}
-	return until, QuotaWaitsBegin(ctx, tx, waits)
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-func (s Settlement) action(kind Kind) string { return cmp.Or(s.Action, kind.Action()) }
-
-// correct corrects the windows that the settlement's request took a place in.
-func (s Settlement) correct(windows []*Quota, now time.Time) {
-	for _, q := range windows {
-		switch {
-		case s.GiveBack:
-			q.GiveBack(s.SendBy)
-		case now.After(s.SendBy):
-			q.Delay(s.SendBy, now)
-		}
-	}
-	if s.Block == 0 || len(windows) == 0 {
-		return
-	}
-	shortest := slices.MinFunc(windows, func(a, b *Quota) int { return cmp.Compare(a.Period, b.Period) })
-	until := now.Add(s.Block)
-	if shortest.BlockedUntil == nil || until.After(*shortest.BlockedUntil) { // answers come in any order
-		shortest.BlockedUntil = &until
-	}
 }
 
 func answerRequests(ctx context.Context, tx pgx.Tx, settlements []Settlement) error {

@@ -1,0 +1,246 @@
+package jobs
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tweetqueue/store"
+)
+
+// plan is what one claim is about to do with its rows.
+type plan struct {
+	kind    store.Kind
+	leaseID int64
+	sendBy  time.Time // by the monotonic clock, for a row without a deadline
+	now     time.Time // the database's, after the locks
+	maxLate time.Duration
+	rows    []*store.Row // locked: of the jobs, and those that may go before them
+	quotas  store.Quotas
+	lines   map[int64]store.Line
+	decided map[int64]bool // rows
+
+	claims []claimed
+	doubts []doubtful
+	waits  []store.Wait
+	// quotaWaits are the accounts of the rows among waits that wait for a limit.
+	quotaWaits []store.QuotaWait
+	closings   []store.Closing
+	made       []int64 // X made their tweets already
+	early      []int64 // scheduled, and not due yet
+	swaps      []store.Swap
+	events     []Event
+}
+
+func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time, maxLate time.Duration) *plan {
+	return &plan{kind: kind, leaseID: leaseID, sendBy: sendBy, now: now, maxLate: maxLate, decided: map[int64]bool{}}
+}
+
+// row is a locked row; nil if somebody else has locked it.
+func (p *plan) row(id int64) *store.Row {
+	i := slices.IndexFunc(p.rows, func(row *store.Row) bool { return row.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return p.rows[i]
+}
+
+// run decides what a job does. Rows of its account that are due and go before its own are sent instead of it, one for
+// one: their jobs come to it. What waits for a limit and goes before it makes it wait, too. Its own row is nil if somebody
+// has locked it.
+func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
+	own, line := p.row(job.rowID), p.lines[job.rowID]
+	due := own != nil && own.Status == store.Scheduled && !own.WakeAt.After(p.now)
+	for _, turn := range line.Due {
+		row := p.row(turn.RowID)
+		if row == nil || row == own || p.decided[turn.RowID] {
+			continue
+		}
+		if due && !turn.Before(own.Turn()) {
+			break
+		}
+		d, err := p.decide(ctx, tx, row)
+		if err != nil {
+			return err
+		}
+		if d.wait != "" && d.wait != store.ForThread {
+			break // its own waits for the same
+		}
+		p.add(row, job.jobID, d)
+		if d.send {
+			if due {
+				p.swaps = append(p.swaps, store.Swap{Taken: row.ID, Left: own.ID})
+			}
+			return nil
+		}
+	}
+	if own == nil || p.decided[own.ID] {
+		return nil
+	}
+	d, err := p.decide(ctx, tx, own)
+	if err != nil {
+		return err
+	}
+	if d.send && !own.Released && line.Waiting != nil && line.Waiting.Before(own.Turn()) {
+		d = decision{wait: store.ForQuota, until: p.now, reason: "others of its account go first"}
+	}
+	p.add(own, job.jobID, d)
+	return nil
+}
+
+// decide decides on a row, after it has taken the one try of a hold that has ended, if the row would be the one.
+func (p *plan) decide(ctx context.Context, tx pgx.Tx, row *store.Row) (decision, error) {
+	if err := p.probe(ctx, tx, row); err != nil {
+		return decision{}, err
+	}
+	return decide(row, p.now, p.counting(row), p.maxLate), nil
+}
+
+// counting are the windows that count a row's request.
+func (p *plan) counting(row *store.Row) []*store.Quota {
+	return p.quotas.Of(row.AccountID, row.Action())
+}
+
+// add adds what is to become of a row, and takes its places if it is to be sent.
+func (p *plan) add(row *store.Row, jobID int64, d decision) {
+	p.decided[row.ID] = true
+	event := Event{Kind: p.kind, RowID: row.ID, JobID: jobID, Account: row.Username, Reason: d.reason}
+	switch {
+	case d.send:
+		latest := p.now.Add(sendWithin)
+		request := &store.Request{
+			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Action: row.Action(), Body: d.body,
+			Retries: row.Retries, GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore), Numbers: map[int64]int64{},
+		}
+		for _, q := range p.counting(row) {
+			request.Numbers[q.ID] = q.Take(request.SendBy)
+		}
+		p.claims = append(p.claims, claimed{
+			row: row, request: request, leaseID: p.leaseID, sendBy: p.sendBy.Add(request.SendBy.Sub(latest)),
+		})
+		event.Type, event.DueAt, event.Lateness = EventDue, row.WakeAt, p.now.Sub(later(row.WakeAt, row.LateFrom))
+	case d.wait != "":
+		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason, Doubt: d.doubt})
+		if d.wait == store.ForQuota {
+			p.quotaWaits = append(p.quotaWaits, store.QuotaWait{AccountID: row.AccountID, Action: row.Action(), Until: d.until})
+		}
+		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, d.ends
+	case d.made:
+		p.made = append(p.made, row.ID)
+		return // told as what it becomes
+	case d.close != "":
+		p.closings = append(p.closings, store.Closing{RowID: row.ID, Status: d.close, Reason: d.reason})
+		event.Type = EventFailed
+		if d.close == store.Missed {
+			event.Type = EventMissed
+		}
+	case row.LookedUp && !row.WakeAt.After(p.now):
+		p.doubts = append(p.doubts, doubtful{row: row, jobID: jobID})
+		return
+	case row.Status == store.Scheduled:
+		p.early = append(p.early, row.ID)
+		return
+	default:
+		return // its job has nothing left to do
+	}
+	p.events = append(p.events, event)
+}
+
+// write writes the plan, in the order of store's locks.
+func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
+	if len(p.claims) > 0 {
+		if err := store.QuotasSave(ctx, tx, p.quotas); err != nil {
+			return err
+		}
+		requests := make([]*store.Request, len(p.claims))
+		for i, claim := range p.claims {
+			requests[i] = claim.request
+		}
+		if err := store.StartRequests(ctx, tx, p.kind, p.leaseID, requests); err != nil {
+			return err
+		}
+		for i := range p.events {
+			for _, r := range requests {
+				if p.events[i].RowID == r.RowID {
+					p.events[i].RequestID = r.ID
+				}
+			}
+		}
+	}
+	if len(p.waits) > 0 {
+		if err := store.WaitRows(ctx, tx, p.kind, p.waits); err != nil {
+			return err
+		}
+		if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
+			return err
+		}
+	}
+	if len(p.closings) > 0 {
+		if err := store.CloseRows(ctx, tx, p.kind, p.closings); err != nil {
+			return err
+		}
+	}
+	if len(p.made) > 0 {
+		if err := p.postMade(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if len(p.early) > 0 {
+		if err := store.RowsPark(ctx, tx, p.kind, p.early); err != nil {
+			return err
+		}
+	}
+	if len(p.swaps) > 0 {
+		return store.SwapJobs(ctx, tx, p.kind, p.swaps)
+	}
+	return nil
+}
+
+// postMade brings rows whose tweets X made already to their end.
+func (p *plan) postMade(ctx context.Context, tx pgx.Tx) error {
+	posted, err := store.PostMade(ctx, tx, p.made)
+	for _, row := range posted {
+		event := Event{
+			Type: EventFailed, Kind: p.kind, RowID: row.RowID, RequestID: row.RequestID, Account: row.Account,
+			DueAt: row.DueAt, TweetID: value(row.TweetID), Reason: value(row.Error),
+		}
+		if row.Status == store.Posted {
+			event.Type, event.Lateness = EventDone, row.DoneAt.Sub(row.DueAt)
+		}
+		p.events = append(p.events, event)
+	}
+	return err
+}
+
+// probe takes the one try that a row's app and account have when their hold has ended, if the row would
+// be sent now: one that waits for something else must not use it up. A row that does not get it
+// finds the hold extended.
+func (p *plan) probe(ctx context.Context, tx pgx.Tx, row *store.Row) error {
+	held := row.App.State != store.Active || row.Account.State != store.Active
+	if !held || !decide(row, p.now, p.counting(row), p.maxLate).send {
+		return nil
+	}
+	until := p.now.Add(probeRest)
+	if row.App.State != store.Active {
+		won, err := store.AppProbe(ctx, tx, row.AppID, probeRest)
+		if err != nil {
+			return err
+		}
+		if !won {
+			row.App.Until = &until
+			return nil
+		}
+	}
+	if row.Account.State != store.Active {
+		won, err := store.AccountProbe(ctx, tx, row.AccountID, probeRest)
+		if err != nil {
+			return err
+		}
+		if !won {
+			row.Account.Until = &until
+		}
+	}
+	return nil
+}

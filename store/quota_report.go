@@ -1,0 +1,155 @@
+package store
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what one family of X's headers told with an answer (X's documents: rate-limits). It has been found
+// plausible.
+type Report struct {
+	Family    string        // of a [Quota]
+	Limit     int           // requests; -1: not told
+	Remaining int           // requests; -1: not told
+	Reset     time.Duration // from now until X's window ends; 0: not told
+}
+
+// The families of X's headers.
+const (
+	familyEndpoint = "endpoint"    // x-rate-limit
+	familyUser     = "user_24hour" // x-user-limit-24hour
+	familyApp      = "app_24hour"  // x-app-limit-24hour
+)
+
+const (
+	// resetMargin is how far off a reset may be: X tells it, and its own time, in whole seconds.
+	resetMargin = 2 * time.Second
+	// unknownMaximum is that of a window of which X has said that it is exhausted, and not how many it has.
+	unknownMaximum = 1_000_000
+)
+
+// periodsOfX are the lengths of X's windows.
+func periodsOfX() []time.Duration {
+	return []time.Duration{15 * time.Minute, 3 * time.Hour, 24 * time.Hour}
+}
+
+// window returns the window that the report is of, among those that count its action; nil if none is. One of the same
+// maximum is; else the shortest that counts this action alone, for a window of several is not told by the
+// headers of one endpoint.
+func (r Report) window(windows []*Quota, action string) *Quota {
+	fits := func(q *Quota) bool { return q.Family == r.Family && q.Period >= r.Reset-resetMargin }
+	same := shortestOf(windows, func(q *Quota) bool { return fits(q) && (q.Maximum == r.Limit || q.XMaximum == r.Limit) })
+	if same != nil {
+		return same
+	}
+	return shortestOf(windows, func(q *Quota) bool { return fits(q) && q.countsOnly(action) })
+}
+
+// shortestOf returns the shortest of the windows that are so; nil if none is.
+func shortestOf(windows []*Quota, is func(*Quota) bool) *Quota {
+	var shortest *Quota
+	for _, q := range windows {
+		if is(q) && (shortest == nil || q.Period < shortest.Period) {
+			shortest = q
+		}
+	}
+	return shortest
+}
+
+func (q *Quota) countsOnly(action string) bool { return len(q.Actions) == 1 && q.Actions[0] == action }
+
+// period is the length of a window that nobody has configured.
+func (r Report) period() time.Duration {
+	periods := periodsOfX()
+	if r.Family != familyEndpoint {
+		return periods[len(periods)-1]
+	}
+	i := slices.IndexFunc(periods, func(period time.Duration) bool { return period >= r.Reset-resetMargin })
+	if i < 0 {
+		i = len(periods) - 1
+	}
+	return periods[i]
+}
+
+// name is that of a window that nobody has configured.
+func (r Report) name(action string) string {
+	name := strings.ReplaceAll(action, "_", " ")
+	switch r.Family {
+	case familyUser:
+		return name + " in 24 hours, by X"
+	case familyApp:
+		return name + " of the app in 24 hours, by X"
+	}
+	return name + " in " + shortDuration(r.period()) + ", by X"
+}
+
+func shortDuration(d time.Duration) string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+}
+
+// keyed completes a query by the key of a window of an app, or of an account.
+func keyed(query string, ofApp bool) string {
+	key := "quotas_account_id_name_key"
+	if ofApp {
+		key = "quotas_app_id_name_key"
+	}
+	return strings.ReplaceAll(query, "{key}", key)
+}
+
+// reportsNews reports whether X told what the windows do not say yet.
+func (s Settlement) reportsNews(windows []*Quota, action string, now time.Time) bool {
+	for _, r := range s.Reports {
+		q := r.window(windows, action)
+		if q == nil {
+			return true
+		}
+		told := *q
+		told.report(r, s.number(q), now)
+		if told.XMaximum != q.XMaximum || told.others(now) != q.others(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// report takes what X told with the answer to the request of that number. Answers come in any order: that to the
+// latest request counts. X's maximum outranks what was believed. What X has counted in its window beside our own
+// requests is others', and ends with that window: then the answers to our own tell anew.
+func (q *Quota) report(r Report, number int64, now time.Time) {
+	if number < q.Heard {
+		return
+	}
+	q.Heard = number
+	if r.Limit > 0 {
+		q.XMaximum = r.Limit
+	}
+	if r.Limit <= 0 || r.Remaining < 0 || r.Reset <= 0 {
+		return
+	}
+	// X's window began its length before its reset; ours in it, less those that were sent after this.
+	ours := max(0, q.since(now.Add(r.Reset-q.Period-resetMargin), now)-int(q.Granted-number))
+	q.Others, q.OthersUntil = max(0, r.Limit-r.Remaining-ours), nil
+	if q.Others > 0 {
+		until := now.Add(r.Reset)
+		q.OthersUntil = &until
+	}
+}
+
+// block keeps the window shut until an instant. Answers come in any order.
+func (q *Quota) block(until time.Time) {
+	if q.BlockedUntil == nil || until.After(*q.BlockedUntil) {
+		q.BlockedUntil = &until
+	}
+}
+
+// since counts the grants that count at now and may have been sent since an instant.
+func (q *Quota) since(from, now time.Time) int {
+	n := 0
+	for i, bucket := range q.buckets {
+		if q.expiry(bucket).After(now) && time.UnixMicro((bucket+1)*q.width()).After(from) {
+			n += int(q.grants[i])
+		}
+	}
+	return n
+}

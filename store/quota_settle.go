@@ -1,0 +1,188 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// quotasCorrect does with the windows what the settlements say: it gives places back, holds them as long as
+// their requests may have been on their way, and believes what X tells; and only once, for a settlement is written
+// again if its commit seemed to fail. It returns, by request, until when X accepts nothing of the action. Mostly
+// there is nothing to do: then it locks nothing.
+func quotasCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) (map[int64]time.Time, error) {
+	const query = `-- name: RequestsUnanswered :many
+SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
+	correcting, err := toCorrect(ctx, tx, kind, settlements)
+	if len(correcting) == 0 || err != nil {
+		return nil, err
+	}
+	var requests, accounts []int64
+	var actions []string
+	for _, s := range correcting {
+		requests, accounts, actions = append(requests, s.RequestID), append(accounts, s.AccountID), append(actions, s.action(kind))
+	}
+	rows, err := tx.Query(ctx, query, requests)
+	if err != nil {
+		return nil, fmt.Errorf("look for unanswered requests: %w", err)
+	}
+	unanswered, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("look for unanswered requests: %w", err)
+	}
+	quotas, err := QuotasLock(ctx, tx, accounts, actions...)
+	if err != nil {
+		return nil, err
+	}
+	now, err := Clock(ctx, tx) // after the locks
+	if err != nil {
+		return nil, err
+	}
+	until := map[int64]time.Time{}
+	var waits []QuotaWait
+	var sooner []*Quota // have a place sooner
+	for _, s := range correcting {
+		if !slices.Contains(unanswered, s.RequestID) {
+			continue
+		}
+		if err := s.correct(ctx, tx, kind, quotas, now); err != nil {
+			return nil, err
+		}
+		if s.WaitFor == ForQuota {
+			until[s.RequestID] = now.Add(s.Wait)
+			for _, q := range quotas.Of(s.AccountID, s.action(kind)) {
+				until[s.RequestID] = laterOf(until[s.RequestID], q.Next(now))
+			}
+			waits = append(waits, QuotaWait{AccountID: s.AccountID, Action: s.action(kind), Until: until[s.RequestID]})
+		}
+		if s.GiveBack || now.Before(s.SendBy) {
+			sooner = append(sooner, quotas.Of(s.AccountID, s.action(kind))...)
+		}
+	}
+	if err := QuotasSave(ctx, tx, quotas); err != nil {
+		return nil, err
+	}
+	if err := quotaWaitsRecheck(ctx, tx, sooner); err != nil {
+		return nil, err
+	}
+	return until, QuotaWaitsBegin(ctx, tx, waits)
+}
+
+// toCorrect returns the settlements that change a window.
+func toCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) ([]Settlement, error) {
+	now, err := Clock(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	var accounts []int64
+	var actions []string
+	for _, s := range settlements {
+		accounts, actions = append(accounts, s.AccountID), append(actions, s.action(kind))
+	}
+	quotas, err := quotasRead(ctx, tx, "", accounts, actions)
+	if err != nil {
+		return nil, fmt.Errorf("read quotas: %w", err)
+	}
+	var correcting []Settlement
+	for _, s := range settlements {
+		windows := quotas.Of(s.AccountID, s.action(kind))
+		if s.GiveBack || s.WaitFor == ForQuota || now.After(s.SendBy) || s.tooLong(windows, now) || s.reportsNews(windows, s.action(kind), now) {
+			correcting = append(correcting, s)
+		}
+	}
+	return correcting, nil
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func (s Settlement) action(kind Kind) string { return cmp.Or(s.Action, kind.Action()) }
+
+// answered reports whether X answered: then the request has arrived by now.
+func (s Settlement) answered() bool { return s.StatusCode != 0 }
+
+// tooLong reports whether a place is held for so much longer than the request was under way that it matters:
+// more than a bucket or two.
+func (s Settlement) tooLong(windows []*Quota, now time.Time) bool {
+	return s.answered() && slices.ContainsFunc(windows, func(q *Quota) bool {
+		return s.SendBy.Sub(now) > q.Period*2/bucketsPerPeriod
+	})
+}
+
+// correct corrects the windows that the settlement's request took a place in, and those that X told of.
+func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Quotas, now time.Time) error {
+	action := s.action(kind)
+	for _, q := range quotas.Of(s.AccountID, action) {
+		switch {
+		case s.GiveBack:
+			q.GiveBack(s.SendBy)
+		case now.After(s.SendBy) || s.tooLong([]*Quota{q}, now):
+			q.Move(s.SendBy, now)
+		}
+	}
+	blocked := false
+	for _, r := range s.Reports {
+		q := r.window(quotas.Of(s.AccountID, action), action)
+		if q == nil {
+			var err error
+			if q, err = s.learn(ctx, tx, quotas, action, r, now); err != nil {
+				return err
+			}
+		}
+		q.report(r, s.number(q), now)
+		if s.Block > 0 && r.Remaining == 0 && r.Reset > 0 {
+			q.block(now.Add(r.Reset))
+			blocked = true
+		}
+	}
+	if s.Block == 0 || blocked {
+		return nil
+	}
+	q := shortestOf(quotas.Of(s.AccountID, action), func(q *Quota) bool { return q.countsOnly(action) })
+	if q == nil {
+		var err error
+		if q, err = s.learn(ctx, tx, quotas, action, Report{Family: familyEndpoint}, now); err != nil {
+			return err
+		}
+	}
+	q.block(now.Add(s.Block))
+	return nil
+}
+
+// number is the request's among the grants of a window. One that the window did not grant is as good as the latest.
+func (s Settlement) number(q *Quota) int64 {
+	if n, ok := s.Numbers[q.ID]; ok {
+		return n
+	}
+	return q.Granted
+}
+
+// learn writes a window that nobody has configured, and that X tells of. The request has a place in it.
+func (s Settlement) learn(ctx context.Context, tx pgx.Tx, quotas Quotas, action string, r Report, now time.Time) (*Quota, error) {
+	const query = `-- name: QuotaLearn :one
+INSERT INTO tweetqueue.quotas AS q (account_id, app_id, name, family, actions, maximum, period, configured)
+SELECT CASE WHEN NOT $2 THEN a.id END, CASE WHEN $2 THEN a.app_id END, $3, $4, ARRAY[$5], $6, $7, false
+FROM tweetqueue.accounts a WHERE a.id = $1
+ON CONFLICT ON CONSTRAINT {key} DO UPDATE SET name = excluded.name
+RETURNING ` + quotaColumns
+	ofApp := r.Family == familyApp
+	q := &Quota{}
+	err := tx.QueryRow(ctx, keyed(query, ofApp), s.AccountID, ofApp, r.name(action), r.Family, action,
+		cmp.Or(max(0, r.Limit), unknownMaximum), r.period()).Scan(q.targets()...)
+	if err != nil {
+		return nil, fmt.Errorf("write a window that X tells of: %w", err)
+	}
+	if !s.GiveBack {
+		q.Take(laterOf(now, s.SendBy))
+	}
+	quotas[s.AccountID] = append(quotas[s.AccountID], q)
+	return q, nil
+}
