@@ -205,6 +205,40 @@ func TestNoOtherTweetAfterARequest(t *testing.T) {
 	}
 }
 
+// What X made of a row that was over is a doubt, for the row may be scheduled again.
+func TestRetweetMadeLateIsADoubt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := storetest.Retweet(t, b.db, "77", 0)
+	request := b.start(t, store.Retweet, id)[0]
+	b.dieAndTakeOver(t)
+	_, err := store.Cancel(t.Context(), b.db, id)
+	require.NoError(t, err)
+	late := done(store.Retweet)
+	late.Outcome = "done"
+	require.False(t, b.settle(t, store.Retweet, request, late).Applied)
+	exec(t, b.db, `UPDATE tweetqueue.retweets SET status = 'scheduled' WHERE id = $1`, id)
+	inTx(t, b.db, func(tx pgx.Tx) {
+		rows, err := store.RowsLock(t.Context(), tx, store.Retweet, []int64{id})
+		require.NoError(t, err)
+		require.True(t, rows[0].Doubt)
+	})
+}
+
+// The reason of a row that is taken over says what is done again.
+func TestTakeOverOfAnUndoing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	undo, _, err := store.UndoInsert(t.Context(), b.db, "acme", "77", nil, 0)
+	require.NoError(t, err)
+	deletion := storetest.Deletion(t, b.db, "77", 0)
+	b.start(t, store.DeleteTweet, undo, deletion)
+	require.Len(t, b.dieAndTakeOver(t), 2)
+	for id, words := range map[int64]string{undo: "it is undone again: the worker tester stopped", deletion: "it is deleted again: the worker tester stopped"} {
+		require.Contains(t, query[string](t, b.db, `SELECT error FROM tweetqueue.deletions WHERE id = $1`, id), words)
+	}
+}
+
 // To list the retweets of an account, or to rename it, reads no others.
 func TestRetweetsOfAnAccountUseAnIndex(t *testing.T) {
 	t.Parallel()
