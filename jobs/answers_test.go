@@ -26,8 +26,8 @@ func answersByOutcome() map[Outcome][]string {
 		OutcomeWait: {
 			"403_over_daily_limit_185", "429_daily", "429_html", "429_legacy_88", "429_too_many_requests",
 		},
-		OutcomeDone:   {"400_already_retweeted", "403_legacy_327"},
-		OutcomeRepeat: {"200_deleted_nothing_said", "200_retweet_nothing_said", "200_undo_nothing_said"},
+		OutcomeAlready: {"400_already_retweeted", "403_legacy_327"},
+		OutcomeRepeat:  {"200_deleted_nothing_said", "200_retweet_nothing_said", "200_undo_nothing_said"},
 		OutcomeRetry: {
 			"403_authentication_unknown", "404_outage_create", "404_outage_retweet", "404_retweet_missing_tweet",
 			"refresh_302_redirect", "refresh_400_other_invalid_request",

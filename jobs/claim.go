@@ -236,9 +236,9 @@ func held(what store.WaitingFor, reason string, hold store.Hold, now time.Time) 
 
 // lateness is how late a tweet or a retweet is that has no deadline of its own. To wait for a limit, or for a person
 // who schedules it again, is no lateness, and a thread that has begun is brought to its end. A deletion is
-// never too late.
+// never too late, nor is a retweet that may stand already: it is made sure of.
 func lateness(row *store.Row, now time.Time) time.Duration {
-	if row.Kind == store.DeleteTweet || row.Tweet.PostBefore != nil || row.PreviousTweetID != nil {
+	if row.Kind == store.DeleteTweet || (row.Kind == store.Retweet && row.Doubt) || row.Tweet.PostBefore != nil || row.PreviousTweetID != nil {
 		return 0
 	}
 	return now.Sub(row.LateFrom)

@@ -146,6 +146,12 @@ func TestDecideOnARow(t *testing.T) {
 			want: decision{close: store.Missed, reason: "it is 25h0m0s late, and nothing is posted that is more than 24h0m0s late: " +
 				"schedule it again if it is still to go out"},
 		},
+		"LateRetweetInDoubt": { // it may stand
+			row: due(func(r *store.Row) {
+				r.Kind, r.Tweet, r.TweetID, r.LateFrom, r.Doubt = store.Retweet, store.Tweet{}, "1", now.Add(-25*time.Hour), true
+			}),
+			want: decision{send: true, body: []byte(`{"tweet_id":"1"}`)},
+		},
 		"HeldAndAfterADoubt": { // the doubt's end does not wake what the hold holds back
 			row: due(func(r *store.Row) {
 				r.AccountDoubt, r.Account = new(int64(5)), hold(store.Paused, "401", time.Minute)

@@ -142,7 +142,7 @@ func TestDeletionOfWhatIsStillThere(t *testing.T) {
 	id := storetest.Deletion(t, w.db, w.old("acme"), 0)
 	w.exec(`UPDATE tweetqueue.deletions SET retries = $1`, patience-1)
 	// It was answered before: else its first answer begins a new count.
-	w.exec(`INSERT INTO tweetqueue.workers (name) VALUES ('before')`)
+	w.exec(`INSERT INTO tweetqueue.workers (name, knows) VALUES ('before', 1000)`)
 	w.exec(`WITH r AS (INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, answered_at, outcome, status_code)
 		SELECT 'delete_tweet', $1, a.id, w.id, 1, now(), now(), now(), 'unconfirmed', 404 FROM tweetqueue.accounts a, tweetqueue.workers w RETURNING id)
 		UPDATE tweetqueue.deletions SET request_id = r.id FROM r`, id)

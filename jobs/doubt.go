@@ -263,7 +263,7 @@ func (j *judge) retweet(d *store.Doubt) store.Resolution {
 	switch {
 	case !j.isLast(d):
 		return j.again(d, j.later(j.times.next(d, j.now)), "X does not show the retweet yet")
-	case d.Refused:
+	case d.Refused, d.Retries >= patience:
 		return store.Resolution{Status: store.Failed, Error: d.Error + "; X shows no retweet of it by this account"}
 	}
 	return store.Resolution{Status: store.Scheduled, WaitFor: store.ForRetry, NextAt: &j.now, Error: "X does not show the retweet, so it is made again"}
@@ -345,11 +345,19 @@ func person(d *store.Doubt, why string) store.Resolution {
 func nothingOpen(row *store.Row) store.Resolution {
 	return store.Resolution{
 		RowID: row.ID, RequestID: row.RequestID, Status: store.Unconfirmed, Retries: row.Retries,
-		Error: "none of its requests is in doubt, so there is nothing to look up: " + toResolve(row.Kind, row.ID),
+		Error: "none of its requests is in doubt, so there is nothing to look up: " + toResolveRow(row),
 	}
 }
 
-// toResolve says what a person has to do with a doubt.
+// toResolveRow says what a person has to do with a row in doubt.
+func toResolveRow(row *store.Row) string {
+	if row.UndoRetweet {
+		return fmt.Sprintf("look at the account on X, then run 'enqueue resolve %d --deleted' if the retweet is gone, or 'enqueue resolve %[1]d --not-deleted'", row.ID)
+	}
+	return toResolve(row.Kind, row.ID)
+}
+
+// toResolve says what a person has to do with a doubt that was looked up.
 func toResolve(kind store.Kind, rowID int64) string {
 	switch kind {
 	case store.DeleteTweet:

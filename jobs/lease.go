@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"tweetqueue/migrations"
 	"tweetqueue/store"
 )
 
@@ -45,7 +46,7 @@ func (l *lease) start(ctx context.Context) error {
 	if err := l.connect(ctx); err != nil {
 		return err
 	}
-	id, err := store.WorkerStart(ctx, l.conn, l.name)
+	id, err := store.WorkerStart(ctx, l.conn, l.name, migrations.Latest)
 	if err != nil {
 		return err
 	}

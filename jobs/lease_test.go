@@ -244,3 +244,20 @@ func TestStaleLeaseClaimsNothing(t *testing.T) {
 	require.Equal(t, "scheduled:time", w.status(id))
 	require.Zero(t, w.taken("posts"))
 }
+
+// A worker that runs on beside a database that needs a newer one loses its lease, and so sends nothing.
+func TestTooOldLosesItsLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.newWorker(opts{})
+	require.NoError(t, worker.lease.start(t.Context()))
+	t.Cleanup(worker.lease.disconnect)
+	require.NoError(t, worker.lease.renew(t.Context()))
+	w.exec(`INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) VALUES (1000, 8, 1000)`)
+	err := worker.lease.renew(t.Context())
+	require.ErrorContains(t, err, "is too old for the database, which needs one that knows migration 1000")
+	worker.lease.began = worker.lease.began.Add(-leaseFresh)
+	require.ErrorIs(t, worker.lease.check(worker.lease.current()), ErrLeaseStale)
+	storetest.MoveClock(t, w.db, time.Minute) // it is dead
+	require.ErrorIs(t, worker.lease.renew(t.Context()), store.ErrRefused, "nor does it get another")
+}

@@ -15,6 +15,9 @@ type Outcome string
 const (
 	// OutcomeDone means that X confirmed the tweet, the deletion or the retweet.
 	OutcomeDone Outcome = "done"
+	// OutcomeAlready means that the account had retweeted the tweet before, and not by this row, which therefore does not
+	// undo it (the database reads this outcome).
+	OutcomeAlready Outcome = "already"
 	// OutcomeWait means that a limit is exhausted: wait until X accepts again. Nothing was created.
 	OutcomeWait Outcome = "wait"
 	// OutcomeRetry means that X certainly created nothing, and may accept the same request later.
@@ -47,9 +50,9 @@ type Verdict struct {
 	Block bool
 	// NoAnswer says that X did not answer a request that may have reached it: it may be out of order.
 	NoAnswer bool
-	// Error says why in words; empty for OutcomeDone.
+	// Error says why in words; empty for OutcomeDone and OutcomeAlready.
 	Error string
-	// Warning is what a person should know of OutcomeDone; mostly empty.
+	// Warning is what a person should know of these two; mostly empty.
 	Warning string
 }
 
@@ -86,42 +89,54 @@ func Decide(attempt Attempt, err error, now time.Time) Verdict {
 	if err == nil {
 		return Verdict{Outcome: OutcomeDone}
 	}
+	var v Verdict
+	words := err.Error()
 	failure := new(twitter.Error)
 	switch {
 	case errors.As(err, &failure):
+		v, words = verdictOf(attempt, failure, now), failure.Error()
 	case errors.Is(err, errOpposite):
-		v := retryAtMost(attempt.Retries)
-		v.Error = err.Error()
-		return v
+		v = retryAtMost(attempt)
 	case attempt.UndoRetweet:
-		v := repeat(attempt.Retries)
-		v.Error = err.Error()
-		return v
+		v = repeat(attempt.Retries)
 	default:
-		// Nothing is known of it, so it may have been sent.
-		return Verdict{Outcome: OutcomeUnconfirmed, Error: inDoubt(attempt.Kind) + err.Error()}
+		v = Verdict{Outcome: OutcomeUnconfirmed} // Nothing is known of it, so it may have been sent.
 	}
-	v := verdictOf(attempt, failure, now)
 	switch v.Outcome { //nolint:exhaustive // All others have X's words alone.
-	case OutcomeDone:
+	case OutcomeDone, OutcomeAlready:
 	case OutcomeUnconfirmed:
-		v.Error = inDoubt(attempt.Kind) + failure.Error()
+		v.Error = inDoubt(attempt) + words
 	default:
-		v.Error = failure.Error()
+		v.Error = words
 	}
 	return v
 }
 
 // inDoubt begins the reason of a row that became unconfirmed.
-func inDoubt(kind store.Kind) string {
-	switch kind {
-	case store.DeleteTweet:
+func inDoubt(attempt Attempt) string {
+	switch {
+	case attempt.UndoRetweet:
+		return "it is not known whether the retweet is undone: "
+	case attempt.Kind == store.DeleteTweet:
 		return "it is not known whether the tweet is gone: "
-	case store.Retweet:
+	case attempt.Kind == store.Retweet:
 		return "it is not known whether the tweet is retweeted: "
-	case store.PostTweet:
 	}
 	return "it may be on X: "
+}
+
+// saysNothing reports whether an error leaves open what X makes of a request: X did not answer it, or only that
+// something is wrong with X.
+func saysNothing(err error) bool {
+	failure := new(twitter.Error)
+	if !errors.As(err, &failure) {
+		return false
+	}
+	switch failure.Kind { //nolint:exhaustive // All others are X's word, or of what was never sent.
+	case twitter.KindMaybeSent, twitter.KindUnreadable, twitter.KindServerError, twitter.KindRequestTimeout:
+		return true
+	}
+	return false
 }
 
 func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
@@ -165,7 +180,7 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured}
 
 	case twitter.KindAuthenticationUnknown, twitter.KindEndpointNotFound:
-		return retryAtMost(attempt.Retries)
+		return retryAtMost(attempt)
 	case twitter.KindNotFound:
 		switch {
 		case attempt.UndoRetweet && saysGone(failure): // and its retweets with it
@@ -173,7 +188,7 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 		case attempt.deletesTweet():
 			return Verdict{Outcome: OutcomeUnconfirmed} // most likely gone already
 		}
-		return retryAtMost(attempt.Retries)
+		return retryAtMost(attempt)
 	case twitter.KindNotAuthor:
 		if attempt.deletesTweet() {
 			return Verdict{Outcome: OutcomeUnconfirmed} // X says this of a tweet that is gone, too
@@ -201,9 +216,9 @@ func verdictOf(attempt Attempt, failure *twitter.Error, now time.Time) Verdict {
 func (a Attempt) deletesTweet() bool { return a.Kind == store.DeleteTweet && !a.UndoRetweet }
 
 // refused is the verdict on a refusal that is final. After a doubt X may say of a retweet in any words that it
-// stands already.
+// stands already, and of its undoing that it does not.
 func refused(attempt Attempt) Verdict {
-	if attempt.Kind == store.Retweet && attempt.Doubt {
+	if attempt.Doubt && (attempt.Kind == store.Retweet || attempt.UndoRetweet) {
 		return Verdict{Outcome: OutcomeUnconfirmed}
 	}
 	return Verdict{Outcome: OutcomeFail}
@@ -212,21 +227,21 @@ func refused(attempt Attempt) Verdict {
 // alreadyRetweeted is the verdict on X's word that a retweet stands: done, by an earlier request of the row, or
 // by somebody else.
 func alreadyRetweeted(attempt Attempt) Verdict {
-	if attempt.Kind != store.Retweet {
-		return Verdict{Outcome: OutcomeFail}
+	switch {
+	case attempt.Kind != store.Retweet:
+		return refused(attempt)
+	case attempt.Doubt:
+		return Verdict{Outcome: OutcomeDone}
 	}
-	v := Verdict{Outcome: OutcomeDone}
-	if !attempt.Doubt {
-		v.Warning = "the account had retweeted it already"
-	}
-	return v
+	return Verdict{Outcome: OutcomeAlready, Warning: "the account had retweeted it already, so this row does not undo it"}
 }
 
-func retryAtMost(retries int) Verdict {
-	if retries >= patience {
-		return Verdict{Outcome: OutcomeFail}
+// retryAtMost is the verdict on a refusal that is final after some patience.
+func retryAtMost(attempt Attempt) Verdict {
+	if attempt.Retries >= patience {
+		return refused(attempt)
 	}
-	return retry(retries)
+	return retry(attempt.Retries)
 }
 
 // untilDate is how long it is to the start, in UTC, of the day that X named; an hour if it named

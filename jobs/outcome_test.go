@@ -94,7 +94,7 @@ func verdicts() map[twitter.Kind]map[store.Kind]Verdict {
 		twitter.KindOther:               all(fail),
 		twitter.KindAlreadyRetweeted: {
 			store.PostTweet: fail, store.DeleteTweet: fail,
-			store.Retweet: {Outcome: OutcomeDone, Warning: "the account had retweeted it already"},
+			store.Retweet: {Outcome: OutcomeAlready, Warning: "the account had retweeted it already, so this row does not undo it"},
 		},
 	}
 }
@@ -116,7 +116,7 @@ func TestDecideIsTheAnswerTable(t *testing.T) {
 					require.InDelta(t, 2*time.Second, got.Wait, float64(400*time.Millisecond))
 					got.Wait = backedOff
 				}
-				if got.Outcome == OutcomeDone {
+				if got.Outcome == OutcomeAlready {
 					require.Equal(t, want, got)
 					return
 				}

@@ -100,8 +100,8 @@ func TestRetweetThatStands(t *testing.T) {
 	r.wait(EventDone, first)
 	w.exec(`UPDATE tweetqueue.retweets SET retweet_at = tweetqueue.clock() WHERE id = $1`, second)
 	r.wait(EventDone, second)
-	w.requireRetweeted(second, tweetID, "the account had retweeted it already")
-	require.Equal(t, "done", *w.requests(second)[0].Outcome)
+	w.requireRetweeted(second, tweetID, "the account had retweeted it already, so this row does not undo it")
+	require.Equal(t, "already", *w.requests(second)[0].Outcome)
 	require.Equal(t, 400, *w.requests(second)[0].StatusCode)
 
 	// A worker died in mid-send.
@@ -274,7 +274,8 @@ func TestUndoIsRepeated(t *testing.T) {
 	}
 }
 
-// What undoes a retweet is in no doubt that a look at a tweet could settle.
+// What undoes a retweet is in no doubt that a look at a tweet could settle: only a refusal after a doubt is one,
+// and is left to a person.
 func TestDecideOnAnUndoing(t *testing.T) {
 	t.Parallel()
 	undo := Attempt{Kind: store.DeleteTweet, UndoRetweet: true}
@@ -287,6 +288,11 @@ func TestDecideOnAnUndoing(t *testing.T) {
 
 	gone := failureOf(twitter.KindNotFound)
 	require.Equal(t, OutcomeRetry, Decide(undo, gone, answered()).Outcome, "a 404 that names no tweet")
+	undo.Doubt, undo.Retries = true, patience
+	v = Decide(undo, gone, answered())
+	require.Equal(t, OutcomeUnconfirmed, v.Outcome)
+	require.Equal(t, "it is not known whether the retweet is undone: "+gone.Error(), v.Error)
+	require.Equal(t, OutcomeUnconfirmed, Decide(undo, failureOf(twitter.KindForbidden), answered()).Outcome)
 	gone.Type = "resource-not-found"
 	require.Equal(t, Verdict{Outcome: OutcomeDone, Warning: "X did not have the tweet any more, if it ever had"}, Decide(undo, gone, answered()))
 }
@@ -300,6 +306,8 @@ func TestDecideOnTheOppositeAnswer(t *testing.T) {
 		require.Equal(t, errOpposite.Error(), v.Error)
 		attempt.Retries = patience
 		require.Equal(t, OutcomeFail, Decide(attempt, errOpposite, answered()).Outcome)
+		attempt.Doubt = true
+		require.Equal(t, OutcomeUnconfirmed, Decide(attempt, errOpposite, answered()).Outcome)
 	}
 }
 
@@ -308,6 +316,9 @@ func TestDecideOnARetweetAfterADoubt(t *testing.T) {
 	t.Parallel()
 	doubted := Attempt{Kind: store.Retweet, Doubt: true}
 	for _, kind := range twitter.Kinds() {
+		if kind == twitter.KindAlreadyRetweeted {
+			continue
+		}
 		v := Decide(doubted, failureOf(kind), answered())
 		without := Decide(Attempt{Kind: store.Retweet}, failureOf(kind), answered())
 		if without.Outcome == OutcomeFail {
@@ -318,6 +329,10 @@ func TestDecideOnARetweetAfterADoubt(t *testing.T) {
 		require.Equal(t, without.Outcome, v.Outcome, kind)
 	}
 	require.Equal(t, Verdict{Outcome: OutcomeDone}, Decide(doubted, failureOf(twitter.KindAlreadyRetweeted), answered()))
+	doubted.Retries = patience
+	for _, kind := range []twitter.Kind{twitter.KindNotFound, twitter.KindEndpointNotFound, twitter.KindAuthenticationUnknown} {
+		require.Equal(t, OutcomeUnconfirmed, Decide(doubted, failureOf(kind), answered()).Outcome, kind)
+	}
 }
 
 func TestJudgeRetweet(t *testing.T) {
@@ -333,6 +348,7 @@ func TestJudgeRetweet(t *testing.T) {
 	const early, final = 10 * time.Second, 11 * time.Minute
 	for name, test := range map[string]struct {
 		after   time.Duration
+		retries int
 		tweets  []twitter.Tweet
 		refused bool
 		err     error
@@ -343,6 +359,7 @@ func TestJudgeRetweet(t *testing.T) {
 		"FoundAtTheLast": {after: final, tweets: []twitter.Tweet{retweetOf(tweetID)}, want: store.Retweeted},
 		"NotYet":         {after: early, tweets: []twitter.Tweet{quote, retweetOf("7")}, refused: true, want: store.Unconfirmed, words: "X does not show the retweet yet"},
 		"Refused":        {after: final, tweets: []twitter.Tweet{quote, retweetOf("7")}, refused: true, want: store.Failed, words: "timed out; X shows no retweet of it"},
+		"RefusedForLong": {after: final, retries: patience, want: store.Failed, words: "timed out; X shows no retweet of it"}, // in no words of X
 		"Absent":         {after: final, want: store.Scheduled, words: "so it is made again"},
 		"Unread":         {after: early, err: failureOf(twitter.KindServerError), want: store.Unconfirmed, words: "the look-up failed"},
 		"Cut":            {after: final, err: errTimelineCut, want: store.Unconfirmed, words: "enqueue resolve 7 --retweeted"},
@@ -351,7 +368,7 @@ func TestJudgeRetweet(t *testing.T) {
 			t.Parallel()
 			j, d := judged(test.after, test.tweets...)
 			j.seen.err = test.err
-			d.Kind, d.TweetID, d.Refused = store.Retweet, tweetID, test.refused
+			d.Kind, d.TweetID, d.Refused, d.Retries = store.Retweet, tweetID, test.refused, test.retries
 			got := j.resolve(d)
 			require.Equal(t, test.want, got.Status)
 			require.Contains(t, got.Error, test.words)

@@ -47,13 +47,16 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		settlement.Limits = result.x.Limits
 	}
 	switch v.Outcome {
-	case OutcomeDone:
+	case OutcomeDone, OutcomeAlready:
 		settlement.Status = result.row.Kind.Done()
 	case OutcomeFail:
 		settlement.Status, settlement.GiveBack = store.Failed, result.neverArrived()
 	case OutcomeUnconfirmed:
 		settlement.Status, settlement.LookUpAt = store.Unconfirmed, w.firstLookUp(result)
 		settlement.Retries = result.retries()
+		if result.row.UndoRetweet { // no look at the tweet tells
+			settlement.LookUpAt, settlement.Error = time.Time{}, v.Error+": "+toResolveRow(result.row)
+		}
 	case OutcomeWait:
 		settlement.Status, settlement.WaitFor, settlement.Wait = store.Scheduled, store.ForQuota, v.Wait
 		settlement.Retries = result.row.Retries
@@ -83,7 +86,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		settlement.Status, settlement.TweetID, settlement.WaitFor = store.Unconfirmed, "", ""
 		settlement.LookUpAt, settlement.Outcome = time.Time{}, string(OutcomeUnconfirmed)
 		settlement.Error = fmt.Sprintf("the answer could not be recorded: %v (X's tweet id: %q): %s",
-			err, result.tweetID, toResolve(result.row.Kind, result.row.ID))
+			err, result.tweetID, toResolveRow(result.row))
 		settled, err = w.write(ctx, result, v, settlement)
 	}
 	if err != nil {
@@ -124,10 +127,10 @@ func (w *Worker) decide(result answer) Verdict {
 	return Decide(Attempt{Kind: result.row.Kind, UndoRetweet: result.row.UndoRetweet, Retries: result.retries(), Doubt: result.row.Doubt}, result.err, time.Now())
 }
 
-// retries is how many retries in a row came before the request. What never reached X says nothing of what
-// X will answer, so its first answer begins a new count.
+// retries is how many retries in a row came before the request. What never reached X, or found it out of order, says
+// nothing of what X will answer, so its first answer begins a new count.
 func (a answer) retries() int {
-	if a.x.StatusCode != 0 && !a.row.Answered {
+	if a.x.StatusCode != 0 && !saysNothing(a.err) && !a.row.Answered {
 		return 0
 	}
 	return a.row.Retries
@@ -242,7 +245,7 @@ func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict)
 // does it.
 func (w *Worker) resume(ctx context.Context, result answer, v Verdict, settled store.Settled) {
 	row := result.row
-	releases := v.Outcome == OutcomeDone && (row.Account.State != store.Active || row.App.State != store.Active)
+	releases := (v.Outcome == OutcomeDone || v.Outcome == OutcomeAlready) && (row.Account.State != store.Active || row.App.State != store.Active)
 	answered := settled.AppDoubted && result.x.StatusCode != 0 && !v.NoAnswer
 	if !releases && !answered {
 		return

@@ -308,7 +308,7 @@ func TestRunFillsTheAppsKeys(t *testing.T) {
 	w.exec(`DELETE FROM tweetqueue.quotas; DELETE FROM tweetqueue.accounts; DELETE FROM tweetqueue.apps`)
 	elsewhere := w.newWorker(opts{config: Config{App: keys, X: twitter.Config{BaseURL: "http://127.0.0.1:9"}}})
 	w.exec(`UPDATE tweetqueue.installation SET x_base_url = 'https://api.x.com'`)
-	w.exec(`INSERT INTO tweetqueue.workers (name) VALUES ('another')`)
+	w.exec(`INSERT INTO tweetqueue.workers (name, knows) VALUES ('another', 1000)`)
 	require.ErrorIs(t, elsewhere.Run(t.Context()), store.ErrOtherX)
 	require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.apps`), "a worker that is refused changes nothing")
 	w.exec(`DELETE FROM tweetqueue.workers WHERE name = 'another'`)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"tweetqueue/migrations"
 	"tweetqueue/store"
 	"tweetqueue/store/storetest"
 )
@@ -196,7 +197,7 @@ func TestClaimXBesideALivingWorker(t *testing.T) {
 	const live, sandbox = "https://api.x.com", "http://127.0.0.1:1234"
 	b := setup(t)
 	require.NoError(t, b.claimX(t, b.workerID, live))
-	other, err := store.WorkerStart(t.Context(), b.db, "other")
+	other, err := store.WorkerStart(t.Context(), b.db, "other", migrations.Latest)
 	require.NoError(t, err)
 	require.NoError(t, b.claimX(t, other, live))
 	require.ErrorIs(t, b.claimX(t, other, sandbox), store.ErrOtherX)
@@ -212,7 +213,7 @@ func TestClaimXConcurrently(t *testing.T) {
 		if rows {
 			storetest.Tweet(t, b.db, "a", 0)
 		}
-		other, err := store.WorkerStart(t.Context(), b.db, "other")
+		other, err := store.WorkerStart(t.Context(), b.db, "other", migrations.Latest)
 		require.NoError(t, err)
 		first := storetest.Tx(t, b.db)
 		require.NoError(t, store.ClaimX(t.Context(), first, b.workerID, "https://api.x.com"))

@@ -22,8 +22,8 @@ type Row struct {
 	Released   bool  // it waited for a limit, and was let go on: see [QuotaWaitRelease]
 	Retries    int   // in a row, so far
 	RequestID  int64 // its last request; 0: none yet
-	// Answered says that the row's last request was answered by X, and Doubt that one of its requests may
-	// have taken effect.
+	// Answered says that the row's last request was answered by X, and not only that X is out of order; Doubt that one
+	// of its requests may have taken effect.
 	Answered, Doubt bool
 	// LookedUp says that the row is unconfirmed and its next look-up is due at WakeAt.
 	LookedUp bool
@@ -66,9 +66,10 @@ SELECT t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
     greatest(t.{due_at}, t.created_at, t.late_from), t.{due_at}, t.wake_at, t.priority,
     t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL, t.retries, coalesce(t.request_id, 0),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
-        WHERE r.id = t.request_id AND r.status_code IS NOT NULL),
+        WHERE r.id = t.request_id AND r.status_code IS NOT NULL AND r.outcome <> 'repeat'),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
-        WHERE r.row_id = t.id AND (r.outcome IN ('unconfirmed', 'repeat') OR r.outcome IS NULL)),
+        WHERE r.row_id = t.id AND (r.outcome IN ('unconfirmed', 'repeat') OR r.outcome IS NULL
+            OR (r.outcome = 'done' AND r.kind = 'retweet'))), -- X answered when the row was over
     t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL,
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials,

@@ -20,7 +20,7 @@ const byHand = "a person (database user "
 
 // CorrectByHand puts right which tweet a row is posted as, and since when (nil: as before), where a person has
 // said so before: see [Entry.SaidByHand]. The deletion at the end of the tweet's lifetime goes with it while it is
-// scheduled; later there is a new one. It
+// scheduled; later there is a new one, which replaces one that X may have acted on and that would be repeated. It
 // returns the row as it is then. [ErrLostRace], with the row, if it is not posted as that tweet by a person's word any more;
 // [ErrRefused] if another row has the new one. What was said, by whom and when, is added to the row's warnings.
 func CorrectByHand(ctx context.Context, db DBTX, entry Entry, tweetID string, postedAt *time.Time) (Entry, error) {
@@ -33,8 +33,13 @@ WITH old AS (
     SET tweet_id = $3, delete_at = coalesce($4, old.posted_at) + old.delete_after
     FROM old
     WHERE d.account = old.account AND d.tweet_id = old.tweet_id AND NOT d.retweet AND d.status = 'scheduled'
-        AND d.delete_at = old.posted_at + old.delete_after
+        AND d.delete_at = old.posted_at + old.delete_after AND NOT tweetqueue.may_have_taken_effect(d.id)
     RETURNING 1
+), cancelled AS (
+    UPDATE tweetqueue.deletions d SET status = 'cancelled'
+    FROM old
+    WHERE d.account = old.account AND d.tweet_id = old.tweet_id AND NOT d.retweet AND d.status = 'scheduled'
+        AND d.delete_at = old.posted_at + old.delete_after AND tweetqueue.may_have_taken_effect(d.id)
 ), scheduled AS (
     INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at)
     SELECT account, $3, coalesce($4, posted_at) + delete_after FROM old

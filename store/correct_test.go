@@ -105,6 +105,21 @@ func TestCorrectAfterTheDeletionIsOver(t *testing.T) {
 	}
 }
 
+// A deletion of the wrong tweet that X may have acted on is neither pointed at the right one nor repeated.
+func TestCorrectByHandReplacesADeletionInDoubt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	entry := b.saidPosted(t, "1001", time.Now().Add(-2*aDay))
+	id := query[int64](t, b.db, `SELECT id FROM tweetqueue.deletions`)
+	b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, id)[0],
+		store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, Outcome: "repeat"})
+	_, err := store.CorrectByHand(t.Context(), b.db, entry, "1002", nil)
+	require.NoError(t, err)
+	require.Equal(t, "cancelled", storetest.Status(t, b.db, id))
+	require.Equal(t, []string{"1001 cancelled", "1002 scheduled"},
+		queryAll[string](t, b.db, `SELECT tweet_id || ' ' || status FROM tweetqueue.deletions ORDER BY id`))
+}
+
 // What lists and shows tweets looks at no more deletions than theirs.
 func TestDeletionsReadUsesAnIndex(t *testing.T) {
 	t.Parallel()

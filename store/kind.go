@@ -82,7 +82,7 @@ func (k Kind) parts() parts {
 			table: "deletions", action: "delete", rowAction: "CASE WHEN t.retweet THEN 'undo_retweet' ELSE 'delete' END",
 			ofAction: "t.retweet = ($2 = 'undo_retweet')", done: Deleted, dueAt: "delete_at", doneAt: "deleted_at",
 			deadline: "NULL::timestamptz", own: "t.tweet_id, t.retweet", asked: "NULL, t.tweet_id, NULL::bigint, t.retweet, NULL::interval",
-			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "false", wakes: "false", takenOver: again + "'it is deleted again: '",
+			doubt: "'', NULL::timestamptz, t.tweet_id", refused: "false", wakes: "false", takenOver: again + "CASE WHEN t.retweet THEN 'it is undone again: ' ELSE 'it is deleted again: ' END",
 		}
 	case Retweet:
 		return parts{

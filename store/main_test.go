@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"tweetqueue/migrations"
 	"tweetqueue/store"
 	"tweetqueue/store/storetest"
 )
@@ -31,7 +32,7 @@ type testBundle struct {
 func setup(t testing.TB) *testBundle {
 	t.Helper()
 	db := storetest.DB(t)
-	workerID, err := store.WorkerStart(t.Context(), db, "tester")
+	workerID, err := store.WorkerStart(t.Context(), db, "tester", migrations.Latest)
 	require.NoError(t, err)
 	return &testBundle{db: db, accountID: storetest.Account(t, db, storetest.AccountOpts{}), workerID: workerID}
 }

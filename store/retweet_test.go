@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
 
+	"tweetqueue/migrations"
 	"tweetqueue/store"
 	"tweetqueue/store/storetest"
 )
@@ -53,9 +54,12 @@ func TestSettleSchedulesTheUndoing(t *testing.T) {
 	require.NoError(t, err)
 	b.requireUndo(t, 1, entry)
 
-	// What fails, and what stays, is not undone.
+	// What fails, what stays and what stood before is not undone.
 	b.settle(t, store.Retweet, b.start(t, store.Retweet, b.temporary(t))[0], store.Settlement{Status: store.Failed})
 	b.settle(t, store.Retweet, b.start(t, store.Retweet, storetest.Retweet(t, b.db, "77", 0))[0], done(store.Retweet))
+	stood := done(store.Retweet)
+	stood.Outcome = "already"
+	b.settle(t, store.Retweet, b.start(t, store.Retweet, b.temporary(t))[0], stood)
 	b.requireUndo(t, 1, entry)
 }
 
@@ -160,4 +164,94 @@ func TestUndoingHasItsOwnWindows(t *testing.T) {
 		Action: "undo_retweet", Status: store.Scheduled, WaitFor: store.ForQuota, Wait: time.Minute, Block: time.Minute, StatusCode: 429,
 	})
 	require.Equal(t, []string{"undone"}, queryAll[string](t, b.db, `SELECT name FROM tweetqueue.quotas WHERE blocked_until IS NOT NULL`))
+}
+
+// Once X may have acted on the tweet that a row names, the row names no other.
+func TestNoOtherTweetAfterARequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	again := store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry}
+	for kind, edits := range map[store.Kind][]string{
+		store.DeleteTweet: {"tweet_id = '78'", "retweet = NOT retweet"},
+		store.Retweet:     {"tweet_id = '78'"},
+	} {
+		for outcome, refused := range map[string]bool{"wait": false, "retry": false, "not_sent": false, "repeat": true, "": true} {
+			id := due(t, b.db, kind, "a")
+			request := b.start(t, kind, id)[0]
+			if outcome == "" { // its worker died
+				b.dieAndTakeOver(t)
+				var err error
+				b.workerID, err = store.WorkerStart(t.Context(), b.db, "next", migrations.Latest)
+				require.NoError(t, err)
+			} else {
+				again.Outcome = outcome
+				b.settle(t, kind, request, again)
+			}
+			tx := storetest.Tx(t, b.db)
+			exec(t, tx, `SET LOCAL ROLE tweetqueue_writer`)
+			for _, edit := range edits {
+				err := attempt(t, tx, `UPDATE tweetqueue.`+table(kind)+` SET `+edit+` WHERE id = $1`, id)
+				if !refused {
+					require.NoError(t, err)
+					continue
+				}
+				require.Equal(t, table(kind)+"_tweet_id_immutable", constraint(t, err))
+				require.ErrorContains(t, err, "which may have acted on tweet 77: for another tweet write another row")
+			}
+			require.NoError(t, attempt(t, tx, `UPDATE tweetqueue.`+table(kind)+` SET tweet_id = '77', `+dueAt(kind)+` = tweetqueue.clock() WHERE id = $1`, id),
+				"the same tweet, at another time")
+			require.NoError(t, tx.Rollback(t.Context()))
+		}
+	}
+}
+
+// What X made of a row that was over is a doubt, for the row may be scheduled again.
+func TestRetweetMadeLateIsADoubt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := storetest.Retweet(t, b.db, "77", 0)
+	request := b.start(t, store.Retweet, id)[0]
+	b.dieAndTakeOver(t)
+	_, err := store.Cancel(t.Context(), b.db, id)
+	require.NoError(t, err)
+	late := done(store.Retweet)
+	late.Outcome = "done"
+	require.False(t, b.settle(t, store.Retweet, request, late).Applied)
+	exec(t, b.db, `UPDATE tweetqueue.retweets SET status = 'scheduled' WHERE id = $1`, id)
+	inTx(t, b.db, func(tx pgx.Tx) {
+		rows, err := store.RowsLock(t.Context(), tx, store.Retweet, []int64{id})
+		require.NoError(t, err)
+		require.True(t, rows[0].Doubt)
+	})
+}
+
+// The reason of a row that is taken over says what is done again.
+func TestTakeOverOfAnUndoing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	undo, _, err := store.UndoInsert(t.Context(), b.db, "acme", "77", nil, 0)
+	require.NoError(t, err)
+	deletion := storetest.Deletion(t, b.db, "77", 0)
+	b.start(t, store.DeleteTweet, undo, deletion)
+	require.Len(t, b.dieAndTakeOver(t), 2)
+	for id, words := range map[int64]string{undo: "it is undone again: the worker tester stopped", deletion: "it is deleted again: the worker tester stopped"} {
+		require.Contains(t, query[string](t, b.db, `SELECT error FROM tweetqueue.deletions WHERE id = $1`, id), words)
+	}
+}
+
+// To list the retweets of an account, or to rename it, reads no others.
+func TestRetweetsOfAnAccountUseAnIndex(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+	exec(t, b.db, `INSERT INTO tweetqueue.retweets (account, tweet_id, retweet_at)
+		SELECT 'other', (1000000 + i)::text, tweetqueue.clock() + interval '1 day' FROM generate_series(1, 20000) AS i`)
+	storetest.Retweet(t, b.db, "77", time.Hour)
+	exec(t, b.db, `ANALYZE tweetqueue.retweets`)
+	db := &explainer{DBTX: storetest.Tx(t, b.db), t: t}
+	list, err := store.EntryList(t.Context(), db, store.EntryFilter{Account: "acme", Statuses: []store.Status{store.Scheduled, store.Retweeted, store.Failed}})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Contains(t, db.plans[0], "retweets_account_idx")
+	require.NotContains(t, db.plans[0], "Seq Scan on retweets")
 }

@@ -22,7 +22,7 @@ func as(t *testing.T, role string) (*testBundle, *pgxpool.Pool) {
 	t.Helper()
 	url := storetest.URL(t)
 	db := storetest.Open(t, url)
-	workerID, err := store.WorkerStart(t.Context(), db, "tester")
+	workerID, err := store.WorkerStart(t.Context(), db, "tester", migrations.Latest)
 	require.NoError(t, err)
 	b := &testBundle{db: db, accountID: storetest.Account(t, db, storetest.AccountOpts{}), workerID: workerID}
 	return b, storetest.Open(t, url+"&role="+role)
@@ -202,7 +202,7 @@ func TestWorker(t *testing.T) {
 	b.db = db // from here on everything is the worker's
 	reads(t, db, storetest.Tweet(t, db, "a", time.Hour))
 	inTx(t, db, func(tx pgx.Tx) { require.NoError(t, store.ClaimX(ctx, tx, 0, "https://api.x.com")) })
-	id, err := store.WorkerStart(ctx, db, "worker")
+	id, err := store.WorkerStart(ctx, db, "worker", migrations.Latest)
 	require.NoError(t, err)
 	err = store.WorkerRenew(ctx, db, id)
 	require.NoError(t, err)

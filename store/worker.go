@@ -8,27 +8,29 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// WorkerStart writes the lease row of a worker process and returns its id. The lease is alive while
-// it was renewed less than 12 s ago by the database's clock.
-func WorkerStart(ctx context.Context, db DBTX, name string) (int64, error) {
+// WorkerStart writes the lease row of a worker process, which knows the migrations up to knows, and returns its id. The
+// lease is alive while it was renewed less than 12 s ago by the database's clock. [ErrRefused] if the database needs a
+// worker that knows more.
+func WorkerStart(ctx context.Context, db DBTX, name string, knows int) (int64, error) {
 	const query = `-- name: WorkerStart :one
-INSERT INTO tweetqueue.workers (name) VALUES ($1) RETURNING id`
+INSERT INTO tweetqueue.workers (name, knows) VALUES ($1, $2) RETURNING id`
 	var id int64
-	if err := db.QueryRow(ctx, query, name).Scan(&id); err != nil {
-		return 0, fmt.Errorf("start lease: %w", err)
+	if err := db.QueryRow(ctx, query, name, knows).Scan(&id); err != nil {
+		return 0, fmt.Errorf("start lease: %w", refusal(err))
 	}
 	return id, nil
 }
 
 // WorkerRenew renews a lease that is still alive; [ErrLostRace] if it died, for by then another
-// worker may have taken its rows over, and it must not come back to life.
+// worker may have taken its rows over, and it must not come back to life. [ErrRefused] if the database was migrated
+// and needs a worker that knows more.
 func WorkerRenew(ctx context.Context, db DBTX, id int64) error {
 	const query = `-- name: WorkerRenew :exec
 UPDATE tweetqueue.workers SET renewed_at = tweetqueue.clock()
 WHERE id = $1 AND tweetqueue.worker_alive(renewed_at, stopped_at)`
 	tag, err := db.Exec(ctx, query, id)
 	if err != nil {
-		return fmt.Errorf("renew lease %d: %w", id, err)
+		return fmt.Errorf("renew lease %d: %w", id, refusal(err))
 	}
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("renew lease %d: %w", id, ErrLostRace)

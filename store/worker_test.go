@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"tweetqueue/migrations"
 	"tweetqueue/store"
 	"tweetqueue/store/storetest"
 )
@@ -20,7 +21,7 @@ func TestLease(t *testing.T) {
 		require.NoError(t, err)
 		return n
 	}
-	second, err := store.WorkerStart(t.Context(), b.db, "second")
+	second, err := store.WorkerStart(t.Context(), b.db, "second", migrations.Latest)
 	require.NoError(t, err)
 	require.Equal(t, 2, alive())
 
@@ -43,10 +44,29 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// A worker that is too old for the database can neither renew its lease nor begin one; it can still end it.
+func TestLeaseOfAnOldWorker(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `INSERT INTO tweetqueue.schema_versions (version, river_version, oldest_worker) VALUES ($1, 8, $1)`, migrations.Latest+1)
+	err := store.WorkerRenew(t.Context(), b.db, b.workerID)
+	require.ErrorIs(t, err, store.ErrRefused)
+	require.ErrorContains(t, err, "the worker tester is too old for the database")
+	_, err = store.WorkerStart(t.Context(), b.db, "old", migrations.Latest)
+	require.ErrorIs(t, err, store.ErrRefused)
+	_, err = store.WorkerStart(t.Context(), b.db, "new", migrations.Latest+1)
+	require.NoError(t, err)
+	require.NoError(t, store.WorkerStop(t.Context(), b.db, b.workerID))
+
+	// One of before migration 9 says nothing of what it knows.
+	tx := storetest.Tx(t, b.db)
+	require.Equal(t, "workers_knows_check", constraint(t, attempt(t, tx, `INSERT INTO tweetqueue.workers (name) VALUES ('older')`)))
+}
+
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	living, err := store.WorkerStart(t.Context(), b.db, "living")
+	living, err := store.WorkerStart(t.Context(), b.db, "living", migrations.Latest)
 	require.NoError(t, err)
 	var ids, jobs []int64
 	for _, kind := range store.Kinds() {
@@ -121,7 +141,7 @@ func TestTakeOverOfOnesOwn(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			requests := b.start(t, kind, due(t, b.db, kind, "a"), due(t, b.db, kind, "b"))
-			other, err := store.WorkerStart(t.Context(), b.db, "other")
+			other, err := store.WorkerStart(t.Context(), b.db, "other", migrations.Latest)
 			require.NoError(t, err)
 			take := func(own int64, working ...int64) []store.TakenOver {
 				exec(t, b.db, `UPDATE tweetqueue.workers SET renewed_at = tweetqueue.clock()`)
@@ -164,10 +184,10 @@ func TestTakeOverJobs(t *testing.T) {
 		t.Run(testName(kind), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			_, err := store.WorkerStart(t.Context(), b.db, "dead")
+			_, err := store.WorkerStart(t.Context(), b.db, "dead", migrations.Latest)
 			require.NoError(t, err)
 			storetest.MoveClock(t, b.db, 13*time.Second)
-			_, err = store.WorkerStart(t.Context(), b.db, "living")
+			_, err = store.WorkerStart(t.Context(), b.db, "living", migrations.Latest)
 			require.NoError(t, err)
 			fetched := func(id int64, by string) {
 				exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_by = ARRAY['another', $2]

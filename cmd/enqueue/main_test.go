@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/migrations"
 	"tweetqueue/store"
 	"tweetqueue/store/storetest"
 )
@@ -43,7 +44,7 @@ func newBundle(t *testing.T) *testBundle {
 	url := storetest.URL(t)
 	b := &testBundle{db: storetest.Open(t, url), env: map[string]string{"DATABASE_URL": url}}
 	storetest.Account(t, b.db, storetest.AccountOpts{TimeZone: "Europe/Vienna"})
-	_, err := store.WorkerStart(t.Context(), b.db, "test worker")
+	_, err := store.WorkerStart(t.Context(), b.db, "test worker", migrations.Latest)
 	require.NoError(t, err)
 	return b
 }

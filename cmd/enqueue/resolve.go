@@ -23,8 +23,8 @@ type resolveCmd struct {
 	ID           rowID   `arg:"" help:"The id of an unconfirmed row, as 'enqueue list' shows it; or of one that a person has said to be posted."`
 	Posted       *string `xor:"seen" required:"" placeholder:"TWEET_ID" help:"The tweet is on X: this is its id or its address."`
 	NotPosted    bool    `xor:"seen" required:"" help:"The tweet is not on X: it is sent again at once, or missed if its deadline has passed."`
-	Deleted      bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is gone."`
-	NotDeleted   bool    `xor:"seen" required:"" help:"Of a deletion: the tweet is still there, and is deleted again at once."`
+	Deleted      bool    `xor:"seen" required:"" help:"Of a deletion: the tweet, or the retweet that it undoes, is gone."`
+	NotDeleted   bool    `xor:"seen" required:"" help:"Of a deletion: it is still there, and is deleted or undone again at once."`
 	Retweeted    bool    `xor:"seen" required:"" help:"Of a retweet: the account has retweeted the tweet."`
 	NotRetweeted bool    `xor:"seen" required:"" help:"Of a retweet: it has not, and does so again at once."`
 	Cancel       bool    `help:"With --not-posted, --not-deleted or --not-retweeted: cancel the row instead of sending it again."`

@@ -113,3 +113,25 @@ func TestResolveRetweet(t *testing.T) {
 	require.Contains(t, r.stderr, "'enqueue delete --account acme --retweet "+retweetedID+"' undoes it")
 	require.Contains(t, b.ok(t, "list", "--status", "retweeted"), "tweet "+retweetedID)
 }
+
+// An undoing in doubt is told as one, not as the deletion of a tweet.
+func TestResolveUndoing(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	var undoings []int64
+	for range 2 {
+		row, _, err := store.UndoInsert(t.Context(), b.db, "acme", retweetedID, nil, 0)
+		require.NoError(t, err)
+		b.doubt(t, store.DeleteTweet, row, time.Hour)
+		undoings = append(undoings, row)
+	}
+	gone, there := id(undoings[0]), id(undoings[1])
+	require.Contains(t, b.ok(t, "show", gone), `  why                     nobody knows whether the retweet is undone, and no worker looks: you decide
+  what to do              look at https://x.com/acme, then say what you saw:
+                          enqueue resolve `+gone+` --deleted               it does not retweet https://x.com/i/status/`+retweetedID+` any more
+                          enqueue resolve `+gone+` --not-deleted           it does: that is undone again at once
+                          enqueue resolve `+gone+` --not-deleted --cancel  it does, and is to go on
+`)
+	require.Equal(t, "deletion "+gone+" for acme: deleted\n", b.ok(t, "resolve", gone, "--deleted"))
+	require.Equal(t, "deletion "+there+" for acme: scheduled, is undone again at once\n", b.ok(t, "resolve", there, "--not-deleted"))
+}

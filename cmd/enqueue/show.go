@@ -131,6 +131,8 @@ func (r *shown) write(w io.Writer, now time.Time) {
 
 func (r *shown) waiting(now time.Time) string {
 	switch {
+	case r.Status == store.Unconfirmed && r.Retweet:
+		return "nobody knows whether the retweet is undone, and no worker looks: you decide"
 	case r.Status == store.Unconfirmed && r.NextAttemptAt == nil:
 		return "nobody knows whether it is on X, and no worker looks any more: you decide"
 	case r.Status == store.Unconfirmed && r.Kind == store.DeleteTweet:
@@ -153,6 +155,12 @@ func (r *shown) waiting(now time.Time) string {
 func (r *shown) toResolve() string {
 	if r.Status != store.Unconfirmed || r.NextAttemptAt != nil {
 		return ""
+	}
+	if r.Retweet {
+		return fmt.Sprintf(`look at https://x.com/%[2]s, then say what you saw:
+enqueue resolve %[1]d --deleted               it does not retweet https://x.com/i/status/%[3]s any more
+enqueue resolve %[1]d --not-deleted           it does: that is undone again at once
+enqueue resolve %[1]d --not-deleted --cancel  it does, and is to go on`, r.ID, r.Account, value(r.TweetID))
 	}
 	if r.Kind == store.DeleteTweet {
 		return fmt.Sprintf(`look at https://x.com/%[2]s/status/%[3]s, then say what you saw:
