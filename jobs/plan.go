@@ -65,14 +65,15 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 		if err != nil {
 			return err
 		}
-		if d.wait != "" && d.wait != store.ForThread {
+		ends := d.wait != "" && d.wait != store.ForThread
+		if ends && due {
 			break // its own waits for the same
 		}
 		p.add(row, job.jobID, d)
-		if d.send {
-			if due {
-				p.swaps = append(p.swaps, store.Swap{Taken: row.ID, Left: own.ID})
-			}
+		if d.send && due {
+			p.swaps = append(p.swaps, store.Swap{Taken: row.ID, Left: own.ID})
+		}
+		if d.send || ends {
 			return nil
 		}
 	}
