@@ -187,13 +187,7 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 			reason: fmt.Sprintf("the tweet before it (%d) is %s", *row.Tweet.PreviousID, *previous),
 		}
 	}
-	// The window that frees last decides: before that, at least one has no place.
-	until, binding := now, (*store.Quota)(nil)
-	for _, q := range quotas {
-		if next := q.Next(now); next.After(until) {
-			until, binding = next, q
-		}
-	}
+	until, binding := placeAt(quotas, now)
 	if binding != nil {
 		reason := "no place is left in the limit " + binding.Name
 		if binding.BlockedUntil != nil && binding.BlockedUntil.Equal(until) {
@@ -216,6 +210,18 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 		return decision{close: store.Failed, reason: err.Error()}
 	}
 	return decision{send: true, body: body}
+}
+
+// placeAt is when all of the windows have a place, and the one that decides, the last of them; none does if they have
+// one now.
+func placeAt(windows []*store.Quota, now time.Time) (until time.Time, binding *store.Quota) {
+	until = now
+	for _, q := range windows {
+		if next := q.Next(now); next.After(until) {
+			until, binding = next, q
+		}
+	}
+	return until, binding
 }
 
 // isMade reports whether X made the row's tweet already, with the words that the row has now.

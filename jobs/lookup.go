@@ -64,6 +64,8 @@ func (w *Worker) lookUpRest() time.Duration {
 type looking struct {
 	row       *store.Row // whose job it is
 	requestID int64
+	sendBy    time.Time
+	numbers   map[int64]int64 // see [store.Request]
 	doubts    []*store.Doubt  // what is looked for, as it was when it began
 	began     time.Time       // by the database's clock
 	clock     time.Duration   // how far that is ahead of this machine's
@@ -95,6 +97,10 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 	defer cancel()
 	l := &looking{row: row}
 	err := store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
+		quotas, err := store.QuotasLock(ctx, tx, []int64{row.AccountID}, store.LookUpAction)
+		if err != nil {
+			return err
+		}
 		rows, err := store.RowsLock(ctx, tx, row.Kind, []int64{row.ID})
 		if err != nil {
 			return err
@@ -130,8 +136,19 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 			l.resolved, err = store.Resolve(ctx, tx, row.Kind, []store.Resolution{nothingOpen(rows[0])})
 			return err
 		}
+		windows := quotas.Of(rows[0].AccountID, store.LookUpAction)
+		if until, _ := placeAt(windows, now); until.After(now) {
+			return store.LookUpsPostpone(ctx, tx, row.Kind, l.rowIDs(), until.Sub(now))
+		}
+		l.sendBy, l.numbers = now.Add(w.lookUpRest()), map[int64]int64{}
+		for _, q := range windows {
+			l.numbers[q.ID] = q.Take(l.sendBy)
+		}
+		if err := store.QuotasSave(ctx, tx, quotas); err != nil {
+			return err
+		}
 		l.requestID, err = store.LookUpStart(ctx, tx, row.Kind, store.LookUp{
-			AccountID: rows[0].AccountID, WorkerID: w.lease.current(), JobID: jobID, RowIDs: l.rowIDs(), SendBy: now.Add(w.lookUpRest()),
+			AccountID: rows[0].AccountID, WorkerID: w.lease.current(), JobID: jobID, RowIDs: l.rowIDs(), SendBy: l.sendBy,
 		}, w.lookUpRest())
 		return err
 	})
@@ -156,6 +173,7 @@ type sight struct {
 	margin   time.Duration // how far off that may be
 	gone     bool          // the tweet to delete is
 	answer   twitter.Answer
+	requests int // of which X answered, or may have
 	raw      []byte
 	price    string
 	err      error
@@ -249,10 +267,14 @@ func (s *sight) take(err error) {
 	s.err = err
 	if failure := new(twitter.Error); errors.As(err, &failure) {
 		s.record(failure.Answer)
+		if failure.Kind == twitter.KindNeverSent {
+			s.requests--
+		}
 	}
 }
 
 func (s *sight) record(answer twitter.Answer) {
+	s.requests++
 	s.answer = answer
 	raw := answer.RawBody
 	if len(s.raw) > 0 {
@@ -263,16 +285,20 @@ func (s *sight) record(answer twitter.Answer) {
 
 // settleLookUp writes what was seen, and what that means for each row that was looked for.
 func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error {
-	outcome, words := OutcomeDone, ""
+	outcome, words, block := OutcomeDone, "", time.Duration(0)
 	if seen.err != nil {
 		outcome, words = lookUpOutcome(seen.err), seen.err.Error()
+	}
+	if outcome == OutcomeWait {
+		block = seen.answer.RetryAfter(time.Now())
 	}
 	var resolved []store.Settled
 	_, err := w.insist(ctx, Event{
 		Kind: l.row.Kind, RowID: l.row.ID, RequestID: l.requestID, Account: l.row.Username, Reason: "a look-up waits to be recorded",
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		err := store.LookUpSettle(ctx, tx, l.row.Kind, store.LookUpAnswer{
-			RequestID: l.requestID, RowIDs: l.rowIDs(), Outcome: string(outcome), Error: words,
+			RequestID: l.requestID, AccountID: l.row.AccountID, RowIDs: l.rowIDs(), SendBy: l.sendBy, Numbers: l.numbers,
+			Requests: seen.requests, Block: block, Reports: reports(seen.answer, time.Now()), Outcome: string(outcome), Error: words,
 			StatusCode: seen.answer.StatusCode, XTransactionID: seen.answer.RequestID, Answer: seen.raw,
 			Limits: limitsOf(seen.answer), Price: seen.price, Tweets: len(seen.tweets),
 			XAt: seen.answer.Date,

@@ -119,29 +119,43 @@ type LookUp struct {
 	SendBy    time.Time
 }
 
+// LookUpAction is the name under which limits count look-ups.
+const LookUpAction = "look_up"
+
+// LookUpsPostpone puts off the look-up of rows.
+func LookUpsPostpone(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64, rest time.Duration) error {
+	const query = `-- name: LookUpsPostpone :exec
+UPDATE {table} SET next_attempt_at = tweetqueue.clock() + $2 WHERE id = ANY ($1) AND status = 'unconfirmed'`
+	if _, err := tx.Exec(ctx, kind.sql(query), rowIDs, rest); err != nil {
+		return fmt.Errorf("postpone the next look-up: %w", err)
+	}
+	return nil
+}
+
 // LookUpStart writes the request of a look-up, returns its id, and puts off the next look-up of its rows
 // by rest: whoever sees that instant knows that this one was never settled.
 func LookUpStart(ctx context.Context, tx pgx.Tx, kind Kind, l LookUp, rest time.Duration) (int64, error) {
 	const start = `-- name: LookUpStart :one
 INSERT INTO tweetqueue.requests (kind, looked_for, account_id, worker_id, job_id, granted_at, send_by)
 VALUES ('look_up', $1, $2, $3, $4, tweetqueue.clock(), $5) RETURNING id`
-	const postpone = `-- name: LookUpsPostpone :exec
-UPDATE {table} SET next_attempt_at = tweetqueue.clock() + $2 WHERE id = ANY ($1) AND status = 'unconfirmed'`
 	var id int64
 	err := tx.QueryRow(ctx, start, l.RowIDs, l.AccountID, l.WorkerID, l.JobID, l.SendBy).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("start look-up: %w", err)
 	}
-	if _, err := tx.Exec(ctx, kind.sql(postpone), l.RowIDs, rest); err != nil {
-		return 0, fmt.Errorf("postpone the next look-up: %w", err)
-	}
-	return id, nil
+	return id, LookUpsPostpone(ctx, tx, kind, l.RowIDs, rest)
 }
 
 // LookUpAnswer is what became of a look-up.
 type LookUpAnswer struct {
 	RequestID      int64
+	AccountID      int64
 	RowIDs         []int64 // what was looked for
+	SendBy         time.Time
+	Numbers        map[int64]int64 // as of a [Request]
+	Requests       int             // how many requests it was, a page each
+	Block          time.Duration   // as of a [Settlement], and so are Reports
+	Reports        []Report
 	Outcome        string
 	Error          string
 	StatusCode     int
@@ -163,11 +177,15 @@ SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2), x_at = 
 	if err := rowsLockAll(ctx, tx, kind, a.RowIDs); err != nil {
 		return err
 	}
-	err := answerRequests(ctx, tx, []Settlement{{
-		RequestID: a.RequestID, Outcome: a.Outcome, StatusCode: a.StatusCode, XTransactionID: a.XTransactionID,
-		Answer: a.Answer, Limits: a.Limits, Error: a.Error,
-	}})
-	if err != nil {
+	settlements := []Settlement{{
+		RequestID: a.RequestID, AccountID: a.AccountID, SendBy: a.SendBy, Action: LookUpAction, Numbers: a.Numbers, More: a.Requests - 1,
+		Block: a.Block, Reports: a.Reports, GiveBack: a.Requests == 0,
+		Outcome: a.Outcome, StatusCode: a.StatusCode, XTransactionID: a.XTransactionID, Answer: a.Answer, Limits: a.Limits, Error: a.Error,
+	}}
+	if _, err := quotasCorrect(ctx, tx, kind, settlements); err != nil {
+		return err
+	}
+	if err := answerRequests(ctx, tx, settlements); err != nil {
 		return err
 	}
 	var xAt *time.Time

@@ -90,7 +90,7 @@ func toCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settleme
 	var correcting []Settlement
 	for _, s := range settlements {
 		windows := quotas.Of(s.AccountID, s.action(kind))
-		if s.GiveBack || s.WaitFor == ForQuota || now.After(s.SendBy) || s.tooLong(windows, now) || s.reportsNews(windows, s.action(kind), now) {
+		if s.GiveBack || s.WaitFor == ForQuota || s.Block > 0 || s.More > 0 || now.After(s.SendBy) || s.tooLong(windows, now) || s.reportsNews(windows, s.action(kind), now) {
 			correcting = append(correcting, s)
 		}
 	}
@@ -126,6 +126,9 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 			q.GiveBack(s.SendBy)
 		case now.After(s.SendBy) || s.tooLong([]*Quota{q}, now):
 			q.Move(s.SendBy, now)
+		}
+		for range s.More {
+			q.Take(now)
 		}
 	}
 	blocked := false

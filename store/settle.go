@@ -37,6 +37,8 @@ type Settlement struct {
 	Warning string
 	// Numbers are the request's among the grants of its windows: see [Request].
 	Numbers map[int64]int64
+	// More is how many requests it was beside the first: the pages of a look-up.
+	More int
 	// GiveBack returns the request's places in the quotas: it certainly did not reach X.
 	GiveBack bool
 	// Block is for how long X accepts nothing of the row's action, if it did not say which window is exhausted.

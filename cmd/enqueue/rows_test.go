@@ -78,8 +78,9 @@ func TestList(t *testing.T) {
 		tweet, _, err := store.TweetInsert(t.Context(), b.db, "acme", store.Tweet{Text: "line\none \x1b[31m" + strings.Repeat("の", 100)}, &due, 0)
 		require.NoError(t, err)
 		deletion := storetest.Deletion(t, b.db, "123", 2*time.Hour)
-		_, err = b.db.Exec(t.Context(), `UPDATE tweetqueue.deletions SET waiting_for = 'quota',
-    next_attempt_at = '2099-07-01T00:00:00Z', error = 'nothing is left'`)
+		_, err = b.db.Exec(t.Context(), `UPDATE tweetqueue.deletions SET waiting_for = 'quota', error = 'nothing is left'`)
+		require.NoError(t, err)
+		_, err = b.db.Exec(t.Context(), `INSERT INTO tweetqueue.quota_waits SELECT id, 'delete', '2099-07-01T00:00:00Z' FROM tweetqueue.accounts`)
 		require.NoError(t, err)
 		lines := strings.Split(b.ok(t, "list"), "\n")
 		require.Len(t, lines, 4)
