@@ -13,7 +13,7 @@ import (
 func TestReports(t *testing.T) {
 	t.Parallel()
 	date := time.Date(2026, time.November, 24, 10, 0, 0, 0, time.UTC)
-	in := func(d time.Duration) time.Time { return date.Add(d) }
+	in := date.Add
 	for name, test := range map[string]struct {
 		limits twitter.Limits
 		want   []store.Report
