@@ -85,8 +85,9 @@ BEGIN
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'accounts_limits_preset_check',
                 HINT = 'The presets are in tweetqueue.limits.';
     END IF;
+    -- What only X's headers told of belongs to the plan before.
     DELETE FROM tweetqueue.quotas q
-    WHERE q.account_id = NEW.id AND q.configured AND NOT EXISTS (SELECT FROM tweetqueue.limits l
+    WHERE q.account_id = NEW.id AND NOT EXISTS (SELECT FROM tweetqueue.limits l
         WHERE l.preset = NEW.limits_preset AND l.per = 'user' AND l.name = q.name);
     INSERT INTO tweetqueue.quotas (account_id, name, family, fixed, actions, maximum, period)
     SELECT NEW.id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
@@ -289,6 +290,7 @@ ALTER TABLE tweetqueue.quotas
     DROP COLUMN others_until,
     DROP COLUMN others,
     DROP COLUMN x_maximum,
+    DROP COLUMN heard,
     DROP COLUMN granted,
     DROP COLUMN configured,
     DROP COLUMN fixed,

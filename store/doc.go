@@ -26,9 +26,10 @@
 // What ends a wait (of a thread, a doubt, an account, an app) marks its own row and touches no other: the
 // workers wake what waited ([Wake]).
 //
-// Locks are taken in one order: rows of one kind by id; quotas by id; requests; river_job; accounts and
+// Locks are taken in one order: quotas, accounts' by id and then apps'; quota_waits; requests; river_job; accounts and
 // apps last. Nothing waits for a row that is locked: an application may hold it for as long as it likes. A
-// claim looks again a little later, a settlement is tried again ([ErrRowLocked]), a wake-up passes it over.
+// claim looks again a little later, a settlement is tried again ([ErrRowLocked]), a wake-up passes it over. So rows may be locked
+// before the quotas, as a settlement does, and after them, as a claim does.
 // Two statements of people take locks the other way round, and may be told of a deadlock, after which a
 // worker tries its part again: a change of an account's limits_preset (accounts, then quotas) and of its
 // username (accounts, then rows).
