@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,24 +67,13 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err != nil {
 			return err
 		}
-		sendBy := time.Now().Add(sendWithin) // not later than by the database's clock, which is read next
-		now, err := store.Clock(ctx, tx)     // after the last lock that is waited for
+		sendBy := time.Now().Add(sendWithin)               // not later than by the database's clock, which is read next
+		now, lines, err := store.Lines(ctx, tx, kind, ids) // after the last lock that is waited for
 		if err != nil {
-			return err
-		}
-		lines, err := store.Lines(ctx, tx, kind, ids)
-		if err != nil {
-			return err
-		}
-		rows, err := store.RowsLock(ctx, tx, kind, withNext(ids, lines))
-		if err != nil {
-			return err
-		}
-		if err := rewakeLocked(ctx, tx, kind, ids, rows); err != nil {
 			return err
 		}
 		p = newPlan(kind, leaseID, sendBy, now, w.maxLate)
-		p.rows, p.quotas, p.lines = rows, quotas, lines
+		p.quotas, p.lines = quotas, lines
 		for _, job := range jobs {
 			if err := p.run(ctx, tx, job); err != nil {
 				return err
@@ -109,35 +97,6 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		w.wake() // what waited for them
 	}
 	return p.claims, p.doubts, nil
-}
-
-// withNext adds to the rows of jobs those that may go before them.
-func withNext(ids []int64, lines map[int64]store.Line) []int64 {
-	all := slices.Clone(ids)
-	for _, line := range lines {
-		for _, turn := range line.Due {
-			if !slices.Contains(all, turn.RowID) {
-				all = append(all, turn.RowID)
-			}
-		}
-	}
-	return all
-}
-
-// rewakeLocked parks another job for each row that could not be locked because another
-// transaction, such as an application's edit, holds it.
-func rewakeLocked(ctx context.Context, tx pgx.Tx, kind store.Kind, ids []int64, rows []*store.Row) error {
-	var locked []int64
-	for _, id := range ids {
-		if !slices.ContainsFunc(rows, func(row *store.Row) bool { return row.ID == id }) {
-			locked = append(locked, id)
-		}
-	}
-	if len(locked) == 0 {
-		return nil
-	}
-	_, err := store.RowsRewake(ctx, tx, kind, locked, lockedDelay)
-	return err
 }
 
 // decision is what a claim does with a row: send it, make it wait, close it, take it for posted, or, if it is

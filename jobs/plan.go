@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,7 +16,6 @@ type plan struct {
 	sendBy  time.Time // by the monotonic clock, for a row without a deadline
 	now     time.Time // the database's, after the locks
 	maxLate time.Duration
-	rows    []*store.Row // locked: of the jobs, and those that may go before them
 	quotas  store.Quotas
 	lines   map[int64]store.Line
 	decided map[int64]bool // rows
@@ -38,56 +36,47 @@ func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time, maxLate time
 	return &plan{kind: kind, leaseID: leaseID, sendBy: sendBy, now: now, maxLate: maxLate, decided: map[int64]bool{}}
 }
 
-// row is a locked row; nil if somebody else has locked it.
-func (p *plan) row(id int64) *store.Row {
-	i := slices.IndexFunc(p.rows, func(row *store.Row) bool { return row.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return p.rows[i]
-}
-
-// run decides what a job does. Rows of its account that are due and go before its own are sent instead of it, one for
-// one: their jobs come to it. What waits for a limit and goes before it makes it wait, too. Its own row is nil if somebody
-// has locked it.
+// run decides what a job does. A row of its account that is due and goes before its own is sent instead of it: that
+// one's job comes to it. What waits for a limit and goes before it makes it wait, too.
 func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
-	own, line := p.row(job.rowID), p.lines[job.rowID]
-	due := own != nil && own.Status == store.Scheduled && !own.WakeAt.After(p.now)
-	for _, turn := range line.Due {
-		row := p.row(turn.RowID)
-		if row == nil || row == own || p.decided[turn.RowID] {
+	line := p.lines[job.rowID]
+	for _, id := range line.Next() {
+		if p.decided[id] || id == 0 {
 			continue
 		}
-		if due && !turn.Before(own.Turn()) {
-			break
-		}
-		d, err := p.decide(ctx, tx, row)
+		rows, err := store.RowsLock(ctx, tx, p.kind, []int64{id})
 		if err != nil {
 			return err
 		}
-		ends := d.wait != "" && d.wait != store.ForThread
-		if ends && due {
-			break // its own waits for the same
+		own := id == job.rowID
+		if len(rows) == 0 { // somebody has locked it, such as an application that edits it
+			if own {
+				_, err = store.RowsRewake(ctx, tx, p.kind, []int64{id}, lockedDelay)
+			}
+			if err != nil {
+				return err
+			}
+			continue
 		}
-		p.add(row, job.jobID, d)
-		if d.send && due {
-			p.swaps = append(p.swaps, store.Swap{Taken: row.ID, Left: own.ID})
+		d, err := p.decide(ctx, tx, rows[0])
+		if err != nil {
+			return err
 		}
-		if d.send || ends {
+		if own && d.send && !rows[0].Released && line.Waiting != nil && line.Waiting.Before(line.Own) {
+			d = decision{wait: store.ForQuota, until: p.now, reason: "others of its account go first"}
+		}
+		ends := d.send || d.wait != "" && d.wait != store.ForThread
+		if !own && line.OwnDue && ends && !d.send {
+			continue // its own waits for the same
+		}
+		p.add(rows[0], job.jobID, d)
+		if !own && d.send && line.OwnDue {
+			p.swaps = append(p.swaps, store.Swap{Taken: id, Left: job.rowID})
+		}
+		if ends {
 			return nil
 		}
 	}
-	if own == nil || p.decided[own.ID] {
-		return nil
-	}
-	d, err := p.decide(ctx, tx, own)
-	if err != nil {
-		return err
-	}
-	if d.send && !own.Released && line.Waiting != nil && line.Waiting.Before(own.Turn()) {
-		d = decision{wait: store.ForQuota, until: p.now, reason: "others of its account go first"}
-	}
-	p.add(own, job.jobID, d)
 	return nil
 }
 

@@ -50,8 +50,6 @@ type Row struct {
 	// PreviousStatus and PreviousTweetID are of the row before it in a thread, if it has one.
 	PreviousStatus  *Status
 	PreviousTweetID *string
-	// askedAt is post_at, delete_at or retweet_at.
-	askedAt time.Time
 	// Made is the tweet that X says it made of an earlier request of the row, and the body of that request: see
 	// [PostMade]. Nil: none.
 	Made []string
@@ -63,7 +61,7 @@ type Row struct {
 func RowsLock(ctx context.Context, tx pgx.Tx, kind Kind, ids []int64) ([]*Row, error) {
 	const query = `-- name: RowsLock :many
 SELECT t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
-    greatest(t.{due_at}, t.created_at, t.late_from), t.{due_at}, t.wake_at, t.priority,
+    greatest(t.{due_at}, t.created_at, t.late_from), t.wake_at, t.priority,
     t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL, t.retries, coalesce(t.request_id, 0),
     t.request_id IS NOT NULL AND EXISTS (SELECT FROM tweetqueue.requests r
         WHERE r.id = t.request_id AND r.status_code IS NOT NULL AND r.outcome <> 'repeat'),
@@ -89,7 +87,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Row, error) {
 		r, released := &Row{Kind: kind}, (*bool)(nil)
 		targets := []any{
-			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.askedAt, &r.WakeAt, &r.Priority, &released, &r.Retries, &r.RequestID, &r.Answered, &r.Doubt, &r.LookedUp,
+			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.WakeAt, &r.Priority, &released, &r.Retries, &r.RequestID, &r.Answered, &r.Doubt, &r.LookedUp,
 			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
 			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
 			&r.AccountDoubt,

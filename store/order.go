@@ -30,61 +30,84 @@ func (t Turn) Before(other Turn) bool {
 	return t.RowID < other.RowID
 }
 
-// Line is who is next of an account and action.
+// Line is who is next of an account and action, as the row of a job sees it.
 type Line struct {
-	Due     []Turn // the first few that are due, and wait for nothing
+	Own     Turn
+	OwnDue  bool   // the row of the job may be sent now
+	LookUp  bool   // or is to be looked up
+	Due     []Turn // the first few that are due, and wait for nothing; the row of the job may be among them
 	Waiting *Turn  // the first that waits for a limit
 }
 
 // lineDue is how many rows that are due are read of a line: some may turn out not to be for sending.
 const lineDue = 2
 
-// Lines returns who is next of the accounts and actions of the rows, by row. The transaction has locked the accounts'
-// windows. It reads no more than a few rows, however many there are.
-func Lines(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) (map[int64]Line, error) {
+// Lines returns the clock, and who is next of the accounts and actions of the rows, by row. The transaction has locked
+// the accounts' windows. It locks nothing, and reads no more than a few rows, however many there are.
+func Lines(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) (now time.Time, lines map[int64]Line, err error) {
 	const query = `-- name: RowsLines :many
 WITH asked AS MATERIALIZED (
-    SELECT t.id, t.account, ({action})::text AS action, tweetqueue.clock() AS now FROM {table} t WHERE t.id = ANY ($1)
+    SELECT t.id, t.account, ({action})::text AS action, t.priority, t.{due_at} AS due_at, t.status, t.wake_at, clock.now
+    FROM tweetqueue.clock() AS clock (now) LEFT JOIN {table} t ON t.id = ANY ($1)
 )
-SELECT asked.id, t.waiting_for, t.id, t.priority, t.due_at
-FROM asked CROSS JOIN unnest(ARRAY['time', 'quota']) AS w (waiting_for)
-CROSS JOIN LATERAL (
-    SELECT t.waiting_for, t.id, t.priority, t.due_at FROM generate_series(1, 4) AS p (priority)
+SELECT asked.now, coalesce(asked.id, 0), coalesce(asked.priority, 0), coalesce(asked.due_at, 'epoch'),
+    coalesce(asked.status = 'scheduled' AND asked.wake_at <= asked.now, false),
+    coalesce(asked.status = 'unconfirmed' AND asked.wake_at <= asked.now, false),
+    coalesce(t.waiting_for, ''), coalesce(t.id, 0), coalesce(t.priority, 0), coalesce(t.due_at, 'epoch')
+FROM asked LEFT JOIN LATERAL (
+    SELECT t.waiting_for, t.id, t.priority, t.due_at FROM unnest(ARRAY['time', 'quota'], ARRAY[$2, 1]) AS w (waiting_for, most)
     CROSS JOIN LATERAL (
-        SELECT t.waiting_for, t.id, t.priority, t.{due_at} AS due_at FROM {table} t
-        WHERE t.account = asked.account AND {of_asked} AND t.status = 'scheduled' AND t.waiting_for IN ('time', 'quota')
-            AND t.waiting_for = w.waiting_for AND t.priority = p.priority AND t.{due_at} <= asked.now
-            AND (t.waiting_for = 'quota' OR t.wake_at <= asked.now)
-        ORDER BY t.{due_at}, t.id LIMIT CASE w.waiting_for WHEN 'time' THEN $2 ELSE 1 END) AS t
-    ORDER BY t.priority, t.due_at, t.id LIMIT CASE w.waiting_for WHEN 'time' THEN $2 ELSE 1 END) AS t
+        SELECT t.waiting_for, t.id, t.priority, t.due_at FROM generate_series(1, 4) AS p (priority)
+        CROSS JOIN LATERAL (
+            SELECT t.waiting_for, t.id, t.priority, t.{due_at} AS due_at FROM {table} t
+            WHERE t.account = asked.account AND {of_asked} AND t.status = 'scheduled' AND t.waiting_for IN ('time', 'quota')
+                AND t.waiting_for = w.waiting_for AND t.priority = p.priority AND t.{due_at} <= asked.now
+                AND (t.waiting_for = 'quota' OR t.wake_at <= asked.now)
+            ORDER BY t.{due_at}, t.id LIMIT w.most) AS t
+        ORDER BY t.priority, t.due_at, t.id LIMIT w.most) AS t
+    ) AS t ON true
 ORDER BY t.priority, t.due_at, t.id`
 	asked := strings.ReplaceAll(query, "{of_asked}", strings.ReplaceAll(kind.parts().ofAction, "$2", "asked.action"))
 	rows, err := tx.Query(ctx, kind.sql(asked), rowIDs, lineDue)
 	if err != nil {
-		return nil, fmt.Errorf("read which %s are next: %w", kind.table(), err)
+		return now, nil, fmt.Errorf("read which %s are next: %w", kind.table(), err)
 	}
-	lines := map[int64]Line{}
-	var asker int64
+	lines = map[int64]Line{}
+	var own, turn Turn
+	var due, lookUp bool
 	var waitingFor WaitingFor
-	var turn Turn
-	_, err = pgx.ForEachRow(rows, []any{&asker, &waitingFor, &turn.RowID, &turn.Priority, &turn.DueAt}, func() error {
-		line, next := lines[asker], turn
-		if waitingFor == ForQuota {
+	targets := []any{&now, &own.RowID, &own.Priority, &own.DueAt, &due, &lookUp, &waitingFor, &turn.RowID, &turn.Priority, &turn.DueAt}
+	_, err = pgx.ForEachRow(rows, targets, func() error {
+		line, next := lines[own.RowID], turn
+		line.Own, line.OwnDue, line.LookUp = own, due, lookUp
+		switch {
+		case turn.RowID == 0:
+		case waitingFor == ForQuota:
 			line.Waiting = &next
-		} else {
+		default:
 			line.Due = append(line.Due, next)
 		}
-		lines[asker] = line
+		lines[own.RowID] = line
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read which %s are next: %w", kind.table(), err)
+		return now, nil, fmt.Errorf("read which %s are next: %w", kind.table(), err)
 	}
-	return lines, nil
+	return now, lines, nil
 }
 
-// Turn is the row's place in its line.
-func (r *Row) Turn() Turn { return Turn{RowID: r.ID, Priority: r.Priority, DueAt: r.askedAt} }
+// Next are the rows of which the first that can be sent is the job's: those that are due and go before its own, and
+// its own.
+func (l Line) Next() []int64 {
+	var next []int64
+	for _, turn := range l.Due {
+		if l.LookUp || turn.RowID == l.Own.RowID || l.OwnDue && !turn.Before(l.Own) {
+			break
+		}
+		next = append(next, turn.RowID)
+	}
+	return append(next, l.Own.RowID)
+}
 
 // Swap is a row that was taken by the job of another, which is due, too, and is left to its job.
 type Swap struct{ Taken, Left int64 }
