@@ -55,16 +55,23 @@ SELECT asked.now, coalesce(asked.id, 0), coalesce(asked.priority, 0), coalesce(a
     coalesce(asked.status = 'unconfirmed' AND asked.wake_at <= asked.now, false),
     coalesce(t.waiting_for, ''), coalesce(t.id, 0), coalesce(t.priority, 0), coalesce(t.due_at, 'epoch')
 FROM asked LEFT JOIN LATERAL (
-    SELECT t.waiting_for, t.id, t.priority, t.due_at FROM unnest(ARRAY['time', 'quota'], ARRAY[$2, 1]) AS w (waiting_for, most)
-    CROSS JOIN LATERAL (
-        SELECT t.waiting_for, t.id, t.priority, t.due_at FROM generate_series(1, 4) AS p (priority)
+    (SELECT t.waiting_for, t.id, t.priority, t.due_at FROM generate_series(1, 4) AS p (priority)
         CROSS JOIN LATERAL (
             SELECT t.waiting_for, t.id, t.priority, t.{due_at} AS due_at FROM {table} t
-            WHERE t.account = asked.account AND {of_asked} AND t.status = 'scheduled' AND t.waiting_for IN ('time', 'quota')
-                AND t.waiting_for = w.waiting_for AND t.priority = p.priority AND t.{due_at} <= asked.now
-                AND (t.waiting_for = 'quota' OR t.wake_at <= asked.now)
-            ORDER BY t.{due_at}, t.id LIMIT w.most) AS t
-        ORDER BY t.priority, t.due_at, t.id LIMIT w.most) AS t
+            WHERE t.account = asked.account AND {of_asked} AND t.status = 'scheduled'
+                AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'time'
+                AND t.priority = p.priority AND t.{due_at} <= asked.now AND t.wake_at <= asked.now
+            ORDER BY t.{due_at}, t.id LIMIT $2) AS t
+        ORDER BY t.priority, t.due_at, t.id LIMIT $2)
+    UNION ALL
+    (SELECT t.waiting_for, t.id, t.priority, t.due_at FROM generate_series(1, 4) AS p (priority)
+        CROSS JOIN LATERAL (
+            SELECT t.waiting_for, t.id, t.priority, t.{due_at} AS due_at FROM {table} t
+            WHERE t.account = asked.account AND {of_asked} AND t.status = 'scheduled'
+                AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota'
+                AND t.priority = p.priority AND t.{due_at} <= asked.now
+            ORDER BY t.{due_at}, t.id LIMIT 1) AS t
+        ORDER BY t.priority, t.due_at, t.id LIMIT 1)
     ) AS t ON true
 ORDER BY t.priority, t.due_at, t.id`
 	asked := strings.ReplaceAll(query, "{of_asked}", strings.ReplaceAll(kind.parts().ofAction, "$2", "asked.action"))
