@@ -27,6 +27,7 @@ type cli struct {
 	Cancel  cancelCmd  `cmd:"" help:"Cancel rows that were not sent yet."`
 	Resolve resolveCmd `cmd:"" help:"Say what you saw on X of a row that is unconfirmed."`
 	Account accountCmd `cmd:"" help:"Add and list the accounts that tweets are posted for."`
+	Limits  limitsCmd  `cmd:"" help:"Show what is used of X's limits and when it frees; choose and change presets."`
 
 	JSON    bool             `name:"json" help:"Print JSON on standard output, and errors and warnings as JSON on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -52,6 +53,7 @@ Examples:
     enqueue cancel 42 43
     enqueue resolve 42 --posted https://x.com/acme/status/1445880548472328192
     enqueue account list
+    enqueue limits acme
 
 Times are RFC 3339 (2026-12-01T09:00:00+01:00), or local times (2026-12-01 09:00) of --zone or else of the account's zone.
 
