@@ -28,7 +28,7 @@ func TestQuotasReadLocksNothing(t *testing.T) {
 	}
 	require.NoError(t, store.QuotasSave(t.Context(), tx, quotas))
 	used := func() (used []int) {
-		read, err := store.QuotasRead(t.Context(), b.db, []string{"ACME"}, "")
+		read, err := store.QuotasRead(t.Context(), b.db, []string{"ACME"}, nil)
 		require.NoError(t, err)
 		for i := range read {
 			require.Equal(t, b.accountID, read[i].AccountID)

@@ -21,10 +21,10 @@ type QuotaRead struct {
 // others', and X's block is over.
 func (q *Quota) Emptied(now time.Time) time.Time { return q.NextAfter(now, q.Max()-1) }
 
-// QuotasRead reads the windows of the accounts of these usernames and of their apps, or of all if there are none,
-// of the app of that name alone if it is not empty. It locks nothing. Those of accounts come first, by
-// username, then those of apps, by name.
-func QuotasRead(ctx context.Context, db DBTX, usernames []string, app string) ([]QuotaRead, error) {
+// QuotasRead reads the windows of the accounts of these usernames and of their apps, or of all if there are none, but
+// only of these apps and their accounts if there are any. It locks nothing. Those of accounts come first, then those of
+// apps; by the app's name, then by username.
+func QuotasRead(ctx context.Context, db DBTX, usernames, apps []string) ([]QuotaRead, error) {
 	const query = `-- name: QuotasReadAll :many
 SELECT ` + quotaColumns + `, coalesce(a.username, ''), p.name, q.configured
 FROM tweetqueue.quotas q
@@ -32,9 +32,9 @@ LEFT JOIN tweetqueue.accounts a ON a.id = q.account_id
 JOIN tweetqueue.apps p ON p.id = coalesce(q.app_id, a.app_id)
 WHERE (cardinality($1::text[]) = 0 OR coalesce(a.username = ANY ($1),
         p.id IN (SELECT app_id FROM tweetqueue.accounts WHERE username = ANY ($1))))
-    AND ($2 = '' OR p.name = $2)
+    AND (cardinality($2::text[]) = 0 OR p.name = ANY ($2))
 ORDER BY q.app_id IS NOT NULL, p.name, a.username, q.id`
-	rows, err := db.Query(ctx, query, append([]string{}, usernames...), app)
+	rows, err := db.Query(ctx, query, append([]string{}, usernames...), append([]string{}, apps...))
 	if err != nil {
 		return nil, fmt.Errorf("read quotas: %w", err)
 	}

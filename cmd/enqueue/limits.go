@@ -83,7 +83,11 @@ func (c *limitsShowCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		quotas, err := store.QuotasRead(ctx, db.Pool, c.Accounts, c.App)
+		var apps []string
+		if c.App != "" {
+			apps = []string{c.App}
+		}
+		quotas, err := store.QuotasRead(ctx, db.Pool, c.Accounts, apps)
 		if err != nil {
 			return err
 		}
