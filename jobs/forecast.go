@@ -9,7 +9,8 @@ import (
 	"tweetqueue/store"
 )
 
-// Forecast says when what waits will have gone, if nothing is added, nobody else uses the limits, and X answers.
+// Forecast says when what waits will have gone, if nothing is added, nobody else uses the limits, and X answers. Where
+// accounts share a limit, or actions of an account do, it is not certain whose row goes first; when the last one goes is.
 type Forecast struct {
 	At time.Time `json:"at"` // by the database's clock
 	Outlook

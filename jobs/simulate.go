@@ -94,8 +94,13 @@ func (s *simulation) let(account *simulated, from *line) {
 	if row.Before != nil && !s.now.Before(*row.Before) {
 		s.missed(&row)
 	} else {
+		sendBy := earlier(s.now.Add(s.sendWithin), row.Before)
 		for _, q := range from.windows {
-			q.Take(earlier(s.now.Add(s.sendWithin), row.Before))
+			if q.TooLong(sendBy.Sub(s.now)) {
+				q.Take(s.now) // X answers at once
+			} else {
+				q.Take(sendBy)
+			}
 		}
 		s.turn++
 		account.turn = s.turn

@@ -165,7 +165,11 @@ func stepped(windows []*drawnWindow, sendWithin int, rows []store.Upcoming) []go
 				at = min(at, int(row.Before.Sub(epoch)/time.Second))
 			}
 			for _, w := range windowsOf(windows, &row) {
-				w.take(at)
+				if at-now > 2*w.bucket {
+					w.take(now)
+				} else {
+					w.take(at)
+				}
 			}
 			all = append(all, gone{id: row.ID, at: now})
 		}

@@ -21,6 +21,10 @@ type QuotaRead struct {
 // others', and X's block is over.
 func (q *Quota) Emptied(now time.Time) time.Time { return q.NextAfter(now, q.Max()-1) }
 
+// TooLong reports whether a place that was taken for an instant so far ahead of the answer is then moved to the answer: it
+// would be held for more than a bucket or two too long.
+func (q *Quota) TooLong(ahead time.Duration) bool { return ahead > q.Period*2/bucketsPerPeriod }
+
 // QuotasRead reads the windows of the accounts of these usernames and of their apps, or of all if there are none, but
 // only of these apps and their accounts if there are any. It locks nothing. Those of accounts come first, then those of
 // apps; by the app's name, then by username.
