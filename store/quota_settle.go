@@ -113,7 +113,7 @@ func (s Settlement) answered() bool { return s.StatusCode != 0 }
 // more than a bucket or two.
 func (s Settlement) tooLong(windows []*Quota, now time.Time) bool {
 	return s.answered() && slices.ContainsFunc(windows, func(q *Quota) bool {
-		return s.SendBy.Sub(now) > q.Period*2/bucketsPerPeriod
+		return q.TooLong(s.SendBy.Sub(now))
 	})
 }
 

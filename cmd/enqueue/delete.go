@@ -50,10 +50,9 @@ func (c *deleteCmd) Run(ctx context.Context, s *session) error {
 		if c.Retweet {
 			insert = store.UndoInsert
 		}
-		id, _, err := insert(ctx, db.Pool, due.account.Username, tweetID, due.at, c.Priority)
-		if err != nil {
-			return insertError(err, due.account.Username)
-		}
-		return s.printEnqueued(ctx, db.Pool, store.DeleteTweet, id, due, nil)
+		return c.enqueue(ctx, s, db.Pool, store.DeleteTweet, due, nil, func(tx store.DBTX) (int64, error) {
+			id, _, err := insert(ctx, tx, due.account.Username, tweetID, due.at, c.Priority)
+			return id, insertError(err, due.account.Username)
+		})
 	})
 }

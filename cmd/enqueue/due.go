@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tweetqueue/cmd/internal/setup"
 	"tweetqueue/store"
@@ -20,6 +21,7 @@ type dueFlags struct {
 	At       *string `placeholder:"TIME" help:"When: RFC 3339, or a local time such as \"2026-12-01 09:00\". Without it: now."`
 	Zone     string  `placeholder:"ZONE" help:"The IANA time zone of local times, such as Europe/Vienna. Without it: the account's."`
 	Priority int     `enum:"1,2,3,4" default:"2" help:"1 goes first, 4 last, among rows that are due."`
+	DryRun   bool    `help:"Add nothing: say when it would go, after what waits already."`
 }
 
 // check gathers what is wrong and needs no database to see.
@@ -93,6 +95,21 @@ type enqueued struct {
 	WorkersAlive int        `json:"workers_alive"`
 }
 
+// enqueue inserts a row and tells what was written, or, as a dry run, what would become of it. tweet is nil for other
+// kinds.
+func (f *dueFlags) enqueue(ctx context.Context, s *session, pool *pgxpool.Pool, kind store.Kind, d due, tweet *store.Tweet,
+	insert func(db store.DBTX) (int64, error),
+) error {
+	if f.DryRun {
+		return s.dryRun(ctx, pool, kind, d, insert)
+	}
+	id, err := insert(pool)
+	if err != nil {
+		return err
+	}
+	return s.printEnqueued(ctx, pool, kind, id, d, tweet)
+}
+
 // printEnqueued tells what was written, always with the exact instant; tweet is nil for other kinds.
 func (s *session) printEnqueued(ctx context.Context, db store.DBTX, kind store.Kind, id int64, d due, tweet *store.Tweet) error {
 	if err := s.tryPrintEnqueued(ctx, db, id, d, tweet); err != nil {
@@ -135,8 +152,11 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	})
 }
 
-// insertError adds to the error of an INSERT what to do next.
+// insertError adds to the error of an INSERT, if there is one, what to do next.
 func insertError(err error, account string) error {
+	if err == nil {
+		return nil
+	}
 	refused := new(store.RefusedError)
 	if !errors.As(err, &refused) {
 		if answered := new(pgconn.PgError); errors.As(err, &answered) {

@@ -2,7 +2,7 @@
 // and cancels them, and adds the accounts they are for.
 //
 // It sends nothing to X but the one request that tells whose tokens it was given. It knows rows
-// through package store, X through package twitter, and nothing of jobs.
+// through package store, X through package twitter, and of package jobs the forecast.
 package main
 
 import (

@@ -51,10 +51,9 @@ func (c *retweetCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		id, _, err := store.RetweetInsert(ctx, db.Pool, due.account.Username, tweetID, undoAfter, due.at, c.Priority)
-		if err != nil {
-			return insertError(err, due.account.Username)
-		}
-		return s.printEnqueued(ctx, db.Pool, store.Retweet, id, due, nil)
+		return c.enqueue(ctx, s, db.Pool, store.Retweet, due, nil, func(tx store.DBTX) (int64, error) {
+			id, _, err := store.RetweetInsert(ctx, tx, due.account.Username, tweetID, undoAfter, due.at, c.Priority)
+			return id, insertError(err, due.account.Username)
+		})
 	})
 }

@@ -215,12 +215,12 @@ func (c *cancelCmd) Run(ctx context.Context, s *session) error {
 	})
 }
 
-// unique returns the ids in their order, each once.
-func unique(ids []rowID) []rowID {
-	var once []rowID
-	for _, id := range ids {
-		if !slices.Contains(once, id) {
-			once = append(once, id)
+// unique returns the values in their order, each once.
+func unique[T comparable](values []T) []T {
+	var once []T
+	for _, value := range values {
+		if !slices.Contains(once, value) {
+			once = append(once, value)
 		}
 	}
 	return once

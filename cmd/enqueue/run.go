@@ -19,14 +19,16 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Tweet   tweetCmd   `cmd:"" help:"Schedule a tweet."`
-	Delete  deleteCmd  `cmd:"" help:"Schedule the deletion of a tweet, or of a retweet."`
-	Retweet retweetCmd `cmd:"" help:"Schedule a retweet."`
-	List    listCmd    `cmd:"" help:"List what waits, or what has been done."`
-	Show    showCmd    `cmd:"" help:"Show everything about a row: what was asked, sent and answered."`
-	Cancel  cancelCmd  `cmd:"" help:"Cancel rows that were not sent yet."`
-	Resolve resolveCmd `cmd:"" help:"Say what you saw on X of a row that is unconfirmed."`
-	Account accountCmd `cmd:"" help:"Add and list the accounts that tweets are posted for."`
+	Tweet    tweetCmd    `cmd:"" help:"Schedule a tweet."`
+	Delete   deleteCmd   `cmd:"" help:"Schedule the deletion of a tweet, or of a retweet."`
+	Retweet  retweetCmd  `cmd:"" help:"Schedule a retweet."`
+	List     listCmd     `cmd:"" help:"List what waits, or what has been done."`
+	Show     showCmd     `cmd:"" help:"Show everything about a row: what was asked, sent and answered."`
+	Cancel   cancelCmd   `cmd:"" help:"Cancel rows that were not sent yet."`
+	Resolve  resolveCmd  `cmd:"" help:"Say what you saw on X of a row that is unconfirmed."`
+	Account  accountCmd  `cmd:"" help:"Add and list the accounts that tweets are posted for."`
+	Forecast forecastCmd `cmd:"" help:"Say when the last of what waits will go, and what waits for which limit."`
+	Limits   limitsCmd   `cmd:"" help:"Show what is used of X's limits and when it frees; choose and change presets."`
 
 	JSON    bool             `name:"json" help:"Print JSON on standard output, and errors and warnings as JSON on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -52,6 +54,8 @@ Examples:
     enqueue cancel 42 43
     enqueue resolve 42 --posted https://x.com/acme/status/1445880548472328192
     enqueue account list
+    enqueue limits acme
+    enqueue forecast
 
 Times are RFC 3339 (2026-12-01T09:00:00+01:00), or local times (2026-12-01 09:00) of --zone or else of the account's zone.
 

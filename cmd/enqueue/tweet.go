@@ -67,14 +67,13 @@ func (c *tweetCmd) Run(ctx context.Context, s *session) error {
 				return err
 			}
 		}
-		id, _, err := store.TweetInsert(ctx, db.Pool, due.account.Username, tweet, due.at, c.Priority)
-		if refused := new(store.RefusedError); errors.As(err, &refused) && refused.Constraint == "tweets_idempotency_key_key" {
-			return keyUsed(ctx, db.Pool, due.account.Username, *c.IdempotencyKey)
-		}
-		if err != nil {
-			return insertError(err, due.account.Username)
-		}
-		return s.printEnqueued(ctx, db.Pool, store.PostTweet, id, due, &tweet)
+		return c.enqueue(ctx, s, db.Pool, store.PostTweet, due, &tweet, func(tx store.DBTX) (int64, error) {
+			id, _, err := store.TweetInsert(ctx, tx, due.account.Username, tweet, due.at, c.Priority)
+			if refused := new(store.RefusedError); errors.As(err, &refused) && refused.Constraint == "tweets_idempotency_key_key" {
+				return 0, keyUsed(ctx, db.Pool, due.account.Username, *c.IdempotencyKey)
+			}
+			return id, insertError(err, due.account.Username)
+		})
 	})
 }
 

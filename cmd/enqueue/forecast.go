@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/jobs"
+	"tweetqueue/store"
+)
+
+type forecastCmd struct {
+	Accounts []string `arg:"" optional:"" name:"account" help:"Only these accounts. Without any: all."`
+	App      string   `placeholder:"NAME" help:"Only accounts of this app."`
+}
+
+// Help is shown by --help.
+func (*forecastCmd) Help() string {
+	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows, by the code that lets them go. Rows that wait for a person, or for what has no known end, are counted apart.
+
+With --json: at (now, by the database's clock), rows, first_at, last_at and missed (whose deadline passes first) in all, and accounts, each with account, app, the same four, limits (name, per, rows that go later than they could without it, last_at) and held (for, rows: not counted).
+
+Examples:
+
+    enqueue forecast
+    enqueue forecast acme --json`
+}
+
+// Run makes a forecast.
+func (c *forecastCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(func(env *setup.Env) { checkAccounts(env, c.Accounts) })
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		accounts, err := findAccounts(ctx, db.Pool, c.Accounts, c.App)
+		if err != nil {
+			return err
+		}
+		var forecast *jobs.Forecast
+		err = store.InSnapshot(ctx, db.Pool, func(tx pgx.Tx) (err error) {
+			forecast, err = jobs.ForecastRead(ctx, tx, accounts)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if forecast.Rows > 0 {
+			if _, err := s.warnIfIdle(ctx, db.Pool); err != nil {
+				return err
+			}
+		}
+		return s.print(forecast, func(w io.Writer) { writeForecast(w, forecast) })
+	})
+}
+
+func writeForecast(w io.Writer, f *jobs.Forecast) {
+	told := 0
+	for i := range f.Accounts {
+		account := &f.Accounts[i]
+		if account.Rows == 0 && account.Missed == 0 && len(account.Held) == 0 {
+			continue
+		}
+		told++
+		zone := zoneOf(store.Entry{TimeZone: account.TimeZone})
+		fmt.Fprintf(w, "%s: %s\n", account.Account, outlookWords(&account.Outlook, f.At, zone))
+		for _, limit := range account.Limits {
+			fmt.Fprintf(w, "  %s for the limit %q%s, the last until %s\n", rowsWord(limit.Rows, "waits", "wait"), oneLine(limit.Name, 60),
+				map[string]string{"app": " of its app"}[limit.Per], formatShort(limit.Last, zone))
+		}
+		for _, held := range account.Held {
+			fmt.Fprintf(w, "  not counted: %s\n", heldWords(held))
+		}
+	}
+	switch {
+	case told == 0:
+		fmt.Fprintln(w, "nothing waits")
+	case told > 1:
+		fmt.Fprintf(w, "in all: %s\n", outlookWords(&f.Outlook, f.At, time.UTC))
+	}
+}
+
+// outlookWords says when the last of rows goes, and how many never do.
+func outlookWords(o *jobs.Outlook, now time.Time, zone *time.Location) string {
+	words := "nothing goes by itself"
+	if o.Last != nil {
+		words = fmt.Sprintf("%s, the last %s, %s", rowsWord(o.Rows, "goes", "go"), formatShort(*o.Last, zone), formatDistance(*o.Last, now))
+	}
+	if o.Missed > 0 {
+		words += fmt.Sprintf("; %s missed: the deadline passes first", rowsWord(o.Missed, "will be", "will be"))
+	}
+	return words
+}
+
+func rowsWord(n int, one, many string) string {
+	if n == 1 {
+		return "1 row " + one
+	}
+	return fmt.Sprintf("%d rows %s", n, many)
+}
+
+// heldWords says what rows wait for that are not counted.
+func heldWords(h jobs.HeldForecast) string {
+	switch h.For {
+	case string(store.Sending):
+		return rowsWord(h.Rows, "is being sent", "are being sent")
+	case string(store.Unconfirmed):
+		return rowsWord(h.Rows, "is unconfirmed", "are unconfirmed") + ", and may be sent again"
+	case string(store.ForAccount):
+		return rowsWord(h.Rows, "waits", "wait") + " for the account: see 'enqueue account list'"
+	case string(store.ForApp):
+		return rowsWord(h.Rows, "waits", "wait") + " for the app: see 'enqueue account list'"
+	case string(store.ForThread):
+		return rowsWord(h.Rows, "waits", "wait") + " for a tweet before it in its thread, which is not going out"
+	}
+	return rowsWord(h.Rows, "waits", "wait") + " for " + h.For
+}
+
+// errDryRun ends the transaction of a dry run.
+var errDryRun = errors.New("dry run")
+
+// dryRun inserts rows of an account in a transaction, asks when they would go, and takes them back.
+func (s *session) dryRun(ctx context.Context, pool *pgxpool.Pool, kind store.Kind, d due, insert func(db store.DBTX) (int64, error)) error {
+	var forecast *jobs.Forecast
+	err := store.InTx(ctx, pool, func(tx pgx.Tx) error {
+		_, err := insert(tx)
+		if err != nil {
+			return err
+		}
+		if forecast, err = jobs.ForecastRead(ctx, tx, []store.Account{d.account}); err != nil {
+			return err
+		}
+		return errDryRun
+	})
+	if !errors.Is(err, errDryRun) {
+		return err
+	}
+	if _, err := s.warnIfHeld(ctx, pool, d.account); err != nil {
+		return err
+	}
+	return s.print(forecast, func(w io.Writer) {
+		fmt.Fprintf(w, "nothing was added; this %s for %s %s\n", kindName(kind), d.account.Username, dryWords(forecast.Own, d))
+	})
+}
+
+// dryWords says when what was tried would go.
+func dryWords(own *jobs.Outlook, d due) string {
+	switch {
+	case own == nil:
+		return "would wait, and nobody knows for how long"
+	case own.Rows == 0:
+		return "would be missed: its deadline passes before the limits let it go"
+	}
+	return strings.TrimSuffix(fmt.Sprintf("would go %s, %s", formatInstant(*own.Last, d.zone), formatDistance(*own.Last, d.now)), ", now")
+}

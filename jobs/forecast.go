@@ -1,0 +1,203 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"tweetqueue/store"
+)
+
+// Forecast says when what waits will have gone, if nothing is added, nobody else uses the limits, and X answers. Where
+// accounts share a limit, or actions of an account do, it is not certain whose row goes first; when the last one goes is.
+type Forecast struct {
+	At time.Time `json:"at"` // by the database's clock
+	Outlook
+	Accounts []AccountForecast `json:"accounts"`
+	// Own is what the transaction that reads has written itself; nil: nothing.
+	Own *Outlook `json:"own,omitempty"`
+}
+
+// Outlook is what becomes of rows that go by themselves.
+type Outlook struct {
+	Rows   int        `json:"rows"`               // so many will go
+	First  *time.Time `json:"first_at,omitempty"` // when the first of them goes; nil: none does
+	Last   *time.Time `json:"last_at,omitempty"`  // when the last of them goes
+	Missed int        `json:"missed,omitempty"`   // so many others will be missed: their deadline passes first
+}
+
+// AccountForecast is the forecast of an account.
+type AccountForecast struct {
+	Account string `json:"account"`
+	App     string `json:"app"`
+	Outlook
+	Limits []LimitForecast `json:"limits,omitempty"`
+	// Held are rows that are not counted: nobody knows when they go.
+	Held []HeldForecast `json:"held,omitempty"`
+
+	TimeZone string `json:"-"`
+}
+
+// LimitForecast is what rows of an account wait for: a window, of the account or of its app.
+type LimitForecast struct {
+	Name string    `json:"name"`
+	Per  string    `json:"per"`     // user or app
+	Rows int       `json:"rows"`    // so many go later than they could without it
+	Last time.Time `json:"last_at"` // when the last of them goes
+}
+
+// HeldForecast is rows that go when somebody, or something that has no known end, lets them.
+type HeldForecast struct {
+	For  string `json:"for"` // as store.HeldRows; quota: later than the year 9999
+	Rows int    `json:"rows"`
+}
+
+// ForecastRead makes the forecast of accounts. It reads the windows without a lock, and all rows of the
+// accounts' apps, whose windows they share: better in a snapshot ([store.InSnapshot]). After the writes of a transaction that is
+// then rolled back it says what they would come to.
+func ForecastRead(ctx context.Context, db store.DBTX, accounts []store.Account) (*Forecast, error) {
+	f := newForecasting(accounts)
+	quotas, err := store.QuotasRead(ctx, db, nil, f.apps)
+	if err != nil {
+		return nil, err
+	}
+	all, err := store.AccountList(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	held, err := store.HeldList(ctx, db, f.apps)
+	if err != nil {
+		return nil, err
+	}
+	if f.At, err = store.Clock(ctx, db); err != nil {
+		return nil, err
+	}
+	s := newSimulation(f.At, sendWithin, quotasOf(quotas, all))
+	s.went, s.missed = f.went, f.missed
+	err = store.UpcomingRead(ctx, db, f.apps, func(row store.Upcoming) {
+		s.run(row.ReadyAt)
+		s.add(row)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.run(endOfTime())
+	s.rest(func(accountID int64, rows int) {
+		held = append(held, store.HeldRows{AccountID: accountID, For: string(store.ForQuota), Rows: rows})
+	})
+	return f.result(held), nil
+}
+
+// endOfTime is the last instant that rows and JSON can hold.
+func endOfTime() time.Time { return time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC) }
+
+// quotasOf are the windows of each account, and of its app.
+func quotasOf(read []store.QuotaRead, accounts []store.Account) store.Quotas {
+	quotas, apps := store.Quotas{}, map[string][]*store.Quota{}
+	for i := range read {
+		q := &read[i]
+		if q.AppID != 0 {
+			apps[q.App] = append(apps[q.App], &q.Quota)
+		} else {
+			quotas[q.AccountID] = append(quotas[q.AccountID], &q.Quota)
+		}
+	}
+	for i := range accounts {
+		quotas[accounts[i].ID] = append(quotas[accounts[i].ID], apps[accounts[i].App]...)
+	}
+	return quotas
+}
+
+// forecasting is a forecast in the making.
+type forecasting struct {
+	Forecast
+
+	apps     []string
+	accounts map[int64]*AccountForecast
+	own      Outlook
+}
+
+func newForecasting(accounts []store.Account) *forecasting {
+	f := &forecasting{accounts: map[int64]*AccountForecast{}}
+	f.Accounts = make([]AccountForecast, len(accounts))
+	for i := range accounts {
+		a := &accounts[i]
+		f.Accounts[i] = AccountForecast{Account: a.Username, App: a.App, TimeZone: a.TimeZone}
+		f.accounts[a.ID] = &f.Accounts[i]
+		if !slices.Contains(f.apps, a.App) {
+			f.apps = append(f.apps, a.App)
+		}
+	}
+	return f
+}
+
+func (f *forecasting) went(row *store.Upcoming, at time.Time, limit *store.Quota) {
+	if row.Own {
+		f.own.went(at)
+	}
+	account := f.accounts[row.AccountID]
+	if account == nil {
+		return // another account of the app
+	}
+	f.Outlook.went(at)
+	account.went(at)
+	if limit != nil {
+		account.waited(at, limit)
+	}
+}
+
+func (f *forecasting) missed(row *store.Upcoming) {
+	if row.Own {
+		f.own.Missed++
+	}
+	if account := f.accounts[row.AccountID]; account != nil {
+		f.Missed++
+		account.Missed++
+	}
+}
+
+func (o *Outlook) went(at time.Time) {
+	o.Rows++
+	if o.First == nil {
+		o.First = &at
+	}
+	o.Last = &at
+}
+
+func (a *AccountForecast) waited(at time.Time, limit *store.Quota) {
+	per := "user"
+	if limit.AppID != 0 {
+		per = "app"
+	}
+	i := slices.IndexFunc(a.Limits, func(l LimitForecast) bool { return l.Name == limit.Name && l.Per == per })
+	if i < 0 {
+		i = len(a.Limits)
+		a.Limits = append(a.Limits, LimitForecast{Name: limit.Name, Per: per})
+	}
+	a.Limits[i].Rows++
+	a.Limits[i].Last = at
+}
+
+// result completes the forecast with what is held.
+func (f *forecasting) result(held []store.HeldRows) *Forecast {
+	for _, h := range held {
+		account := f.accounts[h.AccountID]
+		if account == nil {
+			continue
+		}
+		i := slices.IndexFunc(account.Held, func(other HeldForecast) bool { return other.For == h.For })
+		if i < 0 { // tweets, deletions and retweets are counted apart
+			i = len(account.Held)
+			account.Held = append(account.Held, HeldForecast{For: h.For})
+		}
+		account.Held[i].Rows += h.Rows
+	}
+	for i := range f.Accounts {
+		slices.SortFunc(f.Accounts[i].Held, func(a, b HeldForecast) int { return cmp.Compare(a.For, b.For) })
+	}
+	if f.own != (Outlook{}) {
+		f.Own = &f.own
+	}
+	return &f.Forecast
+}

@@ -1,0 +1,194 @@
+package jobs
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// forecast reads the forecast of all accounts.
+func forecast(t testing.TB, db *pgxpool.Pool) *Forecast {
+	t.Helper()
+	accounts, err := store.AccountList(t.Context(), db)
+	require.NoError(t, err)
+	var f *Forecast
+	require.NoError(t, store.InSnapshot(t.Context(), db, func(tx pgx.Tx) (err error) {
+		f, err = ForecastRead(t.Context(), tx, accounts)
+		return err
+	}))
+	return f
+}
+
+// only is the forecast of one account that has rows.
+func (f *Forecast) only(t *testing.T, username string) AccountForecast {
+	t.Helper()
+	for i := range f.Accounts {
+		if f.Accounts[i].Account == username {
+			return f.Accounts[i]
+		}
+	}
+	require.FailNow(t, "no forecast of "+username)
+	return AccountForecast{}
+}
+
+func TestForecast(t *testing.T) {
+	t.Parallel()
+
+	// Rows that can go at once, at their time, and when a limit allows; and what is missed meanwhile.
+	t.Run("Limits", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		storetest.Account(t, db, storetest.AccountOpts{Username: "idle", XUserID: "43"})
+		_, err := db.Exec(t.Context(), `UPDATE tweetqueue.quotas SET maximum = 3 WHERE name = 'posts'`)
+		require.NoError(t, err)
+		for range 4 {
+			storetest.Tweet(t, db, "now", 0)
+		}
+		storetest.Tweet(t, db, "later", time.Hour)
+		now, err := store.Clock(t.Context(), db)
+		require.NoError(t, err)
+		_, _, err = store.TweetInsert(t.Context(), db, "acme", store.Tweet{Text: "a", PostBefore: new(now.Add(5 * time.Minute))}, nil, 4)
+		require.NoError(t, err)
+		storetest.Deletion(t, db, "1", 2*time.Hour)
+
+		f := forecast(t, db)
+		require.Len(t, f.Accounts, 2)
+		require.Equal(t, Outlook{}, f.only(t, "idle").Outlook)
+		acme := f.only(t, "acme")
+		require.Equal(t, f.Outlook, acme.Outlook)
+		require.Equal(t, 6, f.Rows)
+		require.Equal(t, 1, f.Missed)
+		require.Equal(t, f.At, *f.First)
+		require.WithinDuration(t, now.Add(2*time.Hour), *f.Last, time.Second)
+		require.Empty(t, acme.Held)
+		require.Nil(t, f.Own)
+
+		const period = 15 * time.Minute
+		require.Len(t, acme.Limits, 1)
+		freed := acme.Limits[0].Last
+		require.True(t, !freed.Before(f.At.Add(sendWithin+period)) && !freed.After(f.At.Add(sendWithin+period+period/256)), freed)
+		acme.Limits[0].Last = time.Time{}
+		require.Equal(t, []LimitForecast{{Name: "posts", Per: "user", Rows: 1}}, acme.Limits)
+	})
+
+	// What nobody knows of is counted apart, and what is held for a time goes when that is over.
+	t.Run("Held", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		for i, username := range []string{"acme", "paused", "resting"} {
+			storetest.Account(t, db, storetest.AccountOpts{Username: username, XUserID: string(rune('1' + i))})
+		}
+		exec := func(sql string, args ...any) {
+			_, err := db.Exec(t.Context(), sql, args...)
+			require.NoError(t, err, sql)
+		}
+		exec(`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'by hand' WHERE username = 'paused'`)
+		exec(`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'for a while', state_until = tweetqueue.clock() + interval '3 hours'
+WHERE username = 'resting'`)
+		exec(`INSERT INTO tweetqueue.tweets (account, text) VALUES ('paused', 'a'), ('resting', 'b')`)
+		exec(`INSERT INTO tweetqueue.deletions (account, tweet_id, delete_at) VALUES ('paused', '1', tweetqueue.clock() + interval '1 day')`)
+
+		// A thread whose first tweet was cancelled, and one that goes.
+		first, alive := storetest.Tweet(t, db, "first", time.Hour), storetest.Tweet(t, db, "alive", 2*time.Hour)
+		exec(`INSERT INTO tweetqueue.tweets (account, text, previous_id, post_at) VALUES ('acme', 'second', $1, tweetqueue.clock())`, first)
+		exec(`INSERT INTO tweetqueue.tweets (account, text, previous_id, post_at)
+SELECT 'acme', 'third', max(id), tweetqueue.clock() FROM tweetqueue.tweets`)
+		exec(`INSERT INTO tweetqueue.tweets (account, text, previous_id, post_at) VALUES ('acme', 'after it', $1, tweetqueue.clock())`, alive)
+		_, err := store.Cancel(t.Context(), db, first)
+		require.NoError(t, err)
+
+		f := forecast(t, db)
+		require.Equal(t, 3, f.Rows)
+		require.Equal(t, 2, f.only(t, "acme").Rows)
+		require.Equal(t, []HeldForecast{{For: "thread", Rows: 2}}, f.only(t, "acme").Held)
+		require.Equal(t, Outlook{}, f.only(t, "paused").Outlook)
+		require.Equal(t, []HeldForecast{{For: "account", Rows: 2}}, f.only(t, "paused").Held)
+		require.Equal(t, 1, f.only(t, "resting").Rows)
+		require.WithinDuration(t, f.At.Add(3*time.Hour), *f.only(t, "resting").First, 10*time.Second)
+		require.Equal(t, f.Last, f.only(t, "resting").Last)
+
+		exec(`UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'by hand'`)
+		f = forecast(t, db)
+		require.Equal(t, Outlook{}, f.Outlook)
+		require.Equal(t, []HeldForecast{{For: "app", Rows: 2}}, f.only(t, "paused").Held)
+	})
+
+	// An app's window makes one account wait for another that nobody asked about.
+	t.Run("App", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		storetest.Account(t, db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+		_, err := db.Exec(t.Context(), `INSERT INTO tweetqueue.quotas (app_id, name, actions, maximum, period) VALUES (1, 'all', '{post}', 2, '24 hours')`)
+		require.NoError(t, err)
+		_, err = db.Exec(t.Context(), `INSERT INTO tweetqueue.tweets (account, text, post_at)
+SELECT account, 'a', tweetqueue.clock() FROM unnest(ARRAY['acme', 'other', 'other', 'acme', 'other']) AS account`)
+		require.NoError(t, err)
+		acme, err := store.AccountGet(t.Context(), db, "acme")
+		require.NoError(t, err)
+		f, err := ForecastRead(t.Context(), db, []store.Account{acme})
+		require.NoError(t, err)
+		require.Len(t, f.Accounts, 1)
+		require.Equal(t, 2, f.Rows)
+		require.Equal(t, f.At, *f.First)
+		require.WithinDuration(t, f.At.Add(24*time.Hour), *f.Last, 10*time.Minute)
+		require.Equal(t, "app", f.Accounts[0].Limits[0].Per)
+		require.WithinDuration(t, f.At.Add(48*time.Hour), *forecast(t, db).Last, 20*time.Minute) // the other's last
+	})
+
+	// What can never go is no instant of a calendar.
+	t.Run("Never", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		_, err := db.Exec(t.Context(), `UPDATE tweetqueue.quotas SET maximum = 1, period = '100 years' WHERE name = 'posts'`)
+		require.NoError(t, err)
+		_, err = db.Exec(t.Context(), `INSERT INTO tweetqueue.tweets (account, text) SELECT 'acme', 'a' FROM generate_series(1, 100)`)
+		require.NoError(t, err)
+		f := forecast(t, db)
+		require.Equal(t, 81, f.Rows) // a month of an interval is 30 days
+		require.Equal(t, []HeldForecast{{For: "quota", Rows: 19}}, f.Accounts[0].Held)
+	})
+
+	// What a transaction has written and takes back.
+	t.Run("Own", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		_, err := db.Exec(t.Context(), `UPDATE tweetqueue.quotas SET maximum = 1 WHERE name = 'deletions'`)
+		require.NoError(t, err)
+		storetest.Deletion(t, db, "1", 0)
+		tx := storetest.Tx(t, db)
+		storetest.Deletion(t, tx, "2", 0)
+		storetest.Deletion(t, tx, "3", 0)
+		accounts, err := store.AccountList(t.Context(), tx)
+		require.NoError(t, err)
+		f, err := ForecastRead(t.Context(), tx, accounts)
+		require.NoError(t, err)
+		require.Equal(t, 3, f.Rows)
+		require.Equal(t, 2, f.Own.Rows)
+		require.WithinDuration(t, f.At.Add(15*time.Minute), *f.Own.First, 10*time.Second)
+		require.Equal(t, f.Last, f.Own.Last)
+		require.Equal(t, 1, forecast(t, db).Rows)
+	})
+}
+
+// BenchmarkForecast: 100,000 deletions of an account that wait for 50 per 15 minutes: three weeks.
+func BenchmarkForecast(b *testing.B) {
+	db := storetest.DB(b)
+	storetest.Account(b, db, storetest.AccountOpts{})
+	_, err := db.Exec(b.Context(), `INSERT INTO tweetqueue.deletions (account, tweet_id) SELECT 'acme', i FROM generate_series(1, 100000) AS i`)
+	require.NoError(b, err)
+	for b.Loop() {
+		f := forecast(b, db)
+		require.Equal(b, 100_000, f.Rows)
+		require.InEpsilon(b, 1999*15*time.Minute, f.Last.Sub(f.At), 0.01)
+	}
+}

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Limit is one window of a preset: at most Maximum requests of its actions on any interval as long as Period. An account
+// has a window of its own for each of its preset that is per user; its app has those per app.
+type Limit struct {
+	Preset  string
+	Name    string        // unique in the preset
+	Per     string        // whose requests count together: user or app
+	Actions []string      // whose requests count
+	Maximum int           // requests
+	Period  time.Duration // the window's length
+	Family  string        // the headers by which X tells of it: endpoint, user_24hour, app_24hour; empty: none
+	Fixed   bool          // X's headers may lower it, and not raise it
+}
+
+// LimitList returns the windows of all presets, by preset, those per user first.
+func LimitList(ctx context.Context, db DBTX) ([]Limit, error) {
+	const query = `-- name: LimitList :many
+SELECT preset, name, per, actions, maximum, period, coalesce(family, ''), fixed
+FROM tweetqueue.limits ORDER BY preset, per DESC, name`
+	rows, err := db.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("list limits: %w", err)
+	}
+	limits, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Limit])
+	if err != nil {
+		return nil, fmt.Errorf("list limits: %w", err)
+	}
+	return limits, nil
+}
+
+// LimitPut writes a window of a preset, which is new with its first, and gives it to the accounts that have the
+// preset, and to their apps. It returns their number. What was counted stays counted if the period is as it was.
+func LimitPut(ctx context.Context, tx pgx.Tx, limit Limit) (accounts int, err error) {
+	const query = `-- name: LimitPut :exec
+INSERT INTO tweetqueue.limits (preset, name, per, actions, maximum, period, family, fixed)
+VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), $8)
+ON CONFLICT (preset, name) DO UPDATE SET per = excluded.per, actions = excluded.actions, maximum = excluded.maximum,
+    period = excluded.period, family = excluded.family, fixed = excluded.fixed`
+	_, err = tx.Exec(ctx, query, limit.Preset, limit.Name, limit.Per, limit.Actions, limit.Maximum, limit.Period, limit.Family, limit.Fixed)
+	if err != nil {
+		return 0, fmt.Errorf("save limit %q of preset %q: %w", limit.Name, limit.Preset, refusal(err))
+	}
+	return presetApply(ctx, tx, limit.Preset)
+}
+
+// LimitRemove removes a window from a preset, and from the accounts that have the preset and their apps, of which it
+// returns the number. [ErrNotFound] if there is no such window; [ErrRefused] if it is the last and accounts have
+// the preset.
+func LimitRemove(ctx context.Context, tx pgx.Tx, preset, name string) (accounts int, err error) {
+	const query = `-- name: LimitRemove :exec
+DELETE FROM tweetqueue.limits WHERE preset = $1 AND name = $2`
+	tag, err := tx.Exec(ctx, query, preset, name)
+	if err != nil {
+		return 0, fmt.Errorf("remove limit %q of preset %q: %w", name, preset, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return 0, fmt.Errorf("limit %q of preset %q: %w: see 'enqueue limits presets'", name, preset, ErrNotFound)
+	}
+	return presetApply(ctx, tx, preset)
+}
+
+// presetApply gives a preset's windows, as they are now, to the accounts that have it. It returns their number.
+func presetApply(ctx context.Context, tx pgx.Tx, preset string) (int, error) {
+	const query = `-- name: AccountsOfPresetLock :many
+SELECT id FROM tweetqueue.accounts WHERE limits_preset = $1 ORDER BY id FOR NO KEY UPDATE`
+	rows, err := tx.Query(ctx, query, preset)
+	if err != nil {
+		return 0, fmt.Errorf("lock the accounts of preset %q: %w", preset, err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return 0, fmt.Errorf("lock the accounts of preset %q: %w", preset, err)
+	}
+	return len(ids), presetGive(ctx, tx, preset, ids)
+}
+
+// AccountsLimits gives accounts a preset. [ErrNotFound] if there is no account of one of the usernames, [ErrRefused] if there
+// is no such preset. What was counted stays counted in windows that have a name and a period in both presets.
+func AccountsLimits(ctx context.Context, tx pgx.Tx, usernames []string, preset string) error {
+	const query = `-- name: AccountsLock :many
+SELECT id FROM tweetqueue.accounts WHERE username = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
+	for _, username := range usernames {
+		if _, err := AccountGet(ctx, tx, username); err != nil {
+			return err
+		}
+	}
+	rows, err := tx.Query(ctx, query, usernames)
+	if err != nil {
+		return fmt.Errorf("lock accounts: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("lock accounts: %w", err)
+	}
+	return presetGive(ctx, tx, preset, ids)
+}
+
+// presetGive gives accounts that are locked a preset; a trigger then gives them and their apps its windows. A claim locks
+// windows, too, those of accounts before those of apps, so they are locked in that order before.
+func presetGive(ctx context.Context, tx pgx.Tx, preset string, accountIDs []int64) error {
+	const lock = `-- name: QuotasOfAccountsLock :exec
+SELECT FROM tweetqueue.quotas q
+WHERE q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1)))
+ORDER BY q.app_id IS NOT NULL, q.id FOR UPDATE`
+	const give = `-- name: AccountsSetPreset :exec
+UPDATE tweetqueue.accounts SET limits_preset = $2 WHERE id = ANY ($1)`
+	if len(accountIDs) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, lock, accountIDs); err != nil {
+		return fmt.Errorf("lock quotas: %w", err)
+	}
+	if _, err := tx.Exec(ctx, give, accountIDs, preset); err != nil {
+		return fmt.Errorf("give accounts the limits of preset %q: %w", preset, refusal(err))
+	}
+	return nil
+}
