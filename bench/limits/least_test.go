@@ -7,24 +7,31 @@ import (
 	"time"
 )
 
-// waste says whether the work took longer than it had to: more than 2% and one window's edge over the least possible
-// time.
+// waste are rows that went later than they had to: by more than 2% and one window's edge. The least time is that of a
+// world in which requests arrive at once and places are held for no longer than they must be, and which grants in the
+// same order: each row as soon as all of its windows have a place. So it tells what the engine has lost, whatever shares
+// the windows; whether the order was right is another question.
 func (p *played) waste() []string {
-	var last time.Time
-	for _, o := range p.outcomes {
-		if o.granted.After(last) {
-			last = o.granted
+	var found []string
+	windows := p.freeWindows()
+	for _, o := range p.inOrder() {
+		least := windows.take(o).Sub(p.start)
+		took, most := o.granted.Sub(p.start), least+least/50+p.edge()
+		if took > most {
+			found = append(found, fmt.Sprintf("row %d of %s %s was granted after %s, and could have been after %s; %s would do",
+				o.id, username(o.user), o.action, took, least, most))
 		}
 	}
-	if last.IsZero() {
-		return nil
-	}
-	least := p.least()
-	took, most := last.Sub(p.start), least+least/50+p.edge()
-	if took > most {
-		return []string{fmt.Sprintf("the last was granted after %s, and could have been after %s; %s would do", took, least, most)}
-	}
-	return nil
+	return found
+}
+
+// inOrder are the rows that were granted, in the order of the grants.
+func (p *played) inOrder() []outcome {
+	all := slices.DeleteFunc(slices.Clone(p.outcomes), func(o outcome) bool { return o.granted.IsZero() })
+	slices.SortFunc(all, func(a, b outcome) int {
+		return cmp.Or(a.granted.Compare(b.granted), cmp.Compare(a.request, b.request))
+	})
+	return all
 }
 
 // edge is what is lost once: a place is held from the last instant at which its request may start, for a bucket longer than
@@ -46,56 +53,24 @@ func (p *played) edge() time.Duration {
 	return longest/buckets + sendWithin + p.delay.Max + queued + slack
 }
 
-// least is when the last row would be granted if requests arrived at once and places were held for no longer
-// than they have to: each row goes as soon as all of its windows have a place, of several the one that goes first by
-// priority, then by when it is due.
-func (p *played) least() time.Duration {
-	waiting := slices.DeleteFunc(slices.Clone(p.outcomes), func(o outcome) bool { return o.granted.IsZero() })
-	slices.SortFunc(waiting, func(a, b outcome) int {
-		return cmp.Or(cmp.Compare(a.priority, b.priority), a.dueAt.Compare(b.dueAt), cmp.Compare(a.id, b.id))
-	})
-	windows := p.freeWindows()
-	now := p.start
-	for {
-		next := now
-		waiting = slices.DeleteFunc(waiting, func(o outcome) bool {
-			at := later(o.dueAt, o.visible)
-			counting := windows.of(o)
-			for _, v := range counting {
-				at = later(at, v.next(now))
-			}
-			if at.After(now) {
-				if next.Equal(now) || at.Before(next) {
-					next = at
-				}
-				return false
-			}
-			for _, v := range counting {
-				v.taken = append(v.taken, now)
-			}
-			return true
-		})
-		if len(waiting) == 0 {
-			return now.Sub(p.start)
-		}
-		now = next
-	}
-}
-
 // freeWindow is a window of one owner that holds each place exactly as long as it must.
 type freeWindow struct {
 	window
 
-	owner string
+	owner string      // empty: of the app
 	taken []time.Time // ascending
 }
 
-// next is the first instant from now on at which there is a place.
-func (f *freeWindow) next(now time.Time) time.Time {
-	if len(f.taken) < f.maximum {
-		return now
+// next is the first instant, not before the last place was taken, at which there is one.
+func (f *freeWindow) next() time.Time {
+	var next time.Time
+	if n := len(f.taken); n > 0 {
+		next = f.taken[n-1]
 	}
-	return later(now, f.taken[len(f.taken)-f.maximum].Add(f.period))
+	if n := len(f.taken) - f.maximum; n >= 0 {
+		next = later(next, f.taken[n].Add(f.period))
+	}
+	return next
 }
 
 type freeWindows []*freeWindow
@@ -110,10 +85,19 @@ func (p *played) freeWindows() freeWindows {
 	return all
 }
 
-func (all freeWindows) of(o outcome) freeWindows {
-	return slices.DeleteFunc(slices.Clone(all), func(f *freeWindow) bool {
+// take takes the places of a row, at the first instant at which there are.
+func (all freeWindows) take(o outcome) time.Time {
+	counting := slices.DeleteFunc(slices.Clone(all), func(f *freeWindow) bool {
 		return f.owner != "" && f.owner != username(o.user) || !slices.Contains(f.actions, o.action)
 	})
+	at := later(o.dueAt, o.visible)
+	for _, f := range counting {
+		at = later(at, f.next())
+	}
+	for _, f := range counting {
+		f.taken = append(f.taken, at)
+	}
+	return at
 }
 
 func later(a, b time.Time) time.Time {

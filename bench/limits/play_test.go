@@ -32,17 +32,28 @@ func (w *world) play() {
 // playUntil lets time pass until done reports true.
 func (w *world) playUntil(done func() bool) {
 	w.Helper()
+	w.pass(done, w.jump)
+}
+
+// wait waits until done reports true, and does not move the clock.
+func (w *world) wait(done func() bool) {
+	w.Helper()
+	w.pass(done, func() bool { return false })
+}
+
+func (w *world) pass(done, jump func() bool) {
+	w.Helper()
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
 	jumps, late := w.jumps, time.After(soon)
 	for {
 		w.clock.fire()
 		w.doPlanned()
-		if w.jump() {
-			continue
-		}
 		if done() {
 			return
+		}
+		if jump() {
+			continue
 		}
 		if w.jumps > jumps {
 			jumps, late = w.jumps, time.After(soon)
@@ -139,18 +150,21 @@ const far = 10 * 365 * 24 * time.Hour
 func (w *world) look(tx pgx.Tx) still {
 	w.Helper()
 	const query = `WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
-), rows AS MATERIALIZED (
-    SELECT 'tweets' AS queue, status, waiting_for, wake_at FROM tweetqueue.tweets WHERE status IN ('scheduled', 'sending')
-    UNION ALL SELECT 'deletions', status, waiting_for, wake_at FROM tweetqueue.deletions WHERE status IN ('scheduled', 'sending')
-    UNION ALL SELECT 'retweets', status, waiting_for, wake_at FROM tweetqueue.retweets WHERE status IN ('scheduled', 'sending')
-), sending AS (
-    SELECT queue, count(*) AS n FROM rows WHERE status = 'sending' GROUP BY queue
 ), due AS (
-    SELECT queue, count(*) AS n FROM rows WHERE status = 'scheduled' AND wake_at <= (SELECT now FROM clock) GROUP BY queue
+    SELECT 'tweets' AS queue, status FROM tweetqueue.tweets WHERE status = 'scheduled' AND wake_at <= (SELECT now FROM clock)
+    UNION ALL SELECT 'deletions', status FROM tweetqueue.deletions WHERE status = 'scheduled' AND wake_at <= (SELECT now FROM clock)
+    UNION ALL SELECT 'retweets', status FROM tweetqueue.retweets WHERE status = 'scheduled' AND wake_at <= (SELECT now FROM clock)
+    UNION ALL SELECT 'tweets', status FROM tweetqueue.tweets WHERE status = 'sending'
+    UNION ALL SELECT 'deletions', status FROM tweetqueue.deletions WHERE status = 'sending'
+    UNION ALL SELECT 'retweets', status FROM tweetqueue.retweets WHERE status = 'sending'
+), counts AS (
+    SELECT status, jsonb_object_agg(queue, n) AS queues FROM (SELECT status, queue, count(*) AS n FROM due GROUP BY status, queue) AS q GROUP BY status
 )
 SELECT (SELECT now FROM clock), EXISTS (SELECT FROM tweetqueue.quota_waits WHERE until <= (SELECT now FROM clock)),
-    (SELECT coalesce(jsonb_object_agg(queue, n), '{}') FROM sending), (SELECT coalesce(jsonb_object_agg(queue, n), '{}') FROM due),
-    least((SELECT min(wake_at) FROM rows WHERE status = 'scheduled' AND wake_at > (SELECT now FROM clock)),
+    (SELECT queues FROM counts WHERE status = 'sending'), (SELECT queues FROM counts WHERE status = 'scheduled'), least(
+        (SELECT min(wake_at) FROM tweetqueue.tweets WHERE status = 'scheduled' AND wake_at > (SELECT now FROM clock)),
+        (SELECT min(wake_at) FROM tweetqueue.deletions WHERE status = 'scheduled' AND wake_at > (SELECT now FROM clock)),
+        (SELECT min(wake_at) FROM tweetqueue.retweets WHERE status = 'scheduled' AND wake_at > (SELECT now FROM clock)),
         (SELECT min(until) FROM tweetqueue.quota_waits WHERE until > (SELECT now FROM clock)))`
 	var s still
 	require.NoError(w, tx.QueryRow(w.Context(), query).Scan(&s.now, &s.busy, &s.sending, &s.due, &s.next))
