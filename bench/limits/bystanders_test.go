@@ -14,17 +14,16 @@ import (
 // bystander is an account of which one tweet is due at a time.
 func bystander(i int) string { return fmt.Sprintf("bystander%d", i) }
 
-// burden gives a world an account with so many rows that wait for a limit, one that is paused, and one that X
-// always answers 429.
+// burden gives a world an account with so many rows that are due, one that is paused, and one that X always answers
+// 429.
 func (w *world) burden(rows int) {
 	w.Helper()
 	_, err := w.x.Fault(sandbox.Fault{Match: sandbox.Match{Username: "limited"}, Kind: sandbox.KindRateLimited, Wait: time.Second})
 	require.NoError(w, err)
 	w.exec(`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'for the test' WHERE username = 'paused'`)
-	for _, user := range []string{"paused", "limited"} {
-		w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT $1, 'number ' || i, tweetqueue.clock() FROM generate_series(1, $2) AS i`, user, rows/10)
+	for user, n := range map[string]int{"loaded": rows, "paused": rows / 10, "limited": rows / 10} {
+		w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT $1, 'number ' || i, tweetqueue.clock() FROM generate_series(1, $2) AS i`, user, n)
 	}
-	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT 'loaded', 'number ' || i, tweetqueue.clock() FROM generate_series(1, $1) AS i`, rows)
 }
 
 // crowd is a world with so many bystanders, and the accounts that a burden is for. Of the one with the load a few
@@ -40,7 +39,6 @@ func crowd(t testing.TB, bystanders int) *world {
 	}
 	w.exec(`UPDATE tweetqueue.quotas SET maximum = 5, period = '1 second'
 WHERE name = 'posts' AND account_id = (SELECT id FROM tweetqueue.accounts WHERE username = 'loaded')`)
-	w.work(40)
 	return w
 }
 
@@ -65,6 +63,7 @@ func TestBystanders(t *testing.T) {
 	t.Parallel()
 	const bystanders, rows = 50, 2000
 	w := crowd(t, bystanders)
+	w.work(40)
 	w.burden(rows)
 	due := w.invite(bystanders, time.Second)
 	arrived := map[string]time.Time{}
@@ -98,9 +97,10 @@ func BenchmarkLimitsBystanders(b *testing.B) {
 	const bystanders, rows, within, rounds = 500, 50_000, 10 * time.Second, 3
 	for b.Loop() {
 		alone, beside := crowd(b, bystanders), crowd(b, bystanders)
-		beside.burden(rows)
-		beside.waitHeld("loaded", rows*9/10)
-		beside.exec(`VACUUM ANALYZE tweetqueue.tweets, tweetqueue.river_job`) // as autovacuum does, which tests have off
+		beside.hold("loaded", rows)
+		beside.burden(rows / 50)
+		alone.work(40)
+		beside.work(40)
 		late := map[*world][]time.Duration{}
 		for range rounds { // one after the other, so that they share what else the machine does
 			for _, w := range []*world{alone, beside} {
