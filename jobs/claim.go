@@ -73,9 +73,11 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		if err != nil {
 			return err
 		}
-		lines, err := store.Lines(ctx, tx, kind, ids)
-		if err != nil {
-			return err
+		var lines map[int64]store.Line
+		if len(quotas) > 0 { // else claims do not wait for each other here, and each job is for its own row
+			if lines, err = store.Lines(ctx, tx, kind, ids); err != nil {
+				return err
+			}
 		}
 		rows, err := store.RowsLock(ctx, tx, kind, withNext(ids, lines))
 		if err != nil {
