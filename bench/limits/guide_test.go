@@ -105,7 +105,8 @@ func TestSharedLimit(t *testing.T) {
 		return one[string](w, `SELECT concat_ws(':', status, waiting_for) FROM tweetqueue.`+table+` ORDER BY id DESC LIMIT 1`)
 	}
 	w.playUntil(func() bool {
-		return status("tweets") == "scheduled:quota" && status("retweets") == "scheduled:quota" && status("deletions") == "deleted"
+		return status("tweets") == "scheduled:quota" && status("retweets") == "scheduled:quota" && status("deletions") == "deleted" &&
+			one[int](w, `SELECT count(*) FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`) == 2 // they are not about to be looked at
 	})
 	require.Less(t, w.clock.Now().Sub(w.start), time.Hour)
 	granted := one[time.Time](w, `SELECT min(granted_at) FROM tweetqueue.requests WHERE kind <> 'delete_tweet'`)

@@ -236,11 +236,12 @@ FROM tweetqueue.quotas q LEFT JOIN tweetqueue.accounts a ON a.id = q.account_id 
 const buckets = 256
 
 // disorder are rows that went before others of their account and action that were due, waited, and should have
-// gone first: by priority, then by when they are due, then by id.
+// gone first: by priority, then by when they are due, then by id. Where nothing is limited, none waits for another.
 func (p *played) disorder() []string {
 	var found []string
 	for _, a := range p.outcomes {
-		if a.granted.IsZero() {
+		limited := slices.ContainsFunc(p.windows, func(v window) bool { return slices.Contains(v.actions, a.action) })
+		if a.granted.IsZero() || !limited {
 			continue
 		}
 		for _, b := range p.outcomes {
@@ -249,8 +250,8 @@ func (p *played) disorder() []string {
 			}
 			overtaken := b.granted.IsZero() || b.granted.After(a.granted) || b.granted.Equal(a.granted) && b.request > a.request
 			if overtaken && (b.cancelled.IsZero() || b.cancelled.After(a.granted)) {
-				found = append(found, fmt.Sprintf("row %d (priority %d, due %s) went at %s before row %d (priority %d, due %s)",
-					a.id, a.priority, a.dueAt.Sub(p.start), a.granted.Sub(p.start), b.id, b.priority, b.dueAt.Sub(p.start)))
+				found = append(found, fmt.Sprintf("%s row %d (priority %d, due %s) went at %s before row %d (priority %d, due %s)",
+					a.action, a.id, a.priority, a.dueAt.Sub(p.start), a.granted.Sub(p.start), b.id, b.priority, b.dueAt.Sub(p.start)))
 			}
 		}
 	}

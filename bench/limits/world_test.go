@@ -112,7 +112,7 @@ func one[T any](w *world, sql string, args ...any) T {
 // work starts a worker of so many slots, which runs until the test ends.
 func (w *world) work(slots int) {
 	w.Helper()
-	pool, err := store.Connect(w.Context(), store.Secret(w.url), "worker", 12)
+	pool, err := store.Connect(w.Context(), store.Secret(w.url), "worker", int32(12+slots/2))
 	require.NoError(w, err)
 	w.workOn(pool, slots)
 }
