@@ -62,7 +62,7 @@ func TestGuide(t *testing.T) {
 // in 3 hours, and 50 deletions in 15 minutes.
 func guide(t *testing.T, limits []sandbox.Limit, l load) {
 	t.Helper()
-	w := guided(t, sandbox.Config{Limits: limits, ArrivalDelay: sandbox.Delay{Min: time.Microsecond, Max: 2 * time.Second}}, 40)
+	w := guided(t, sandbox.Config{Limits: limits, ArrivalDelay: sandbox.Delay{Min: time.Microsecond, Max: 2 * time.Second}}, 10)
 	w.enqueue("acme", l)
 	began := time.Now()
 	w.play()
@@ -91,7 +91,7 @@ func guide(t *testing.T, limits []sandbox.Limit, l load) {
 // a deletion does not.
 func TestSharedLimit(t *testing.T) {
 	t.Parallel()
-	w := guided(t, sandbox.Config{Limits: sandbox.DefaultLimits()}, 40)
+	w := guided(t, sandbox.Config{Limits: sandbox.DefaultLimits()}, 10)
 	w.enqueue("acme", load{posts: 150, retweets: 50})
 	for _, after := range []time.Duration{20 * time.Minute, 40 * time.Minute} {
 		w.at(after, func() { w.enqueue("acme", load{retweets: 50}) })
