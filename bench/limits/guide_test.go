@@ -142,36 +142,46 @@ WHERE status_code = 429 AND granted_at > (SELECT min(answered_at) FROM tweetqueu
 	}
 }
 
-// Another client takes half of the places of each window: X refuses at most one request in each.
+// Another client takes half of the places of each window: X refuses at most one request in each, whether the tweets are
+// due one after the other, or all at once.
 func TestSecondClient(t *testing.T) {
 	t.Parallel()
-	const maximum, period, posts = 20, 15 * time.Minute, 60
+	const maximum = 20
 	limits := sandbox.DefaultLimits()[:1]
 	limits[0].Max = maximum
 	for name, limits := range modes(limits) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := guided(t, sandbox.Config{Limits: limits}, 40)
-			w.exec(`UPDATE tweetqueue.quotas SET maximum = $1 WHERE name = 'posts'`, maximum)
-			w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at)
-SELECT 'acme', 'number ' || i, tweetqueue.clock() + i * interval '30 seconds' FROM generate_series(1, $1) AS i`, posts)
-			var spent []time.Time
-			for i := range 6 {
-				w.at(time.Duration(i)*(period+2*time.Minute), func() {
-					granted, err := w.x.Spend(w.app.Key, "acme", sandbox.RouteCreateTweet, maximum/2)
-					require.NoError(t, err)
-					spent = append(spent, slices.Repeat([]time.Time{w.clock.Now()}, granted)...)
-				})
-			}
-			w.play()
-			require.Len(t, w.arrivals("acme", sandbox.RouteCreateTweet), posts)
-			require.Empty(t, w.problems())
-			windows := w.refusedByWindow(spent, period)
-			for began, refused := range windows {
-				require.LessOrEqual(t, refused, 1, "refused in the window that began after %s", began)
-			}
-			t.Logf("%d windows, %d refused", len(windows), len(w.tooMany()))
+		for name, apart := range map[string]time.Duration{name + "Apart": 30 * time.Second, name + "AtOnce": 0} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				secondClient(t, limits, maximum, apart)
+			})
+		}
+	}
+}
+
+// secondClient plays tweets that are due so far apart.
+func secondClient(t *testing.T, limits []sandbox.Limit, maximum int, apart time.Duration) {
+	t.Helper()
+	const posts, period = 60, 15 * time.Minute
+	w := guided(t, sandbox.Config{Limits: limits}, 10)
+	w.exec(`UPDATE tweetqueue.quotas SET maximum = $1 WHERE name = 'posts'`, maximum)
+	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at)
+SELECT 'acme', 'number ' || i, tweetqueue.clock() + i * $2::interval FROM generate_series(1, $1) AS i`, posts, apart)
+	var spent []time.Time
+	for i := range 6 {
+		w.at(time.Duration(i)*(period+2*time.Minute), func() {
+			granted, err := w.x.Spend(w.app.Key, "acme", sandbox.RouteCreateTweet, maximum/2)
+			require.NoError(t, err)
+			spent = append(spent, slices.Repeat([]time.Time{w.clock.Now()}, granted)...)
 		})
+	}
+	w.play()
+	require.Len(t, w.arrivals("acme", sandbox.RouteCreateTweet), posts)
+	require.Empty(t, w.problems())
+	windows := w.refusedByWindow(spent, period)
+	t.Logf("%d windows, %d refused", len(windows), len(w.tooMany()))
+	for began, refused := range windows {
+		require.LessOrEqual(t, refused, 1, "refused in the window that began after %s", began)
 	}
 }
 

@@ -21,7 +21,6 @@ type played struct {
 
 	accounts []int64
 	tweets   []string // to retweet or to delete, by row
-	ids      []int64  // of the rows
 	outcomes []outcome
 }
 

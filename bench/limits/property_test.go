@@ -24,7 +24,7 @@ func property(t *testing.T) {
 		s := draw(rt)
 		var found []string
 		ran++
-		t.Run(fmt.Sprint(ran), func(t *testing.T) { found = s.run(t) }) //nolint:paralleltest // rapid shrinks one after the other
+		t.Run(fmt.Sprint(ran), func(t *testing.T) { found = s.run(t) })
 		if len(found) > 0 {
 			rt.Fatalf("%s\nhas %d faults:\n%s", s, len(found), join(found))
 		}
