@@ -101,12 +101,24 @@ func (s scenario) String() string {
 	return text + fmt.Sprintf("  %d rows", len(s.rows))
 }
 
+// delays are the longest that requests may be under way: mostly long ones, and rapid would draw short ones. A place
+// that is held too briefly shows when its request comes late and the next one does not.
+func delays() []time.Duration {
+	return []time.Duration{time.Millisecond, time.Second, 5 * time.Second, 5 * time.Second, 5 * time.Second}
+}
+
+// periods are the lengths of windows, mostly short ones, for they are the ones that a few seconds matter to.
+func periods() []time.Duration {
+	const quarter = 15 * time.Minute
+	return []time.Duration{quarter, quarter, quarter, time.Hour, 3 * time.Hour, 24 * time.Hour}
+}
+
 // draw draws a scenario.
 func draw(t *rapid.T) scenario {
 	s := scenario{
 		users:   rapid.IntRange(1, 2).Draw(t, "users"),
 		workers: rapid.SliceOfN(rapid.IntRange(1, 20), 1, 3).Draw(t, "workers"),
-		delay:   sandbox.Delay{Min: time.Microsecond, Max: time.Duration(rapid.IntRange(1, 5_000).Draw(t, "delay, ms")) * time.Millisecond},
+		delay:   sandbox.Delay{Min: time.Microsecond, Max: rapid.SampledFrom(delays()).Draw(t, "delay")},
 	}
 	rolling := rapid.Bool().Draw(t, "rolling")
 	s.windows = drawWindows(t, false, rolling)
@@ -127,7 +139,6 @@ func draw(t *rapid.T) scenario {
 
 // drawWindows draws one to three limits of each user, or of the app. X tells of at most one of a route.
 func drawWindows(t *rapid.T, ofApp, rolling bool) []window {
-	periods := []time.Duration{15 * time.Minute, time.Hour, 3 * time.Hour, 24 * time.Hour}
 	var all []window
 	told := map[action]bool{}
 	for i := range rapid.IntRange(1, 3).Draw(t, "windows") {
@@ -135,7 +146,7 @@ func drawWindows(t *rapid.T, ofApp, rolling bool) []window {
 			name: fmt.Sprintf("window %d", i), ofApp: ofApp, rolling: rolling,
 			actions: rapid.SliceOfNDistinct(rapid.SampledFrom(actions()), 1, 4, rapid.ID).Draw(t, "actions"),
 			maximum: rapid.IntRange(1, 30).Draw(t, "maximum"),
-			period:  rapid.SampledFrom(periods).Draw(t, "period"),
+			period:  rapid.SampledFrom(periods()).Draw(t, "period"),
 		}
 		known := slices.ContainsFunc(v.actions, func(a action) bool { return told[a] })
 		switch {
