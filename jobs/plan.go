@@ -40,6 +40,9 @@ func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time, maxLate time
 // one's job comes to it. What waits for a limit and goes before it makes it wait, too.
 func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	line := p.lines[job.rowID]
+	if len(p.quotas) == 0 { // nothing is limited, so claims are decided side by side
+		line.Due = nil
+	}
 	for _, id := range line.Next() {
 		if p.decided[id] || id == 0 {
 			continue

@@ -235,6 +235,8 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS
     SELECT id, wake_at, priority, (SELECT ago FROM clock) AS ago FROM {table}
     WHERE (status = 'scheduled' OR (status = 'unconfirmed' AND next_attempt_at IS NOT NULL))
         AND wake_at < (SELECT ago FROM clock) AND wake_at >= $1
+        -- One that was let go on after it waited for a limit is as good as due since then.
+        AND (late_from IS NULL OR late_from < (SELECT ago FROM clock))
         AND (wake_at, id) > ($1, $2)
     ORDER BY wake_at, id LIMIT $3
 ), lost AS (

@@ -1,0 +1,29 @@
+//go:build soak
+
+package limits
+
+import (
+	"testing"
+
+	"tweetqueue/twitter/sandbox"
+)
+
+// scenarios is how many are played.
+const scenarios = 200
+
+// As TestLimits, for longer.
+func TestSoakLimits(t *testing.T) {
+	t.Parallel()
+	property(t)
+}
+
+// As TestGuide, with all that a user may have saved up: 5,000 posts, 500 retweets and 1,000 deletions.
+func TestSoakGuide(t *testing.T) {
+	t.Parallel()
+	for name, limits := range modes(sandbox.DefaultLimits()) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			guide(t, limits, load{posts: 5000, retweets: 500, deletions: 1000})
+		})
+	}
+}
