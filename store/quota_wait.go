@@ -152,7 +152,11 @@ func QuotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait) (int, erro
 	const lock = `-- name: QuotaWaitLock :one
 SELECT TRUE FROM tweetqueue.quota_waits
 WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
-	quotas, err := QuotasLock(ctx, tx, []int64{wait.AccountID}, wait.Action)
+	rivals, err := quotaRivals(ctx, tx, wait)
+	if err != nil {
+		return 0, err
+	}
+	quotas, err := QuotasLock(ctx, tx, []int64{wait.AccountID}, append(rivals, wait.Action)...)
 	if err != nil {
 		return 0, err
 	}
@@ -174,9 +178,14 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 		return 0, err
 	}
 	kind := kindsOf(wait.Action)[0]
-	released := 0
-	if places.free > 0 {
-		if released, err = releaseRows(ctx, tx, kind, wait, min(places.free, releaseBatch)); err != nil {
+	released, share := 0, places.free
+	if share > 0 && len(rivals) > 0 {
+		if share, err = shareOf(ctx, tx, quotas, wait, rivals, places, now); err != nil {
+			return 0, err
+		}
+	}
+	if share > 0 {
+		if released, err = releaseRows(ctx, tx, kind, wait, min(share, releaseBatch)); err != nil {
 			return 0, err
 		}
 	}

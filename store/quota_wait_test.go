@@ -122,3 +122,37 @@ func TestWindowsThatChange(t *testing.T) {
 	exec(t, b.db, `UPDATE tweetqueue.quotas SET maximum = maximum + 1 WHERE name = 'deletions'`)
 	require.Greater(t, *b.nextWait(t), 50*time.Minute, "that is another action's")
 }
+
+// The places of a window that counts several actions go to the best rows of all of these; those of a row whose own
+// windows have none go to the others.
+func TestReleaseTheBestOfSeveralActions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `UPDATE tweetqueue.quotas SET maximum = 4 WHERE name = 'writes'`)
+	wait := func(kind store.Kind, priority int, ago time.Duration) int64 {
+		id := due(t, b.db, kind, fmt.Sprint(ago))
+		column := map[store.Kind]string{store.PostTweet: "tweets SET post_at", store.Retweet: "retweets SET retweet_at"}[kind]
+		exec(t, b.db, `UPDATE tweetqueue.`+column+` = tweetqueue.clock() - $2::interval, priority = $3 WHERE id = $1`, id, ago, priority)
+		b.waits(t, kind, id)
+		return id
+	}
+	for i := range 5 {
+		wait(store.PostTweet, 2, time.Duration(i+1)*time.Minute)
+		wait(store.Retweet, 2, time.Duration(i+1)*time.Minute+30*time.Second)
+	}
+	urgent := wait(store.Retweet, 1, time.Second)
+	b.quotaWait(t, "post", time.Now())
+	b.quotaWait(t, "retweet", time.Now())
+	require.Equal(t, 1, b.release(t, "post"), "of the oldest three it is one")
+	require.Equal(t, 3, b.release(t, "retweet"))
+	require.Equal(t, "scheduled:time", storetest.Status(t, b.db, urgent))
+	exec(t, b.db, `UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()`)
+	require.Zero(t, b.release(t, "post")+b.release(t, "retweet"), "they are counted until they are claimed")
+
+	exec(t, b.db, `UPDATE tweetqueue.quotas SET maximum = 7 WHERE name = 'writes'`)
+	exec(t, b.db, `INSERT INTO tweetqueue.quotas (account_id, name, actions, maximum, period) SELECT id, 'retweets', '{retweet}', 3, '1 hour' FROM tweetqueue.accounts`)
+	exec(t, b.db, `UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()`)
+	require.Zero(t, b.release(t, "retweet"))
+	exec(t, b.db, `UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()`)
+	require.Equal(t, 3, b.release(t, "post"))
+}
