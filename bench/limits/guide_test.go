@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -122,19 +121,24 @@ func TestSharedLimit(t *testing.T) {
 	require.Len(t, last, 2)
 }
 
-// The limits are lower than those of the guide, as X's are by now: it is believed from its first answer on.
+// X's limit is lower than the guide's, as it is by now: it is believed from its first answer on, also where more
+// requests were under way by then than it allows.
 func TestLowerLimits(t *testing.T) {
 	t.Parallel()
-	for name, limits := range modes(sandbox.CurrentLimits()) {
-		for _, slots := range []int{40, 120} {
-			t.Run(fmt.Sprintf("%s%dAtOnce", name, slots), func(t *testing.T) {
+	for name, test := range map[string]struct{ maximum, posts, slots int }{
+		"FewUnderWay":  {maximum: 100, posts: 120, slots: 10},
+		"ManyUnderWay": {maximum: 20, posts: 60, slots: 40},
+	} {
+		limits := sandbox.CurrentLimits()
+		limits[0].Max = test.maximum
+		for mode, limits := range modes(limits) {
+			t.Run(mode+name, func(t *testing.T) {
 				t.Parallel()
-				w := guided(t, sandbox.Config{Limits: limits, ArrivalDelay: sandbox.Delay{Min: time.Second, Max: 3 * time.Second}}, slots)
-				w.enqueue("acme", load{posts: 220})
+				w := guided(t, sandbox.Config{Limits: limits, ArrivalDelay: sandbox.Delay{Min: time.Second, Max: 3 * time.Second}}, test.slots)
+				w.enqueue("acme", load{posts: test.posts})
 				w.play()
-				require.Len(t, w.arrivals("acme", sandbox.RouteCreateTweet), 220)
+				require.Len(t, w.arrivals("acme", sandbox.RouteCreateTweet), test.posts)
 				require.Empty(t, w.problems())
-				// What was sent before the first answer came could know nothing of it.
 				require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.requests
 WHERE status_code = 429 AND granted_at > (SELECT min(answered_at) FROM tweetqueue.requests)`), "granted after X had told its limit")
 			})
