@@ -43,7 +43,7 @@ func reports(answer twitter.Answer, now time.Time) []store.Report {
 			r.Remaining = -1
 		}
 		if reset := told.window.Reset.Sub(now); !told.window.Reset.IsZero() && reset > 0 && reset <= longestReset {
-			r.Reset = reset
+			r.Reset, r.ResetAt = reset, told.window.Reset
 		}
 		if r.Limit > 0 || r.Remaining == 0 && r.Reset > 0 {
 			all = append(all, r)

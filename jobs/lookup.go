@@ -65,7 +65,6 @@ type looking struct {
 	row       *store.Row // whose job it is
 	requestID int64
 	sendBy    time.Time
-	numbers   map[int64]int64 // see [store.Request]
 	doubts    []*store.Doubt  // what is looked for, as it was when it began
 	began     time.Time       // by the database's clock
 	clock     time.Duration   // how far that is ahead of this machine's
@@ -140,9 +139,9 @@ func (w *Worker) claimLookUp(ctx context.Context, row *store.Row, jobID int64) (
 		if until, _ := placeAt(windows, now); until.After(now) {
 			return store.LookUpsPostpone(ctx, tx, row.Kind, l.rowIDs(), until.Sub(now))
 		}
-		l.sendBy, l.numbers = now.Add(w.lookUpRest()), map[int64]int64{}
+		l.sendBy = now.Add(w.lookUpRest())
 		for _, q := range windows {
-			l.numbers[q.ID] = q.Take(l.sendBy)
+			q.Take(l.sendBy)
 		}
 		if err := store.QuotasSave(ctx, tx, quotas); err != nil {
 			return err
@@ -297,7 +296,7 @@ func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error
 		Kind: l.row.Kind, RowID: l.row.ID, RequestID: l.requestID, Account: l.row.Username, Reason: "a look-up waits to be recorded",
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		err := store.LookUpSettle(ctx, tx, l.row.Kind, store.LookUpAnswer{
-			RequestID: l.requestID, AccountID: l.row.AccountID, RowIDs: l.rowIDs(), SendBy: l.sendBy, Numbers: l.numbers,
+			RequestID: l.requestID, AccountID: l.row.AccountID, RowIDs: l.rowIDs(), SendBy: l.sendBy,
 			Requests: seen.requests, Block: block, Reports: reports(seen.answer, time.Now()), Outcome: string(outcome), Error: words,
 			StatusCode: seen.answer.StatusCode, XTransactionID: seen.answer.RequestID, Answer: seen.raw,
 			Limits: limitsOf(seen.answer), Price: seen.price, Tweets: len(seen.tweets),

@@ -105,10 +105,10 @@ func (p *plan) add(row *store.Row, jobID int64, d decision) {
 		latest := p.now.Add(sendWithin)
 		request := &store.Request{
 			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Action: row.Action(), Body: d.body,
-			Retries: row.Retries, GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore), Numbers: map[int64]int64{},
+			Retries: row.Retries, GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore),
 		}
 		for _, q := range p.counting(row) {
-			request.Numbers[q.ID] = q.Take(request.SendBy)
+			q.Take(request.SendBy)
 		}
 		p.claims = append(p.claims, claimed{
 			row: row, request: request, leaseID: p.leaseID, sendBy: p.sendBy.Add(request.SendBy.Sub(latest)),

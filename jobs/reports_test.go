@@ -26,9 +26,9 @@ func TestReports(t *testing.T) {
 				App24Hour:  &twitter.Window{Limit: 10_000, Remaining: 9_999, Reset: in(time.Hour)},
 			},
 			[]store.Report{
-				{Family: "endpoint", Limit: 100, Remaining: 7, Reset: time.Minute},
-				{Family: "user_24hour", Limit: 25, Remaining: 0, Reset: 23 * time.Hour},
-				{Family: "app_24hour", Limit: 10_000, Remaining: 9_999, Reset: time.Hour},
+				{Family: "endpoint", Limit: 100, Remaining: 7, Reset: time.Minute, ResetAt: in(time.Minute)},
+				{Family: "user_24hour", Limit: 25, Remaining: 0, Reset: 23 * time.Hour, ResetAt: in(23 * time.Hour)},
+				{Family: "app_24hour", Limit: 10_000, Remaining: 9_999, Reset: time.Hour, ResetAt: in(time.Hour)},
 			},
 		},
 		"Placeholders": {
@@ -36,7 +36,7 @@ func TestReports(t *testing.T) {
 				Endpoint:   &twitter.Window{Limit: 1_080_000, Remaining: 1_079_998, Reset: in(time.Minute)},
 				User24Hour: &twitter.Window{Limit: 100, Remaining: 99, Reset: in(time.Hour)},
 			},
-			[]store.Report{{Family: "user_24hour", Limit: 100, Remaining: 99, Reset: time.Hour}},
+			[]store.Report{{Family: "user_24hour", Limit: 100, Remaining: 99, Reset: time.Hour, ResetAt: in(time.Hour)}},
 		},
 		"Absurd": {
 			twitter.Limits{
@@ -47,7 +47,7 @@ func TestReports(t *testing.T) {
 		},
 		"MoreRemainsThanThereIs": {
 			twitter.Limits{Endpoint: &twitter.Window{Limit: 100, Remaining: 101, Reset: in(time.Minute)}},
-			[]store.Report{{Family: "endpoint", Limit: 100, Remaining: -1, Reset: time.Minute}},
+			[]store.Report{{Family: "endpoint", Limit: 100, Remaining: -1, Reset: time.Minute, ResetAt: in(time.Minute)}},
 		},
 		"ResetHasPassed": {
 			twitter.Limits{Endpoint: &twitter.Window{Limit: 100, Remaining: 7, Reset: in(-time.Hour)}},
@@ -62,7 +62,7 @@ func TestReports(t *testing.T) {
 		},
 		"ExhaustedOfUnknown": {
 			twitter.Limits{Endpoint: &twitter.Window{Limit: -1, Remaining: 0, Reset: in(time.Minute)}},
-			[]store.Report{{Family: "endpoint", Limit: -1, Remaining: 0, Reset: time.Minute}},
+			[]store.Report{{Family: "endpoint", Limit: -1, Remaining: 0, Reset: time.Minute, ResetAt: in(time.Minute)}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

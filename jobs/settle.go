@@ -38,7 +38,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	v := w.decide(result)
 	settlement := store.Settlement{
 		RequestID: result.request.ID, RowID: result.row.ID, AccountID: result.row.AccountID,
-		SendBy: result.request.SendBy, Numbers: result.request.Numbers, Reports: reports(result.x, time.Now()),
+		SendBy: result.request.SendBy, Reports: reports(result.x, time.Now()),
 		Action:  result.row.Action(),
 		TweetID: result.tweetID, Error: v.Error, Warning: v.Warning, Outcome: string(v.Outcome),
 		StatusCode: result.x.StatusCode, XTransactionID: result.x.RequestID, Answer: result.x.RawBody,

@@ -53,11 +53,12 @@ ALTER TABLE tweetqueue.quotas
     ADD COLUMN family text, -- as in limits
     ADD COLUMN fixed boolean NOT NULL DEFAULT false, -- as in limits
     ADD COLUMN configured boolean NOT NULL DEFAULT true, -- false: only X's headers have told of it
-    ADD COLUMN granted bigint NOT NULL DEFAULT 0, -- requests ever
-    ADD COLUMN heard bigint NOT NULL DEFAULT 0, -- of these, the latest of which X's headers have been read
     ADD COLUMN x_maximum integer, -- what X's headers say it is
     ADD COLUMN others integer NOT NULL DEFAULT 0, -- places that others have taken, by X's headers,
     ADD COLUMN others_until timestamptz, -- until X's reset
+    ADD COLUMN others_seen timestamptz, -- when X's headers last told of others
+    ADD COLUMN x_reset timestamptz, -- of X's latest window, by X's clock,
+    ADD COLUMN x_used integer NOT NULL DEFAULT 0, -- and the most that it has counted in it
     ADD CONSTRAINT quotas_of_one_check CHECK (num_nonnulls(account_id, app_id) = 1),
     ADD CONSTRAINT quotas_app_id_name_key UNIQUE (app_id, name),
     ADD CONSTRAINT quotas_x_maximum_check CHECK (x_maximum > 0),
@@ -129,16 +130,26 @@ CREATE TABLE tweetqueue.quota_waits (
 );
 CREATE INDEX quota_waits_until_idx ON tweetqueue.quota_waits (until);
 
--- A window that X's headers or a person change is looked at again at once: there may be a place now, or none.
+-- What waits for a place in a window is looked at again at once. Whoever does this has the window locked, so that
+-- nobody else touches the same waits; those of an app's are locked in one order.
+CREATE FUNCTION tweetqueue.recheck_waits(q tweetqueue.quotas) RETURNS void
+LANGUAGE sql
+AS $$
+    UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() WHERE (account_id, action) IN (
+        SELECT w.account_id, w.action FROM tweetqueue.quota_waits w
+        WHERE w.account_id = ANY (ARRAY(
+                SELECT a.id FROM tweetqueue.accounts a WHERE a.id = q.account_id OR a.app_id = q.app_id))
+            AND w.action = ANY (q.actions) AND w.until > tweetqueue.clock()
+        ORDER BY w.account_id, w.action FOR NO KEY UPDATE)
+$$;
+
+-- A window that X's headers or a person change: there may be a place now, or none.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.recheck_waits() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE tweetqueue.quota_waits w SET until = tweetqueue.clock()
-    WHERE w.until > tweetqueue.clock() AND w.action = ANY (NEW.actions)
-        AND (w.account_id = NEW.account_id
-            OR w.account_id IN (SELECT id FROM tweetqueue.accounts WHERE app_id = NEW.app_id));
+    PERFORM tweetqueue.recheck_waits(NEW);
     RETURN NULL;
 END
 $$;
@@ -248,7 +259,7 @@ WHERE t.status IN ('scheduled', 'sending', 'unconfirmed');
 DROP INDEX tweetqueue.tweets_line_idx, tweetqueue.deletions_line_idx, tweetqueue.retweets_line_idx,
     tweetqueue.tweets_released_idx, tweetqueue.deletions_released_idx, tweetqueue.retweets_released_idx;
 DROP TRIGGER recheck_waits ON tweetqueue.quotas;
-DROP FUNCTION tweetqueue.recheck_waits;
+DROP FUNCTION tweetqueue.recheck_waits(), tweetqueue.recheck_waits(tweetqueue.quotas);
 DROP TABLE tweetqueue.quota_waits;
 -- What waits for a limit would not wake by itself.
 UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
@@ -290,8 +301,9 @@ ALTER TABLE tweetqueue.quotas
     DROP COLUMN others_until,
     DROP COLUMN others,
     DROP COLUMN x_maximum,
-    DROP COLUMN heard,
-    DROP COLUMN granted,
+    DROP COLUMN others_seen,
+    DROP COLUMN x_reset,
+    DROP COLUMN x_used,
     DROP COLUMN configured,
     DROP COLUMN fixed,
     DROP COLUMN family,

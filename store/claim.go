@@ -212,9 +212,6 @@ type Request struct {
 	GrantedAt time.Time
 	Retries   int // of the row, so far
 	SendBy    time.Time
-	// Numbers are the request's among the grants of the windows it took a place in, by their ids: what X's headers tell
-	// with its answer is held against them.
-	Numbers map[int64]int64
 }
 
 // StartRequests writes the requests and makes their rows sending, which must be scheduled:

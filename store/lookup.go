@@ -152,9 +152,8 @@ type LookUpAnswer struct {
 	AccountID      int64
 	RowIDs         []int64 // what was looked for
 	SendBy         time.Time
-	Numbers        map[int64]int64 // as of a [Request]
-	Requests       int             // how many requests it was, a page each
-	Block          time.Duration   // as of a [Settlement], and so are Reports
+	Requests       int           // how many requests it was, a page each
+	Block          time.Duration // as of a [Settlement], and so are Reports
 	Reports        []Report
 	Outcome        string
 	Error          string
@@ -178,7 +177,7 @@ SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2), x_at = 
 		return err
 	}
 	settlements := []Settlement{{
-		RequestID: a.RequestID, AccountID: a.AccountID, SendBy: a.SendBy, Action: LookUpAction, Numbers: a.Numbers, More: a.Requests - 1,
+		RequestID: a.RequestID, AccountID: a.AccountID, SendBy: a.SendBy, Action: LookUpAction, More: a.Requests - 1,
 		Block: a.Block, Reports: a.Reports, GiveBack: a.Requests == 0,
 		Outcome: a.Outcome, StatusCode: a.StatusCode, XTransactionID: a.XTransactionID, Answer: a.Answer, Limits: a.Limits, Error: a.Error,
 	}}

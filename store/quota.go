@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,10 +28,12 @@ type Quota struct {
 	XMaximum     int
 	Fixed        bool
 	Period       time.Duration // the window's length
-	Granted      int64         // requests ever: the number of the latest
-	Heard        int64         // the number of the latest of which X's headers have been read
 	Others       int           // places that others have taken, by X's headers, until OthersUntil
 	OthersUntil  *time.Time
+	OthersSeen   *time.Time // when X's headers last told of others
+	Open         int        // requests of which the answer is not here, if others were seen lately; else 0
+	XReset       *time.Time // of X's latest window of which is known, by X's clock,
+	XUsed        int        // and the most that it has counted in it
 	BlockedUntil *time.Time // X said so: nothing before this instant
 
 	// The non-empty buckets, by number since the epoch, ascending, and the grants in each. A grant
@@ -84,7 +87,11 @@ func (q *Quota) Free(now time.Time) int {
 	if q.BlockedUntil != nil && q.BlockedUntil.After(now) {
 		return 0
 	}
-	return max(0, q.Max()-q.used(now)-q.others(now))
+	free := max(0, q.Max()-q.used(now)-q.others(now))
+	if q.cautious(now) {
+		free = min(free, max(0, 1-q.Open))
+	}
+	return free
 }
 
 // Next returns the earliest instant, not before now, at which the window has a place, if nobody
@@ -117,21 +124,23 @@ func (q *Quota) NextAfter(now time.Time, more int) time.Time {
 	if q.BlockedUntil != nil && q.BlockedUntil.After(next) {
 		next = *q.BlockedUntil
 	}
+	if again := now.Add(releaseAgain); q.cautious(now) && q.Open+more > 0 && again.After(next) {
+		next = again // its answer makes it sooner
+	}
 	return next
 }
 
 // Take takes a place for a request that arrives at X at the latest at an instant: its send_by. The
-// caller has seen that Next is now. It returns the request's number among the window's.
-func (q *Quota) Take(at time.Time) int64 {
-	q.Granted++
+// caller has seen that Next is now.
+func (q *Quota) Take(at time.Time) {
+	q.Open++
 	bucket := at.UnixMicro() / q.width()
 	last := len(q.buckets) - 1
 	if last >= 0 && q.buckets[last] >= bucket { // a clock that was set back must not reorder them
 		q.grants[last]++
-		return q.Granted
+		return
 	}
 	q.buckets, q.grants = append(q.buckets, bucket), append(q.grants, 1)
-	return q.Granted
 }
 
 // GiveBack returns a place that was taken for an instant and certainly not used.
@@ -204,7 +213,7 @@ FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account WHERE t.id =
 func quotasRead(ctx context.Context, db DBTX, lock string, accountIDs []int64, actions []string) (Quotas, error) {
 	// Arrays, not a join: both halves of the condition are index look-ups then.
 	query := `-- name: QuotasRead :many
-SELECT ` + quotaColumns + `,
+SELECT ` + quotaColumns + `, ` + quotaOpen() + `,
     ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.id = ANY ($1) AND (a.id = q.account_id OR a.app_id = q.app_id))
 FROM tweetqueue.quotas q
 WHERE (q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
@@ -218,7 +227,7 @@ ORDER BY q.app_id IS NOT NULL, q.id
 	all := make(Quotas, len(accountIDs))
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		q, accounts := &Quota{}, []int64(nil)
-		err := row.Scan(append(q.targets(), &accounts)...)
+		err := row.Scan(append(q.targets(), &q.Open, &accounts)...)
 		for _, id := range accounts {
 			all[id] = append(all[id], q)
 		}
@@ -231,21 +240,33 @@ ORDER BY q.app_id IS NOT NULL, q.id
 }
 
 const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name, q.actions, coalesce(q.family, ''),
-    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.granted, q.heard, q.others, q.others_until, q.blocked_until,
+    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until, q.others_seen, q.x_reset, q.x_used, q.blocked_until,
     q.buckets, q.grants`
+
+// quotaOpen counts the rows that are being sent, of a window of which others take places; of one that is ours alone it
+// does not matter.
+func quotaOpen() string {
+	const query = `(SELECT count(*) FROM {table} t WHERE t.status = 'sending' AND {action} = ANY (q.actions)
+    AND t.account = ANY (ARRAY(SELECT a.username FROM tweetqueue.accounts a WHERE a.id = q.account_id OR a.app_id = q.app_id)))`
+	var counts []string
+	for _, kind := range Kinds() {
+		counts = append(counts, kind.sql(query))
+	}
+	return "CASE WHEN q.others_seen > tweetqueue.clock() - 2 * q.period THEN " + strings.Join(counts, " + ") + " ELSE 0 END"
+}
 
 func (q *Quota) targets() []any {
 	return []any{
 		&q.ID, &q.AccountID, &q.AppID, &q.Name, &q.Actions, &q.Family, &q.Maximum, &q.XMaximum, &q.Fixed, &q.Period,
-		&q.Granted, &q.Heard, &q.Others, &q.OthersUntil, &q.BlockedUntil, &q.buckets, &q.grants,
+		&q.Others, &q.OthersUntil, &q.OthersSeen, &q.XReset, &q.XUsed, &q.BlockedUntil, &q.buckets, &q.grants,
 	}
 }
 
 // QuotasSave writes back the windows that were locked by the same transaction.
 func QuotasSave(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 	const query = `-- name: QuotaSave :exec
-UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, granted = $5, x_maximum = nullif($6, 0),
-    others = $7, others_until = $8, heard = $9
+UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, x_maximum = nullif($5, 0),
+    others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10
 WHERE id = $1`
 	batch, saved := &pgx.Batch{}, map[int64]bool{}
 	for _, windows := range quotas {
@@ -254,7 +275,7 @@ WHERE id = $1`
 				continue
 			}
 			saved[q.ID] = true
-			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.Granted, q.XMaximum, q.Others, q.OthersUntil, q.Heard)
+			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed)
 		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

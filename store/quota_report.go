@@ -13,6 +13,7 @@ type Report struct {
 	Limit     int           // requests; -1: not told
 	Remaining int           // requests; -1: not told
 	Reset     time.Duration // from now until X's window ends; 0: not told
+	ResetAt   time.Time     // the same by X's clock: it tells X's windows apart
 }
 
 // The families of X's headers.
@@ -105,35 +106,43 @@ func (s Settlement) reportsNews(windows []*Quota, action string, now time.Time) 
 			return true
 		}
 		told := *q
-		told.report(r, s.number(q), now)
-		if told.XMaximum != q.XMaximum || told.others(now) != q.others(now) {
+		told.report(r, now)
+		if told.XMaximum != q.XMaximum || told.others(now) != q.others(now) || told.others(now) > 0 && told.XUsed != q.XUsed {
 			return true
 		}
 	}
 	return false
 }
 
-// report takes what X told with the answer to the request of that number. Answers come in any order: that to the
-// latest request counts. X's maximum outranks what was believed. What X has counted in its window beside our own
-// requests is others', and ends with that window: then the answers to our own tell anew.
-func (q *Quota) report(r Report, number int64, now time.Time) {
-	if number < q.Heard {
-		return
-	}
-	q.Heard = number
+// report takes what X told with an answer. X's maximum outranks what was believed. What X has counted in its window
+// beside our own requests is others', and ends with that window. Answers come in any order: in one window of X the
+// most that it has counted is the latest, and one to an earlier window says nothing.
+func (q *Quota) report(r Report, now time.Time) {
 	if r.Limit > 0 {
 		q.XMaximum = r.Limit
 	}
-	if r.Limit <= 0 || r.Remaining < 0 || r.Reset <= 0 {
+	if r.Limit <= 0 || r.Remaining < 0 || r.Reset <= 0 || q.XReset != nil && r.ResetAt.Before(*q.XReset) {
 		return
 	}
-	// X's window began its length before its reset; ours in it, less those that were sent after this.
-	ours := max(0, q.since(now.Add(r.Reset-q.Period-resetMargin), now)-int(q.Granted-number))
-	q.Others, q.OthersUntil = max(0, r.Limit-r.Remaining-ours), nil
+	used := r.Limit - r.Remaining
+	if q.XReset == nil || r.ResetAt.After(*q.XReset) {
+		q.XReset, q.XUsed = &r.ResetAt, 0
+	}
+	q.XUsed = max(q.XUsed, used)
+	// X's window began its length before its reset. Ours may be on their way still: then others have more, and the
+	// next answers tell.
+	q.Others = max(0, q.XUsed-q.since(now.Add(r.Reset-q.Period-resetMargin), now))
+	q.OthersUntil = nil
 	if q.Others > 0 {
 		until := now.Add(r.Reset)
-		q.OthersUntil = &until
+		q.OthersUntil, q.OthersSeen = &until, &now
 	}
+}
+
+// cautious reports whether others have lately used the limit. What they do next nobody knows, and what is on its way to
+// X while they do it would be refused: so one request goes at a time, and at most one is.
+func (q *Quota) cautious(now time.Time) bool {
+	return q.OthersSeen != nil && now.Before(q.OthersSeen.Add(2*q.Period))
 }
 
 // block keeps the window shut until an instant. Answers come in any order.

@@ -9,6 +9,11 @@ import (
 
 const quarter = 15 * time.Minute
 
+// told is a report at noon.
+func told(family string, limit, remaining int, reset time.Duration) Report {
+	return Report{family, limit, remaining, reset, noon.Add(reset)}
+}
+
 // window is one of acme's.
 func window(name, family string, maximum int, period time.Duration, actions ...string) *Quota {
 	return &Quota{Name: name, Family: family, Maximum: maximum, Period: period, Actions: actions}
@@ -31,16 +36,16 @@ func TestReportedWindow(t *testing.T) {
 		action  string
 		want    *Quota
 	}{
-		"AsConfigured":       {Report{familyEndpoint, 200, 7, quarter}, []*Quota{writes, posts}, "post", posts},
-		"OtherMaximum":       {Report{familyEndpoint, 100, 7, quarter}, []*Quota{writes, posts}, "post", posts},
-		"ResetRoundedUp":     {Report{familyEndpoint, 100, 7, quarter + time.Second}, []*Quota{writes, posts}, "post", posts},
-		"TheLongerExhausted": {Report{familyEndpoint, 300, 0, 2 * time.Hour}, []*Quota{posts, writes}, "post", writes},
-		"NoResetTold":        {Report{familyEndpoint, 300, 0, 0}, []*Quota{posts, writes}, "post", writes},
-		"AsXSaidBefore":      {Report{familyEndpoint, 100, 7, time.Minute}, []*Quota{window("short", familyEndpoint, 5, time.Minute, "post"), lowered}, "post", lowered},
-		"NotOfSeveral":       {Report{familyEndpoint, 50, 7, quarter}, []*Quota{writes}, "retweet", nil},
-		"ResetTooFar":        {Report{familyEndpoint, 100, 7, 5 * time.Hour}, []*Quota{posts, writes}, "post", nil},
-		"OtherFamily":        {Report{familyUser, 100, 7, time.Hour}, []*Quota{posts, writes}, "post", nil},
-		"Family":             {Report{familyUser, 25, 7, time.Hour}, []*Quota{posts, day, writes}, "post", day},
+		"AsConfigured":       {told(familyEndpoint, 200, 7, quarter), []*Quota{writes, posts}, "post", posts},
+		"OtherMaximum":       {told(familyEndpoint, 100, 7, quarter), []*Quota{writes, posts}, "post", posts},
+		"ResetRoundedUp":     {told(familyEndpoint, 100, 7, quarter+time.Second), []*Quota{writes, posts}, "post", posts},
+		"TheLongerExhausted": {told(familyEndpoint, 300, 0, 2*time.Hour), []*Quota{posts, writes}, "post", writes},
+		"NoResetTold":        {told(familyEndpoint, 300, 0, 0), []*Quota{posts, writes}, "post", writes},
+		"AsXSaidBefore":      {told(familyEndpoint, 100, 7, time.Minute), []*Quota{window("short", familyEndpoint, 5, time.Minute, "post"), lowered}, "post", lowered},
+		"NotOfSeveral":       {told(familyEndpoint, 50, 7, quarter), []*Quota{writes}, "retweet", nil},
+		"ResetTooFar":        {told(familyEndpoint, 100, 7, 5*time.Hour), []*Quota{posts, writes}, "post", nil},
+		"OtherFamily":        {told(familyUser, 100, 7, time.Hour), []*Quota{posts, writes}, "post", nil},
+		"Family":             {told(familyUser, 25, 7, time.Hour), []*Quota{posts, day, writes}, "post", day},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,14 +59,14 @@ func TestReportedMaximum(t *testing.T) {
 	t.Parallel()
 	q, _ := guideWindows()
 	for _, limit := range []int{100, 1000} {
-		q.report(Report{familyEndpoint, limit, limit, quarter}, 0, noon)
+		q.report(told(familyEndpoint, limit, limit, quarter), noon)
 		require.Equal(t, limit, q.Free(noon))
 	}
 	q.Fixed = true
 	require.Equal(t, 200, q.Free(noon))
-	q.report(Report{familyEndpoint, 100, 100, quarter}, 0, noon)
+	q.report(told(familyEndpoint, 100, 100, quarter), noon)
 	require.Equal(t, 100, q.Free(noon))
-	q.report(Report{familyEndpoint, -1, -1, 0}, 0, noon)
+	q.report(told(familyEndpoint, -1, -1, 0), noon)
 	require.Equal(t, 100, q.Free(noon), "what is missing says nothing")
 }
 
@@ -69,48 +74,57 @@ func TestReportedMaximum(t *testing.T) {
 func TestReportedUseOfOthers(t *testing.T) {
 	t.Parallel()
 	q, _ := guideWindows()
-	var last int64
 	for range 10 {
-		last = q.Take(noon.Add(3 * time.Second))
+		q.Take(noon.Add(3 * time.Second))
 	}
-	now := noon.Add(time.Second)
-	q.report(Report{familyEndpoint, 200, 190, quarter - time.Second}, last, now)
+	now, reset := noon.Add(time.Second), noon.Add(quarter)
+	of := func(remaining int) Report { return Report{familyEndpoint, 200, remaining, reset.Sub(now), reset} }
+	q.report(of(190), now)
 	require.Zero(t, q.others(now), "only we")
-	require.Nil(t, q.OthersUntil)
-	q.report(Report{familyEndpoint, 200, 90, quarter - time.Second}, last, now)
+	require.False(t, q.cautious(now))
+	q.report(of(195), now)
+	require.Zero(t, q.others(now), "some of ours had not arrived")
+	q.report(of(90), now)
 	require.Equal(t, 100, q.others(now))
-	require.Equal(t, 90, q.Free(now), "what remains")
-	q.Take(now)
-	require.Equal(t, 89, q.Free(now), "less what was granted since")
-	reset := noon.Add(quarter)
+	q.report(of(191), now) // of a request that was answered late
+	require.Equal(t, 100, q.others(now))
 	require.Equal(t, 100, q.others(reset.Add(-time.Microsecond)))
 	require.Zero(t, q.others(reset))
+
+	// One goes at a time, for what others do next nobody knows.
+	require.Zero(t, q.Free(now), "ten are on their way")
+	q.Open = 0
+	require.Equal(t, 1, q.Free(now))
+	q.Take(now)
+	require.Zero(t, q.Free(now))
+	require.Greater(t, q.Next(now), now)
+	q.Open = 0
+	require.Equal(t, now, q.Next(now))
 	for range 89 {
 		q.Take(now)
 	}
+	q.Open = 0
 	require.Equal(t, reset, q.Next(now), "the places of others come free at X's reset")
+	require.Equal(t, 1, q.Free(reset.Add(time.Second)), "they may take them again")
+	require.False(t, q.cautious(now.Add(2*quarter)))
 
 	// An exhausted window, of which we have none.
 	q, _ = guideWindows()
-	q.report(Report{familyEndpoint, 200, 0, time.Minute}, 0, noon)
+	q.report(told(familyEndpoint, 200, 0, time.Minute), noon)
 	require.Equal(t, noon.Add(time.Minute), q.Next(noon))
 }
 
-// Answers come in any order: the one to the latest request counts, with what was granted after it.
-func TestReportsOutOfOrder(t *testing.T) {
+// Answers to an earlier window of X say nothing of this one.
+func TestReportOfAnEarlierWindow(t *testing.T) {
 	t.Parallel()
 	q, _ := guideWindows()
-	first := q.Take(noon)
-	second := q.Take(noon)
-	third := q.Take(noon)
-	q.report(Report{familyEndpoint, 200, 148, quarter}, second, noon) // 52 used: ours are two of them
+	q.report(told(familyEndpoint, 200, 150, quarter), noon)
 	require.Equal(t, 50, q.others(noon))
-	require.Equal(t, 147, q.Free(noon), "148 less the third")
-	q.report(Report{familyEndpoint, 100, 99, quarter}, first, noon)
+	q.report(told(familyEndpoint, 200, 0, time.Second), noon)
 	require.Equal(t, 50, q.others(noon))
-	require.Equal(t, 200, q.Max())
-	q.report(Report{familyEndpoint, 200, 197, quarter}, third, noon)
-	require.Zero(t, q.others(noon))
+	later := noon.Add(quarter)
+	q.report(Report{familyEndpoint, 200, 199, quarter, later.Add(quarter)}, later)
+	require.Equal(t, 1, q.others(later), "X began anew")
 }
 
 // X's window may have begun after some of our requests: they are not in what it counts.
@@ -121,10 +135,9 @@ func TestReportedUseAfterAReset(t *testing.T) {
 		q.Take(noon)
 	}
 	now := noon.Add(10 * time.Minute)
-	last := q.Take(now)
-	q.report(Report{familyEndpoint, 200, 149, quarter}, last, now) // X began anew with our last, and 50 of others
+	q.Take(now)
+	q.report(Report{familyEndpoint, 200, 149, quarter, now.Add(quarter)}, now) // X began anew with our last, and 50 of others
 	require.Equal(t, 50, q.others(now))
-	require.Equal(t, 49, q.Free(now), "ours of before still count: X may say so again")
 }
 
 // A place is held for as long as its request may have been under way, and no longer once it has arrived.

@@ -59,8 +59,10 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 			}
 			waits = append(waits, QuotaWait{AccountID: s.AccountID, Action: s.action(kind), Until: until[s.RequestID]})
 		}
-		if s.GiveBack || now.Before(s.SendBy) {
-			sooner = append(sooner, quotas.Of(s.AccountID, s.action(kind))...)
+		for _, q := range quotas.Of(s.AccountID, s.action(kind)) {
+			if s.GiveBack || now.Before(s.SendBy) || q.cautious(now) {
+				sooner = append(sooner, q)
+			}
 		}
 	}
 	if err := QuotasSave(ctx, tx, quotas); err != nil {
@@ -90,7 +92,7 @@ func toCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settleme
 	var correcting []Settlement
 	for _, s := range settlements {
 		windows := quotas.Of(s.AccountID, s.action(kind))
-		if s.GiveBack || s.WaitFor == ForQuota || s.Block > 0 || s.More > 0 || now.After(s.SendBy) || s.tooLong(windows, now) || s.reportsNews(windows, s.action(kind), now) {
+		if s.GiveBack || s.WaitFor == ForQuota || s.Block > 0 || s.More > 0 || now.After(s.SendBy) || s.tooLong(windows, now) || s.reportsNews(windows, s.action(kind), now) || slices.ContainsFunc(windows, func(q *Quota) bool { return q.cautious(now) }) {
 			correcting = append(correcting, s)
 		}
 	}
@@ -140,7 +142,7 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 				return err
 			}
 		}
-		q.report(r, s.number(q), now)
+		q.report(r, now)
 		if s.Block > 0 && r.Remaining == 0 && r.Reset > 0 {
 			q.block(now.Add(r.Reset))
 			blocked = true
@@ -158,14 +160,6 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 	}
 	q.block(now.Add(s.Block))
 	return nil
-}
-
-// number is the request's among the grants of a window. One that the window did not grant is as good as the latest.
-func (s Settlement) number(q *Quota) int64 {
-	if n, ok := s.Numbers[q.ID]; ok {
-		return n
-	}
-	return q.Granted
 }
 
 // learn writes a window that nobody has configured, and that X tells of. The request has a place in it.

@@ -60,17 +60,16 @@ ON CONFLICT (account_id, action) DO UPDATE SET until = excluded.until`
 // windows of an app. The transaction has locked the windows.
 func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, windows []*Quota) error {
 	const query = `-- name: QuotaWaitsRecheck :exec
-UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock()
-WHERE until > tweetqueue.clock() AND (account_id = ANY ($1)
-    OR account_id = ANY (ARRAY(SELECT id FROM tweetqueue.accounts WHERE app_id = ANY ($2))))`
-	var accountIDs, appIDs []int64
-	for _, q := range windows {
-		accountIDs, appIDs = append(accountIDs, q.AccountID), append(appIDs, q.AppID)
-	}
+SELECT tweetqueue.recheck_waits(q) FROM tweetqueue.quotas q WHERE q.id = ANY ($1)
+ORDER BY q.app_id IS NOT NULL, q.id`
 	if len(windows) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, query, accountIDs, appIDs); err != nil {
+	ids := make([]int64, len(windows))
+	for i, q := range windows {
+		ids[i] = q.ID
+	}
+	if _, err := tx.Exec(ctx, query, ids); err != nil {
 		return fmt.Errorf("look again at what waits for a limit: %w", err)
 	}
 	return nil
@@ -113,7 +112,7 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
     SELECT j.id, (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
     WHERE j.kind = '{kind}' AND j.state IN ('pending', 'available') AND j.id = ANY (ARRAY(
         (SELECT id FROM tweetqueue.river_job
-            WHERE state IN ('pending', 'retryable') AND scheduled_at <= (SELECT now FROM clock)
+            WHERE state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
             ORDER BY scheduled_at LIMIT $1)
         UNION ALL
         (SELECT id FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}'
@@ -129,7 +128,7 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
     FOR NO KEY UPDATE OF t SKIP LOCKED FOR SHARE OF w SKIP LOCKED
 ), parked AS (
     UPDATE tweetqueue.river_job SET state = 'pending'
-    WHERE state = 'available' AND id = ANY (ARRAY(SELECT j.id FROM jobs j JOIN held h ON h.id = j.row_id))
+    WHERE state = 'available' AND id = ANY (ARRAY(SELECT j.id FROM jobs j WHERE j.row_id IN (SELECT id FROM held)))
 )
 UPDATE {table} t SET waiting_for = 'quota', error = 'its account has no place left in a limit',
     next_attempt_at = least({deadline}, (SELECT now FROM clock) + ` + waitForever + `)

@@ -35,8 +35,6 @@ type Settlement struct {
 	Error string
 	// Warning is added to the row's warnings; may be empty.
 	Warning string
-	// Numbers are the request's among the grants of its windows: see [Request].
-	Numbers map[int64]int64
 	// More is how many requests it was beside the first: the pages of a look-up.
 	More int
 	// GiveBack returns the request's places in the quotas: it certainly did not reach X.
