@@ -150,11 +150,11 @@ WHERE status_code = 429 AND granted_at > (SELECT min(answered_at) FROM tweetqueu
 // due one after the other, or all at once.
 func TestSecondClient(t *testing.T) {
 	t.Parallel()
-	const maximum = 20
+	const maximum = 100
 	limits := sandbox.DefaultLimits()[:1]
 	limits[0].Max = maximum
 	for name, limits := range modes(limits) {
-		for name, apart := range map[string]time.Duration{name + "Apart": 30 * time.Second, name + "AtOnce": 0} {
+		for name, apart := range map[string]time.Duration{name + "Apart": 12 * time.Second, name + "AtOnce": 0} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				secondClient(t, limits, maximum, apart)
@@ -166,14 +166,14 @@ func TestSecondClient(t *testing.T) {
 // secondClient plays tweets that are due so far apart.
 func secondClient(t *testing.T, limits []sandbox.Limit, maximum int, apart time.Duration) {
 	t.Helper()
-	const posts, period = 60, 15 * time.Minute
-	w := guided(t, sandbox.Config{Limits: limits}, 10)
+	const posts, period = 250, 15 * time.Minute
+	w := guided(t, sandbox.Config{Limits: limits}, 40)
 	w.exec(`UPDATE tweetqueue.quotas SET maximum = $1 WHERE name = 'posts'`, maximum)
 	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at)
 SELECT 'acme', 'number ' || i, tweetqueue.clock() + i * $2::interval FROM generate_series(1, $1) AS i`, posts, apart)
 	var spent []time.Time
 	for i := range 6 {
-		w.at(time.Duration(i)*(period+2*time.Minute), func() {
+		w.at(time.Duration(i)*(period+2*time.Second), func() {
 			granted, err := w.x.Spend(w.app.Key, "acme", sandbox.RouteCreateTweet, maximum/2)
 			require.NoError(t, err)
 			spent = append(spent, slices.Repeat([]time.Time{w.clock.Now()}, granted)...)
