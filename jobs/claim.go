@@ -146,6 +146,9 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 			reason: fmt.Sprintf("the tweet before it (%d) is %s", *row.Tweet.PreviousID, *previous),
 		}
 	}
+	if d := lackOfMoney(row, now); d.wait != "" {
+		return d
+	}
 	until, binding := placeAt(quotas, now)
 	if binding != nil {
 		reason := "no place is left in the limit " + binding.Name

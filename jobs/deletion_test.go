@@ -104,7 +104,7 @@ func (w *world) requireGone(r *running, id int64) {
 	require.Len(w, sent, 1)
 	require.Len(w, lookUps, 1)
 	require.Equal(w, "done", *lookUps[0].Outcome)
-	require.Equal(w, "0", *lookUps[0].CostUSD)
+	require.Equal(w, "0", lookUps[0].CostUSD.String())
 	require.Empty(w, r.all(EventFailed))
 }
 
@@ -128,7 +128,7 @@ func TestDeletionOfAnothersTweet(t *testing.T) {
 			require.Contains(t, r.wait(EventFailed, id).Reason, "the tweet is another user's")
 			_, lookUps := w.sent(id)
 			require.Len(t, lookUps, 1)
-			require.Equal(t, "0.005", *lookUps[0].CostUSD)
+			require.Equal(t, "0.005", lookUps[0].CostUSD.String())
 		})
 	}
 }

@@ -394,8 +394,8 @@ func TestLookUpThatIsCut(t *testing.T) {
 			require.Equal(t, w.x.Tweets()[0].ID, *w.entry(id).TweetID)
 			sent, lookUps := w.sent(id)
 			require.Len(t, sent, 1)
-			require.Equal(t, "0.1", *lookUps[0].CostUSD, "what came is paid for")
-			require.Equal(t, "0.151", *lookUps[len(lookUps)-1].CostUSD)
+			require.Equal(t, "0.5", lookUps[0].CostUSD.String(), "what came is paid for")
+			require.Equal(t, "0.255", lookUps[len(lookUps)-1].CostUSD.String())
 		})
 	}
 }

@@ -28,6 +28,9 @@ const (
 	EventUnconfirmed EventType = "unconfirmed"
 	// EventHeld says that an account or an app was put on hold, and why.
 	EventHeld EventType = "held"
+	// EventBudget says that an account or an app has spent most of its budget of the month, or that a row waits because of it: each
+	// once a month.
+	EventBudget EventType = "budget"
 	// EventPostedTwice says that a row's request created a tweet that the row has not: it has another one, or is over
 	// without one. The row's warnings tell what to do.
 	EventPostedTwice EventType = "posted_twice"

@@ -174,7 +174,6 @@ type sight struct {
 	answer   twitter.Answer
 	requests int // of which X answered, or may have
 	raw      []byte
-	price    string
 	err      error
 }
 
@@ -204,7 +203,7 @@ func (l *looking) from(ahead time.Duration) time.Time {
 // readTimeline reads all that the account has tweeted since a little before the first request. Replies and
 // retweets are among it: what is left out proves nothing.
 func (w *Worker) readTimeline(ctx context.Context, client *twitter.Client, l *looking, ahead time.Duration) sight {
-	s := sight{from: l.from(min(ahead, 0) - clockMargin), ahead: ahead, margin: clockMargin, price: "owned_read"}
+	s := sight{from: l.from(min(ahead, 0) - clockMargin), ahead: ahead, margin: clockMargin}
 	query := twitter.UserTweetsQuery{SinceID: twitter.IDAt(s.from), MaxResults: 100}
 	for range maxPages {
 		page, err := client.UserTweets(ctx, l.row.XUserID, query)
@@ -230,7 +229,7 @@ func (w *Worker) readTimeline(ctx context.Context, client *twitter.Client, l *lo
 
 // readTweet reads the tweet to delete.
 func (l *looking) readTweet(ctx context.Context, client *twitter.Client) sight {
-	s := sight{price: "post_read", margin: clockMargin}
+	s := sight{margin: clockMargin}
 	found, err := client.Tweet(ctx, l.row.TweetID)
 	if err == nil {
 		s.tweets = []twitter.Tweet{found.Tweet}
@@ -259,6 +258,18 @@ func (s *sight) date(answer twitter.Answer, clock time.Duration) bool {
 		s.ahead, s.margin = offset-clock, clockMargin+margin
 	}
 	return known
+}
+
+// read returns the tweets that X returned; nil if it is not known which, because it did not answer.
+func (s *sight) read() []string {
+	if s.answer.StatusCode == 0 && len(s.tweets) == 0 {
+		return nil
+	}
+	ids := make([]string, len(s.tweets))
+	for i, t := range s.tweets {
+		ids[i] = t.ID
+	}
+	return ids
 }
 
 // take keeps the error of a read and its answer.
@@ -299,7 +310,7 @@ func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error
 			RequestID: l.requestID, AccountID: l.row.AccountID, RowIDs: l.rowIDs(), SendBy: l.sendBy,
 			Requests: seen.requests, Block: block, Reports: reports(seen.answer, time.Now()), Outcome: string(outcome), Error: words,
 			StatusCode: seen.answer.StatusCode, XTransactionID: seen.answer.RequestID, Answer: seen.raw,
-			Limits: limitsOf(seen.answer), Price: seen.price, Tweets: len(seen.tweets),
+			Limits: limitsOf(seen.answer), TweetIDs: seen.read(),
 			XAt: seen.answer.Date,
 		})
 		if err != nil {

@@ -124,7 +124,7 @@ func TestLookUpOfWhatIsNotThere(t *testing.T) {
 	for _, l := range lookUps {
 		require.Equal(t, "done", *l.Outcome)
 		require.Equal(t, 200, *l.StatusCode)
-		require.Equal(t, "0", *l.CostUSD, "X returned nothing")
+		require.Equal(t, "0", l.CostUSD.String(), "X returned nothing")
 	}
 }
 
@@ -145,8 +145,8 @@ func TestLookUpFindsUnderReadLag(t *testing.T) {
 	require.Len(t, sent, 1)
 	require.GreaterOrEqual(t, len(lookUps), 2)
 	last := lookUps[len(lookUps)-1]
-	require.Equal(t, "0", *lookUps[0].CostUSD)
-	require.Equal(t, "0.001", *last.CostUSD)
+	require.Equal(t, "0", lookUps[0].CostUSD.String())
+	require.Equal(t, "0.005", last.CostUSD.String())
 	require.Contains(t, *last.Answer, w.x.Tweets()[0].ID)
 	require.NotNil(t, last.XTransactionID)
 }
@@ -435,7 +435,7 @@ func TestOneLookUpServesAll(t *testing.T) {
 		require.Equal(t, w.x.Tweets()[i].ID, *w.entry(id).TweetID)
 		_, lookUps := w.sent(id)
 		require.Len(t, lookUps, 1)
-		require.Equal(t, "0.005", *lookUps[0].CostUSD)
+		require.Equal(t, "0.025", lookUps[0].CostUSD.String())
 	}
 	require.Equal(t, 1, w.count(reads()))
 }

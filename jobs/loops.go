@@ -147,6 +147,12 @@ func (w *Worker) sweep(ctx context.Context) error {
 	if _, err := store.QuotaWaitsSweep(ctx, w.pool); err != nil {
 		return err
 	}
+	if err := store.BudgetWaitsSweep(ctx, w.pool); err != nil {
+		return err
+	}
+	if err := store.ReadsForget(ctx, w.pool, sweepBatch); err != nil {
+		return err
+	}
 	_, err := store.CancelDeadJobs(ctx, w.pool, loopBatch)
 	return err
 }

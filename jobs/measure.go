@@ -23,17 +23,18 @@ func (w *Worker) measure(ctx context.Context) error {
 			}
 			n = len(tweets)
 			var good []int64
+			var hasURLs []bool
 			var closings []store.Closing
 			for _, t := range tweets {
 				reason := textProblem(t.Text, t.TextLimit)
 				if reason == "" {
-					good = append(good, t.RowID)
+					good, hasURLs = append(good, t.RowID), append(hasURLs, HasURL(t.Text))
 					continue
 				}
 				closings = append(closings, store.Closing{RowID: t.RowID, Status: store.Failed, Reason: reason})
 				closed = append(closed, Event{Type: EventFailed, Kind: store.PostTweet, RowID: t.RowID, Account: t.Account, Reason: reason})
 			}
-			if err := store.TweetsMeasured(ctx, tx, good); err != nil {
+			if err := store.TweetsMeasured(ctx, tx, good, hasURLs); err != nil {
 				return err
 			}
 			return store.CloseRows(ctx, tx, store.PostTweet, closings)

@@ -25,6 +25,7 @@ type plan struct {
 	waits  []store.Wait
 	// quotaWaits are the accounts of the rows among waits that wait for a limit.
 	quotaWaits []store.QuotaWait
+	budgets    spending
 	closings   []store.Closing
 	made       []int64 // X made their tweets already
 	early      []int64 // scheduled, and not due yet
@@ -61,6 +62,9 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			}
 			continue
 		}
+		if err := p.budgets.lock(ctx, tx, rows[0], p.now); err != nil {
+			return err
+		}
 		d, err := p.decide(ctx, tx, rows[0])
 		if err != nil {
 			return err
@@ -68,7 +72,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 		if own && d.send && !rows[0].Released && line.Waiting != nil && line.Waiting.Before(line.Own) {
 			d = decision{wait: store.ForQuota, until: p.now, reason: "others of its account go first"}
 		}
-		ends := d.send || d.wait != "" && d.wait != store.ForThread
+		ends := d.send || d.wait != "" && d.wait != store.ForThread && d.wait != store.ForBudget // for which others need not wait
 		if !own && line.OwnDue && ends && !d.send {
 			continue // its own waits for the same
 		}
@@ -104,12 +108,13 @@ func (p *plan) add(row *store.Row, jobID int64, d decision) {
 	case d.send:
 		latest := p.now.Add(sendWithin)
 		request := &store.Request{
-			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Action: row.Action(), Body: d.body,
+			RowID: row.ID, AccountID: row.AccountID, JobID: jobID, Action: row.Action(), HasURL: hasURL(row), Body: d.body,
 			Retries: row.Retries, GrantedAt: p.now, SendBy: earlier(latest, row.Tweet.PostBefore),
 		}
 		for _, q := range p.counting(row) {
 			q.Take(request.SendBy)
 		}
+		p.spend(row, event)
 		p.claims = append(p.claims, claimed{
 			row: row, request: request, leaseID: p.leaseID, sendBy: p.sendBy.Add(request.SendBy.Sub(latest)),
 		})
@@ -118,6 +123,9 @@ func (p *plan) add(row *store.Row, jobID int64, d decision) {
 		p.waits = append(p.waits, store.Wait{RowID: row.ID, For: d.wait, Until: d.until, Reason: d.reason, Doubt: d.doubt})
 		if d.wait == store.ForQuota {
 			p.quotaWaits = append(p.quotaWaits, store.QuotaWait{AccountID: row.AccountID, Action: row.Action(), Until: d.until})
+		}
+		if d.wait == store.ForBudget {
+			p.waitForBudget(row, event)
 		}
 		event.Type, event.WaitingFor, event.Until = EventWaiting, d.wait, d.ends
 	case d.made:
@@ -169,6 +177,9 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 		if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
 			return err
 		}
+	}
+	if err := p.budgets.write(ctx, tx, p.kind); err != nil {
+		return err
 	}
 	if len(p.closings) > 0 {
 		if err := store.CloseRows(ctx, tx, p.kind, p.closings); err != nil {

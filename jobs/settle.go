@@ -40,7 +40,7 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 		RequestID: result.request.ID, RowID: result.row.ID, AccountID: result.row.AccountID,
 		SendBy: result.request.SendBy, Reports: reports(result.x, time.Now()),
 		Action:  result.row.Action(),
-		TweetID: result.tweetID, Error: v.Error, Warning: v.Warning, Outcome: string(v.Outcome),
+		TweetID: result.tweetID, Doubt: result.row.Doubt, Error: v.Error, Warning: v.Warning, Outcome: string(v.Outcome),
 		StatusCode: result.x.StatusCode, XTransactionID: result.x.RequestID, Answer: result.x.RawBody,
 	}
 	if result.x.StatusCode != 0 {
@@ -138,7 +138,7 @@ func (a answer) retries() int {
 
 // write tries one settlement until the database has it, or has refused it.
 func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement store.Settlement) (settled store.Settled, err error) {
-	var paused, later bool
+	var begun, later bool
 	again, err := w.insist(ctx, Event{
 		Kind: result.row.Kind, RowID: result.row.ID, RequestID: result.request.ID, Account: result.row.Username,
 		Reason: "an answer waits to be recorded",
@@ -148,17 +148,18 @@ func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement
 			return err
 		}
 		settled = all[0]
-		paused, err = w.hold(ctx, tx, result.row, v)
+		began, err := w.hold(ctx, tx, result.row, v)
+		begun = begun || began // also if only its commit seemed to fail
 		if later = v.NoAnswer && errors.Is(err, store.ErrRowLocked); later {
 			return nil // the doubt must not wait for it
 		}
 		return err
 	})
 	if err == nil && later {
-		paused = w.doubtLater(ctx, result.row)
+		begun = w.doubtLater(ctx, result.row)
 	}
-	if err == nil && paused {
-		w.tell(Event{Type: EventHeld, Account: result.row.Username, WaitingFor: store.ForApp, Reason: outageReason})
+	if err == nil && begun {
+		w.tell(heldEvent(result.row, v))
 	}
 	if again && settled.Status == settlement.Status &&
 		(settlement.TweetID == "" || value(settled.TweetID) == settlement.TweetID) {
@@ -227,17 +228,30 @@ func (w *Worker) isEnding() bool {
 const outageReason = "X has not answered the latest requests of several accounts; one is tried at a time until it does"
 
 // hold puts the row's account or app on hold if the verdict says so, as the last lock of the transaction.
-// It returns whether X seems to be out of order.
-func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict) (outage bool, err error) {
+// It returns whether that is news.
+func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict) (began bool, err error) {
 	switch {
 	case v.Outcome == OutcomePauseAccount:
-		return false, store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
+		return store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
 	case v.Outcome == OutcomePauseApp:
-		return false, store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
+		return store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
 	case v.NoAnswer && v.Outcome == OutcomeUnconfirmed:
 		return store.AppDoubt(ctx, tx, row.AppID, row.AccountID, outageReason, probeOutage)
 	}
 	return false, nil
+}
+
+// heldEvent tells of a hold that began.
+func heldEvent(row *store.Row, v Verdict) Event {
+	event := Event{Type: EventHeld, Account: row.Username, WaitingFor: store.ForApp, Reason: v.Error}
+	switch v.Outcome { //nolint:exhaustive // Any other is an outage.
+	case OutcomePauseAccount:
+		event.WaitingFor = store.ForAccount
+	case OutcomePauseApp:
+	default:
+		event.Reason = outageReason
+	}
+	return event
 }
 
 // resume ends the hold of a row's account and app after a success, and what was taken for an outage after
@@ -329,9 +343,6 @@ func (w *Worker) tellSettled(result answer, v Verdict, settled store.Settled) {
 		event.Until = nil // until a person ends the hold
 	}
 	w.tell(event)
-	if v.Outcome == OutcomePauseAccount || v.Outcome == OutcomePauseApp {
-		w.tell(Event{Type: EventHeld, Account: settled.Account, WaitingFor: event.WaitingFor, Reason: v.Error})
-	}
 }
 
 // pause waits for d, or until ctx ends.

@@ -254,6 +254,7 @@ func (w *Worker) run(ctx context.Context) error {
 	loops.Go(func() error { w.loop(ctx, sweepEvery, w.sweep); return nil })
 	loops.Go(func() error { w.loop(ctx, measureEvery, w.measure); return nil })
 	loops.Go(func() error { w.wakeLoop(ctx); return nil })
+	loops.Go(func() error { w.loop(ctx, wakeEvery, w.releaseBudgets); return nil })
 
 	<-w.river.Stopped() // after ctx ended, and River's own stop
 	w.settling.Wait()

@@ -35,7 +35,7 @@ const (
 	Schema = "tweetqueue"
 
 	// Latest is the newest migration that this program knows.
-	Latest = 9
+	Latest = 10
 
 	// RiverVersion is the migration of River that ours need: the newest of the River in go.mod.
 	RiverVersion = 8

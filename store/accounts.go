@@ -211,32 +211,33 @@ ORDER BY a.username`
 // AccountHold puts an account in a state that holds its rows back, for wait from now or, if wait is
 // 0, until a person says otherwise. A hold without an end is not replaced by one with an end. Either way
 // the account is locked by then, so that the end of the hold waits for what rests on it; [ErrRowLocked]
-// if somebody else has it locked.
-func AccountHold(ctx context.Context, db DBTX, id int64, state State, reason string, wait time.Duration) error {
+// if somebody else has it locked. It returns whether it began to be in that state: a hold that goes on is no news.
+func AccountHold(ctx context.Context, db DBTX, id int64, state State, reason string, wait time.Duration) (began bool, err error) {
 	const query = `-- name: AccountHold :one
 WITH locked AS MATERIALIZED (
-    SELECT id FROM tweetqueue.accounts WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, state FROM tweetqueue.accounts WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ), held AS (
     UPDATE tweetqueue.accounts
     SET state = $2, state_reason = $3,
         state_until = CASE WHEN $4 > interval '0' THEN tweetqueue.clock() + $4 END
     WHERE id = (SELECT id FROM locked)
         AND (state = 'active' OR state_until IS NOT NULL OR $4 = interval '0')
+    RETURNING state
 )
-SELECT EXISTS (SELECT FROM locked)`
+SELECT EXISTS (SELECT FROM locked), EXISTS (SELECT FROM held, locked WHERE held.state <> locked.state)`
 	return hold(db.QueryRow(ctx, query, id, state, validText(reason), wait), "account", id)
 }
 
 // hold reads whether what is to be held could be locked.
-func hold(row pgx.Row, what string, id int64) error {
+func hold(row pgx.Row, what string, id int64) (began bool, err error) {
 	var locked bool
-	if err := row.Scan(&locked); err != nil {
-		return fmt.Errorf("hold %s %d: %w", what, id, err)
+	if err := row.Scan(&locked, &began); err != nil {
+		return false, fmt.Errorf("hold %s %d: %w", what, id, err)
 	}
 	if !locked {
-		return fmt.Errorf("hold %s %d: %w", what, id, ErrRowLocked)
+		return false, fmt.Errorf("hold %s %d: %w", what, id, ErrRowLocked)
 	}
-	return nil
+	return began, nil
 }
 
 // AccountRelease makes an account active again after a hold with an end, because a request of it has
@@ -302,20 +303,22 @@ SELECT name, credentials FROM tweetqueue.apps`
 	return nil
 }
 
-// AppHold is AccountHold for an app, which pauses.
-func AppHold(ctx context.Context, db DBTX, id int64, reason string, wait time.Duration) error {
+// AppHold is AccountHold for an app, which pauses. After what was taken for an outage of X it begins anew.
+func AppHold(ctx context.Context, db DBTX, id int64, reason string, wait time.Duration) (began bool, err error) {
 	const query = `-- name: AppHold :one
 WITH locked AS MATERIALIZED (
-    SELECT id FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, state = 'active' OR cardinality(doubted) >= $4 AS begins
+    FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ), held AS (
     UPDATE tweetqueue.apps
     SET state = 'paused', state_reason = $2, doubted = '{}', -- X answered
         state_until = CASE WHEN $3 > interval '0' THEN tweetqueue.clock() + $3 END
     WHERE id = (SELECT id FROM locked)
         AND (state = 'active' OR state_until IS NOT NULL OR $3 = interval '0')
+    RETURNING 1
 )
-SELECT EXISTS (SELECT FROM locked)`
-	return hold(db.QueryRow(ctx, query, id, validText(reason), wait), "app", id)
+SELECT EXISTS (SELECT FROM locked), EXISTS (SELECT FROM held, locked WHERE begins)`
+	return hold(db.QueryRow(ctx, query, id, validText(reason), wait, outageDoubts), "app", id)
 }
 
 // AppRelease is AccountRelease for an app.

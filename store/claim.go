@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -36,6 +37,9 @@ type Row struct {
 	AppID     int64
 	AppName   string
 	App       Hold
+	// Budgeted says that the account or the app has a budget; then Budgets are to be set: see [BudgetsLock].
+	Budgeted bool
+	Budgets  Budgets
 	// Sealed: see OpenAccount and OpenApp.
 	AccountCredentials, AppCredentials []byte
 	// AccountDoubt is a tweet of the account that is being looked up; nil if there is none.
@@ -71,6 +75,7 @@ SELECT t.id, t.status, t.waiting_for, greatest(t.{due_at}, t.created_at),
     t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL,
     a.id, a.username, a.x_user_id, a.text_limit, a.state, a.state_reason, a.state_until, a.credentials,
     p.id, p.name, p.state, p.state_reason, p.state_until, p.credentials,
+    a.budget_usd IS NOT NULL OR p.budget_usd IS NOT NULL,
     (SELECT d.id FROM tweetqueue.tweets d
         WHERE d.account = t.account AND d.status = 'unconfirmed' AND d.next_attempt_at IS NOT NULL LIMIT 1),
     {own}
@@ -89,7 +94,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 		targets := []any{
 			&r.ID, &r.Status, &r.WaitingFor, &r.DueAt, &r.LateFrom, &r.WakeAt, &r.Priority, &released, &r.Retries, &r.RequestID, &r.Answered, &r.Doubt, &r.LookedUp,
 			&r.AccountID, &r.Username, &r.XUserID, &r.TextLimit, &r.Account.State, &r.Account.Reason, &r.Account.Until, &r.AccountCredentials,
-			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials,
+			&r.AppID, &r.AppName, &r.App.State, &r.App.Reason, &r.App.Until, &r.AppCredentials, &r.Budgeted,
 			&r.AccountDoubt,
 		}
 		err := row.Scan(append(targets, r.targets()...)...)
@@ -208,6 +213,7 @@ type Request struct {
 	AccountID int64
 	JobID     int64
 	Action    string // of the row; empty: the kind's
+	HasURL    bool   // of a tweet: X makes a link of something in its text, and charges more
 	Body      []byte // the exact bytes of a POST; nil for a DELETE
 	GrantedAt time.Time
 	Retries   int // of the row, so far
@@ -218,15 +224,16 @@ type Request struct {
 // [ErrLostRace] otherwise. It sets the requests' ids. Nothing may be sent before the transaction
 // has been committed.
 func StartRequests(ctx context.Context, tx pgx.Tx, kind Kind, workerID int64, requests []*Request) error {
-	const query = `-- name: RequestsStart :many
+	query := `-- name: RequestsStart :many
 WITH started AS (
     INSERT INTO tweetqueue.requests
-        (kind, row_id, account_id, worker_id, job_id, body, granted_at, send_by)
-    SELECT '{kind}', i.row_id, i.account_id, $1, i.job_id, i.body, i.granted_at, i.send_by
+        (kind, row_id, account_id, worker_id, job_id, body, granted_at, send_by, price_usd, cost_usd)
+    SELECT '{kind}', i.row_id, i.account_id, $1, i.job_id, i.body, i.granted_at, i.send_by, coalesce(p.usd, 0), coalesce(p.usd, 0)
     FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[],
-        $7::timestamptz[]) AS i (row_id, account_id, job_id, body, granted_at, send_by)
-    RETURNING id, row_id
-)
+        $7::timestamptz[], $8::text[], $9::boolean[]) AS i (row_id, account_id, job_id, body, granted_at, send_by, action, has_url)
+    LEFT JOIN tweetqueue.prices p ON p.action = i.action AND p.with_url = i.has_url
+    RETURNING id, row_id, account_id, granted_at, cost_usd AS usd
+), ` + spend("started") + `
 UPDATE {table} t
 SET status = 'sending', waiting_for = NULL, next_attempt_at = NULL, error = NULL, request_id = s.id
 FROM started s
@@ -235,16 +242,18 @@ RETURNING t.id, t.request_id`
 	n := len(requests)
 	rowIDs, accountIDs, jobIDs := make([]int64, n), make([]int64, n), make([]int64, n)
 	bodies, grantedAts, sendBys := make([]*string, n), make([]time.Time, n), make([]time.Time, n)
+	actions, hasURLs := make([]string, n), make([]bool, n)
 	byRow := make(map[int64]*Request, n)
 	for i, r := range requests {
 		rowIDs[i], accountIDs[i], jobIDs[i], grantedAts[i], sendBys[i] = r.RowID, r.AccountID, r.JobID, r.GrantedAt, r.SendBy
+		actions[i], hasURLs[i] = cmp.Or(r.Action, kind.Action()), r.HasURL
 		if r.Body != nil {
 			body := string(r.Body)
 			bodies[i] = &body
 		}
 		byRow[r.RowID] = r
 	}
-	rows, err := tx.Query(ctx, kind.sql(query), workerID, rowIDs, accountIDs, jobIDs, bodies, grantedAts, sendBys)
+	rows, err := tx.Query(ctx, kind.sql(query), workerID, rowIDs, accountIDs, jobIDs, bodies, grantedAts, sendBys, actions, hasURLs)
 	if err != nil {
 		return fmt.Errorf("start requests: %w", err)
 	}
@@ -370,7 +379,7 @@ ORDER BY b.id FOR SHARE OF b SKIP LOCKED`
 		switch w.For {
 		case ForAccount, ForApp, ForThread:
 			return slices.Contains(confirmed[w.For], w.RowID)
-		case ForTime, ForQuota, ForRetry:
+		case ForTime, ForQuota, ForRetry, ForBudget:
 		}
 		return true
 	}, nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,7 @@ func (k Kind) table() string { return k.parts().table }
 type parts struct {
 	table, action string
 	rowAction     string // the action of a row, in SQL
+	hasURL        string // whether X charges a row's tweet for a URL, as far as is known: a dot may be a part of one
 	ofAction      string // whether a row's action is $2, so that an index serves
 	done          Status
 	dueAt, doneAt string // columns
@@ -94,7 +96,7 @@ func (k Kind) parts() parts {
 	case PostTweet:
 	}
 	return parts{
-		table: "tweets", action: "post", rowAction: "'post'", ofAction: "$2 = 'post'", done: Posted, dueAt: "post_at", doneAt: "posted_at",
+		table: "tweets", action: "post", rowAction: "'post'", hasURL: "coalesce(t.has_url, position('.' IN t.text) > 0)", ofAction: "$2 = 'post'", done: Posted, dueAt: "post_at", doneAt: "posted_at",
 		deadline: "t.post_before", own: rowMade + tweetColumns, asked: "t.text, t.tweet_id, t.previous_id, false, NULL::interval",
 		doubt: "t.if_unconfirmed, t.post_before, ''", refused: "l.status_code = 403" + byX, setTweetID: "tweet_id = i.tweet_id,", wakes: "t.wake_next OR t.wake_account",
 		takenOver: `status = 'unconfirmed', next_attempt_at = lost.granted_at + $4, error = 'it may be on X: '`,
@@ -105,7 +107,7 @@ func (k Kind) parts() parts {
 // kind's own. None comes from outside.
 func (k Kind) sql(query string) string {
 	p := k.parts()
-	return strings.NewReplacer("{kind}", string(k), "{queue}", k.Queue(), "{table}", "tweetqueue."+p.table, "{done}", string(p.done), "{action}", p.rowAction, "{of_action}", p.ofAction,
+	return strings.NewReplacer("{kind}", string(k), "{queue}", k.Queue(), "{table}", "tweetqueue."+p.table, "{done}", string(p.done), "{action}", p.rowAction, "{has_url}", cmp.Or(p.hasURL, "false"), "{of_action}", p.ofAction,
 		"{due_at}", p.dueAt, "{done_at}", p.doneAt, "{deadline}", p.deadline, "{own}", p.own, "{asked}", p.asked, "{doubt}", p.doubt, "{refused}", p.refused,
 		"{set_tweet_id}", p.setTweetID, "{wakes}", p.wakes, "{taken_over}", p.takenOver).Replace(query)
 }
@@ -143,7 +145,7 @@ func (s Status) Final() bool {
 // WaitingFor is what a scheduled row waits for.
 type WaitingFor string
 
-// What a scheduled row can wait for. Budget comes with the limits.
+// What a scheduled row can wait for.
 const (
 	ForTime    WaitingFor = "time"
 	ForQuota   WaitingFor = "quota"
@@ -151,6 +153,7 @@ const (
 	ForAccount WaitingFor = "account"
 	ForApp     WaitingFor = "app"
 	ForRetry   WaitingFor = "retry"
+	ForBudget  WaitingFor = "budget"
 )
 
 // State is the state of an account or an app.

@@ -162,17 +162,15 @@ type LookUpAnswer struct {
 	Answer         []byte
 	Limits         any
 	XAt            time.Time // X's clock when it answered; zero: not known
-	// Price and Tweets are what it cost: the name of a price, and how many tweets X returned.
-	Price  string
-	Tweets int
+	// TweetIDs are the tweets that X returned; nil: it is not known.
+	TweetIDs []string
 }
 
 // LookUpSettle records the answer of a look-up, in the transaction that settles what it found. It locks
 // the rows first; [ErrRowLocked] if another transaction has locked one of them.
 func LookUpSettle(ctx context.Context, tx pgx.Tx, kind Kind, a LookUpAnswer) error {
-	const cost = `-- name: RequestCost :exec
-UPDATE tweetqueue.requests
-SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2), x_at = $4 WHERE id = $1`
+	const dated = `-- name: LookUpDate :exec
+UPDATE tweetqueue.requests SET x_at = $2 WHERE id = $1`
 	if err := rowsLockAll(ctx, tx, kind, a.RowIDs); err != nil {
 		return err
 	}
@@ -187,14 +185,12 @@ SET cost_usd = $3 * (SELECT usd FROM tweetqueue.prices WHERE name = $2), x_at = 
 	if err := answerRequests(ctx, tx, settlements); err != nil {
 		return err
 	}
-	var xAt *time.Time
 	if !a.XAt.IsZero() {
-		xAt = &a.XAt
+		if _, err := tx.Exec(ctx, dated, a.RequestID, a.XAt); err != nil {
+			return fmt.Errorf("record when look-up %d was answered: %w", a.RequestID, err)
+		}
 	}
-	if _, err := tx.Exec(ctx, cost, a.RequestID, a.Price, a.Tweets, xAt); err != nil {
-		return fmt.Errorf("record the cost of request %d: %w", a.RequestID, err)
-	}
-	return nil
+	return lookUpBill(ctx, tx, kind, a)
 }
 
 // TweetIDsKnown returns which of X's ids stand on any row of tweets.
@@ -267,7 +263,7 @@ RETURNING ` + settledColumns
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", kind.table(), err)
 	}
-	return resolved, nil
+	return resolved, resolvedBill(ctx, tx, kind, resolved)
 }
 
 // ResolveByHand is a person's word on an unconfirmed row, of whatever kind: whether it took effect,
@@ -299,6 +295,9 @@ WHERE t.id = i.row_id AND t.status = 'unconfirmed'`
 			return Entry{}, fmt.Errorf("resolve row %d: %w", id, refusal(err))
 		}
 		if tag.RowsAffected() == 1 {
+			if err := doubtsBill(ctx, db, kind, []int64{id}, []bool{done}); err != nil {
+				return Entry{}, err
+			}
 			return EntryGet(ctx, db, id)
 		}
 	}

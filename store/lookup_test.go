@@ -188,7 +188,7 @@ func TestLookUpIsARequest(t *testing.T) {
 	}
 	answer := store.LookUpAnswer{
 		RequestID: id, RowIDs: []int64{first.RowID, second.RowID}, Outcome: "done", StatusCode: 200, XTransactionID: "abc",
-		Answer: []byte("{}\x00"), Limits: map[string]int{"remaining": 3}, Price: "owned_read", Tweets: 7,
+		Answer: []byte("{}\x00"), Limits: map[string]int{"remaining": 3}, TweetIDs: []string{"1", "2", "3", "4", "5", "6", "7"},
 	}
 	holder := storetest.Tx(t, b.db)
 	exec(t, holder, `SELECT FROM tweetqueue.tweets WHERE id = $1 FOR UPDATE`, second.RowID)
@@ -203,13 +203,13 @@ func TestLookUpIsARequest(t *testing.T) {
 	require.Equal(t, 200, *list[1].StatusCode)
 	require.Equal(t, "abc", *list[1].XTransactionID)
 	require.Equal(t, "{}\uFFFD", *list[1].Answer)
-	require.Equal(t, "0.007", *list[1].CostUSD)
+	require.Equal(t, "0.035", list[1].CostUSD.String())
 	require.JSONEq(t, `{"remaining":3}`, string(list[1].Limits))
 
 	// What nobody looks up any more is not put off.
 	b.leave(t, store.PostTweet, first)
 	answer.RequestID = b.lookUp(t, store.PostTweet, second.RowID)
-	answer.Price, answer.Tweets, answer.Limits = "", 0, nil
+	answer.TweetIDs, answer.Limits = nil, nil
 	inTx(t, b.db, func(tx pgx.Tx) { require.NoError(t, store.LookUpSettle(t.Context(), tx, store.PostTweet, answer)) })
 	list, err = store.RequestList(t.Context(), b.db, second.RowID)
 	require.NoError(t, err)

@@ -202,3 +202,6 @@ func (b *testBundle) background(t testing.TB, do func(ctx context.Context, tx pg
 		require.NoError(t, <-done)
 	}
 }
+
+// errOf is the error of what returns something else, too.
+func errOf(_ bool, err error) error { return err }

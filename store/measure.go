@@ -40,11 +40,20 @@ FOR NO KEY UPDATE OF t SKIP LOCKED`
 	return unmeasured, nil
 }
 
-// TweetsMeasured notes that the texts of tweets, which the transaction has locked, are short enough.
-func TweetsMeasured(ctx context.Context, db DBTX, rowIDs []int64) error {
+// TweetsMeasured notes that the texts of tweets, which the transaction has locked, are short enough, and whether they
+// have a URL.
+func TweetsMeasured(ctx context.Context, db DBTX, rowIDs []int64, hasURLs []bool) error {
+	// One that waits for a budget may be cheaper than it was.
 	const query = `-- name: TweetsMeasured :exec
-UPDATE tweetqueue.tweets SET measured = true WHERE id = ANY ($1)`
-	if _, err := db.Exec(ctx, query, rowIDs); err != nil {
+WITH measured AS (
+    UPDATE tweetqueue.tweets t SET measured = true, has_url = i.has_url
+    FROM unnest($1::bigint[], $2::boolean[]) AS i (id, has_url) WHERE t.id = i.id
+    RETURNING t.account, t.waiting_for
+)
+UPDATE tweetqueue.budget_waits SET until = tweetqueue.clock()
+WHERE until > tweetqueue.clock() AND account_id = ANY (ARRAY(
+    SELECT a.id FROM measured m JOIN tweetqueue.accounts a ON a.username = m.account WHERE m.waiting_for = 'budget'))`
+	if _, err := db.Exec(ctx, query, rowIDs, hasURLs); err != nil {
 		return fmt.Errorf("note measured texts: %w", err)
 	}
 	return nil

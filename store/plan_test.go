@@ -84,6 +84,7 @@ func TestWorkersUseIndexes(t *testing.T) {
 			_, _, err = store.Sweep(t.Context(), db, kind, store.SweepFrom{}, 500)
 			require.NoError(t, err)
 		}
+		explainBudgets(t, db, tx, b)
 		_, err = store.TweetsUnmeasured(t.Context(), db, time.Minute, 500)
 		require.NoError(t, err)
 		_, err = store.CancelDeadJobs(t.Context(), db, 500)
@@ -123,6 +124,27 @@ func (e txExplainer) Query(ctx context.Context, sql string, args ...any) (pgx.Ro
 
 func (e txExplainer) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return e.explainer.QueryRow(ctx, sql, args...)
+}
+
+// explainBudgets runs what keeps to a budget, while one row in a hundred thousand waits for it.
+func explainBudgets(t *testing.T, db *explainer, tx pgx.Tx, b *testBundle) {
+	t.Helper()
+	ctx, explained := t.Context(), txExplainer{Tx: tx, explainer: db}
+	exec(t, tx, `UPDATE tweetqueue.accounts SET budget_usd = 1`)
+	now, err := store.Clock(ctx, tx)
+	require.NoError(t, err)
+	_, err = store.BudgetsLock(ctx, explained, []int64{b.accountID}, now)
+	require.NoError(t, err)
+	id := query[int64](t, tx, `UPDATE tweetqueue.tweets SET waiting_for = 'budget' WHERE id = (SELECT min(id) FROM tweetqueue.tweets WHERE status = 'scheduled') RETURNING id`)
+	require.NoError(t, store.BudgetWaitsBegin(ctx, explained, store.PostTweet, []store.BudgetWait{{RowID: id, AccountID: b.accountID, HasURL: true}}))
+	require.NoError(t, store.BudgetWaitsSweep(ctx, db))
+	exec(t, tx, `UPDATE tweetqueue.accounts SET budget_usd = 2`)
+	due, err := store.BudgetWaitsDue(ctx, db, 500)
+	require.NoError(t, err)
+	require.Equal(t, []int64{b.accountID}, due)
+	released, err := store.BudgetWaitRelease(ctx, explained, b.accountID, 500)
+	require.NoError(t, err)
+	require.Equal(t, 1, released)
 }
 
 // explainLookUps runs what a look-up runs, and wakes what waited for it.

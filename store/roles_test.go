@@ -252,12 +252,13 @@ func TestWorker(t *testing.T) {
 	_, err = store.AppDoubt(ctx, db, appID, b.accountID, "why", time.Second)
 	require.NoError(t, err)
 	require.NoError(t, store.AppAnswered(ctx, db, appID))
-	require.NoError(t, store.AccountHold(ctx, db, b.accountID, store.Paused, "why", time.Hour))
+	require.NoError(t, errOf(store.AccountHold(ctx, db, b.accountID, store.Paused, "why", time.Hour)))
 	require.NoError(t, store.AccountRelease(ctx, db, b.accountID))
 	for name, h := range b.holds(t) {
 		require.NoError(t, h.begin(ctx, db, 0), name)
 		exec(t, db, h.resume)
 	}
+	keepsToBudgets(t, b, db)
 	_, _, err = store.Promote(ctx, db, 10)
 	require.NoError(t, err)
 	for _, kind := range store.Kinds() {
@@ -267,7 +268,7 @@ func TestWorker(t *testing.T) {
 	inTx(t, db, func(tx pgx.Tx) {
 		_, err := store.TweetsUnmeasured(ctx, tx, 0, 10)
 		require.NoError(t, err)
-		require.NoError(t, store.TweetsMeasured(ctx, tx, []int64{1}))
+		require.NoError(t, store.TweetsMeasured(ctx, tx, []int64{1}, []bool{false}))
 	})
 	_, err = store.CancelDeadJobs(ctx, db, 10)
 	require.NoError(t, err)
@@ -276,6 +277,37 @@ func TestWorker(t *testing.T) {
 	_, err = store.TakeOver(ctx, db, 10, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
 	require.NoError(t, store.WorkerStop(ctx, db, id))
+}
+
+// keepsToBudgets does what a worker does with money.
+func keepsToBudgets(t *testing.T, b *testBundle, db *pgxpool.Pool) {
+	t.Helper()
+	ctx := t.Context()
+	require.NoError(t, store.AppBudgetSet(ctx, db, store.DefaultApp, new(store.USD(1_000_000))))
+	require.NoError(t, store.AccountBudgetSet(ctx, db, "acme", new(store.USD(1_000_000))))
+	inTx(t, db, func(tx pgx.Tx) {
+		now, err := store.Clock(ctx, tx)
+		require.NoError(t, err)
+		budgets, err := store.BudgetsLock(ctx, tx, []int64{b.accountID}, now)
+		require.NoError(t, err)
+		require.Len(t, budgets[b.accountID].Of, 2)
+		require.NoError(t, store.BudgetsTold(ctx, tx, budgets[b.accountID].Of))
+		require.NoError(t, store.BudgetWaitsBegin(ctx, tx, store.PostTweet, []store.BudgetWait{{RowID: 1, AccountID: b.accountID}}))
+	})
+	require.NoError(t, store.AppBudgetSet(ctx, db, store.DefaultApp, nil))
+	due, err := store.BudgetWaitsDue(ctx, db, 10)
+	require.NoError(t, err)
+	require.Equal(t, []int64{b.accountID}, due)
+	inTx(t, db, func(tx pgx.Tx) {
+		_, err := store.BudgetWaitRelease(ctx, tx, b.accountID, 10)
+		require.NoError(t, err)
+	})
+	require.NoError(t, store.BudgetWaitsSweep(ctx, db))
+	require.NoError(t, store.ReadsForget(ctx, db, 10))
+	require.NoError(t, store.AccountResume(ctx, db, "acme"))
+	require.NoError(t, store.AppResume(ctx, db, store.DefaultApp))
+	_, err = store.BudgetList(ctx, db)
+	require.NoError(t, err)
 }
 
 // looksUp does what a worker does with doubts.
@@ -295,7 +327,7 @@ func looksUp(t *testing.T, b *testBundle, db *pgxpool.Pool, workerID int64, kind
 		}, time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, store.LookUpSettle(ctx, tx, kind, store.LookUpAnswer{
-			RequestID: lookUp, RowIDs: ids, Outcome: "done", Price: "post_read", Tweets: 1,
+			RequestID: lookUp, RowIDs: ids, Outcome: "done", TweetIDs: []string{"1"},
 		}))
 		_, err = store.TweetIDsKnown(ctx, tx, b.accountID, []string{"1"})
 		require.NoError(t, err)

@@ -273,7 +273,7 @@ type SentRequest struct {
 	Answer         *string         `json:"answer,omitempty"` // X's raw answer
 	Limits         json.RawMessage `json:"limits,omitempty"`
 	Error          *string         `json:"error,omitempty"`
-	CostUSD        *string         `json:"cost_usd,omitempty"` // decimal
+	CostUSD        *USD            `json:"cost_usd,omitempty"` // as far as is known; nil: not known
 }
 
 // RequestList returns the requests that were made for a row, the oldest first; also the look-ups that
@@ -281,7 +281,7 @@ type SentRequest struct {
 func RequestList(ctx context.Context, db DBTX, rowID int64) ([]SentRequest, error) {
 	const query = `-- name: RequestList :many
 SELECT r.id, r.kind, w.name, r.granted_at, r.send_by, r.answered_at, r.outcome, r.status_code, r.x_transaction_id,
-    r.body, r.answer, r.limits, r.error, trim_scale(r.cost_usd)::text
+    r.body, r.answer, r.limits, r.error, r.cost_usd
 FROM tweetqueue.requests r JOIN tweetqueue.workers w ON w.id = r.worker_id
 WHERE r.row_id = $1 OR r.looked_for @> ARRAY[$1::bigint] ORDER BY r.id`
 	rows, err := db.Query(ctx, query, rowID)

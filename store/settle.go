@@ -37,6 +37,8 @@ type Settlement struct {
 	Warning string
 	// More is how many requests it was beside the first: the pages of a look-up.
 	More int
+	// Doubt says that an earlier request for the row may have taken effect.
+	Doubt bool
 	// GiveBack returns the request's places in the quotas: it certainly did not reach X.
 	GiveBack bool
 	// Block is for how long X accepts nothing of the row's action, if it did not say which window is exhausted.
@@ -117,6 +119,9 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 	if err != nil {
 		return nil, err
 	}
+	if err := settledBill(ctx, tx, kind, settlements, settled); err != nil {
+		return nil, err
+	}
 	for i := range settled {
 		if at, waits := until[settled[i].RequestID]; waits && settled[i].NextAt != nil && at.Before(*settled[i].NextAt) {
 			settled[i].NextAt = &at // if not its deadline comes first
@@ -144,11 +149,16 @@ SELECT (SELECT count(*) FROM locked) = (SELECT count(*) FROM {table} WHERE id = 
 }
 
 func answerRequests(ctx context.Context, tx pgx.Tx, settlements []Settlement) error {
-	const query = `-- name: RequestAnswer :exec
-UPDATE tweetqueue.requests
-SET answered_at = tweetqueue.clock(), outcome = $2, status_code = nullif($3, 0),
-    x_transaction_id = nullif($4, ''), answer = $5, limits = $6, error = nullif($7, '')
-WHERE id = $1`
+	const query = `-- name: RequestAnswer :one
+WITH asked AS MATERIALIZED (
+    SELECT id, cost_usd, CASE WHEN price_usd IS NULL THEN cost_usd WHEN $8 THEN price_usd WHEN NOT $8 THEN 0 ELSE cost_usd END AS cost
+    FROM tweetqueue.requests WHERE id = $1 FOR NO KEY UPDATE
+)
+UPDATE tweetqueue.requests r SET answered_at = tweetqueue.clock(), outcome = $2, status_code = nullif($3, 0),
+    x_transaction_id = nullif($4, ''), answer = $5, limits = $6, error = nullif($7, ''), cost_usd = a.cost
+FROM asked a WHERE r.id = a.id
+RETURNING coalesce(a.cost - a.cost_usd, 0)`
+	var changed []costChange
 	batch := &pgx.Batch{}
 	for _, s := range settlements {
 		var answer *string
@@ -163,12 +173,22 @@ WHERE id = $1`
 				return fmt.Errorf("encode limits: %w", err)
 			}
 		}
-		batch.Queue(query, s.RequestID, s.Outcome, s.StatusCode, validText(s.XTransactionID), answer, limits, validText(s.Error))
+		batch.Queue(query, s.RequestID, s.Outcome, s.StatusCode, validText(s.XTransactionID), answer, limits, validText(s.Error), s.billed()).QueryRow(func(row pgx.Row) error {
+			change := costChange{requestID: s.RequestID}
+			err := row.Scan(&change.usd)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil // there is no such request
+			}
+			if change.usd != 0 {
+				changed = append(changed, change)
+			}
+			return err
+		})
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("record answers: %w", err)
 	}
-	return nil
+	return costsChange(ctx, tx, changed)
 }
 
 // resumeSending takes rows out of the queue again that are about to be sent once more, because nobody knew

@@ -272,7 +272,7 @@ func (b *testBundle) holds(t *testing.T) map[string]hold {
 		"Account": {
 			what: store.ForAccount,
 			begin: func(ctx context.Context, db store.DBTX, wait time.Duration) error {
-				return store.AccountHold(ctx, db, b.accountID, store.Suspended, "locked\x00", wait)
+				return errOf(store.AccountHold(ctx, db, b.accountID, store.Suspended, "locked\x00", wait))
 			},
 			release: func(ctx context.Context, db store.DBTX) error { return store.AccountRelease(ctx, db, b.accountID) },
 			probe: func(ctx context.Context, tx pgx.Tx, rest time.Duration) (bool, error) {
@@ -284,7 +284,7 @@ func (b *testBundle) holds(t *testing.T) map[string]hold {
 		"App": {
 			what: store.ForApp,
 			begin: func(ctx context.Context, db store.DBTX, wait time.Duration) error {
-				return store.AppHold(ctx, db, appID, "no credits\x00", wait)
+				return errOf(store.AppHold(ctx, db, appID, "no credits\x00", wait))
 			},
 			release: func(ctx context.Context, db store.DBTX) error { return store.AppRelease(ctx, db, appID) },
 			probe: func(ctx context.Context, tx pgx.Tx, rest time.Duration) (bool, error) {
@@ -440,4 +440,34 @@ func TestHoldsReplaceEachOther(t *testing.T) {
 		require.Nil(t, query[*time.Duration](t, b.db, until))
 		require.NotEqual(t, "active", query[string](t, b.db, `SELECT state FROM tweetqueue.`+h.table))
 	}
+}
+
+// That a hold goes on is no news; that it is another one is.
+func TestHoldBegins(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	appID := query[int64](t, b.db, `SELECT id FROM tweetqueue.apps`)
+	app := func(reason string) bool {
+		began, err := store.AppHold(t.Context(), b.db, appID, reason, time.Hour)
+		require.NoError(t, err)
+		return began
+	}
+	account := func(state store.State) bool {
+		began, err := store.AccountHold(t.Context(), b.db, b.accountID, state, "why", time.Hour)
+		require.NoError(t, err)
+		return began
+	}
+	require.True(t, app("no credits"))
+	require.False(t, app("still no credits"))
+	exec(t, b.db, `UPDATE tweetqueue.apps SET doubted = '{1,2,3,4,5}'`)
+	require.True(t, app("no credits"), "it was held for an outage of X")
+	require.False(t, app("no credits"))
+	exec(t, b.db, `UPDATE tweetqueue.apps SET state = 'active'`)
+	require.True(t, app("no credits again"))
+
+	require.True(t, account(store.Paused))
+	require.False(t, account(store.Paused))
+	require.True(t, account(store.Suspended))
+	exec(t, b.db, `UPDATE tweetqueue.accounts SET state = 'suspended', state_reason = 'by hand'`)
+	require.False(t, account(store.Paused), "a person's hold stays")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -234,4 +235,45 @@ func accountTable(w io.Writer, accounts []store.Account) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.Username, a.XUserID, a.App, a.TimeZone, a.LimitsPreset, a.TextLimit, state)
 	}
 	_ = table.Flush() // what is beneath is a buffer
+}
+
+type accountResumeCmd struct {
+	Username string `arg:"" optional:"" help:"The account."`
+	App      string `placeholder:"NAME" help:"The app, which holds all of its accounts, instead of an account."`
+}
+
+// Help is shown by --help.
+func (*accountResumeCmd) Help() string {
+	return `Its rows go on at once. If what X said still holds, it says so again. A row that X is asked to try goes by itself at the instant that 'enqueue account list' shows, if it shows one.
+
+Examples:
+
+    enqueue account resume acme
+    enqueue account resume --app default`
+}
+
+// Run ends a hold.
+func (c *accountResumeCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(func(env *setup.Env) { accountOrApp(env, &c.Username, c.App) })
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		if c.App != "" {
+			err = store.AppResume(ctx, db.Pool, c.App)
+		} else {
+			err = store.AccountResume(ctx, db.Pool, c.Username)
+		}
+		if err != nil {
+			return err
+		}
+		accounts, err := store.AccountList(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		accounts = slices.DeleteFunc(accounts, func(a store.Account) bool {
+			return c.App != "" && a.App != c.App || c.App == "" && !strings.EqualFold(a.Username, c.Username)
+		})
+		return s.print(append([]store.Account{}, accounts...), func(w io.Writer) { accountTable(w, accounts) })
+	})
 }

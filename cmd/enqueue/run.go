@@ -26,18 +26,21 @@ type cli struct {
 	Show     showCmd     `cmd:"" help:"Show everything about a row: what was asked, sent and answered."`
 	Cancel   cancelCmd   `cmd:"" help:"Cancel rows that were not sent yet."`
 	Resolve  resolveCmd  `cmd:"" help:"Say what you saw on X of a row that is unconfirmed."`
-	Account  accountCmd  `cmd:"" help:"Add and list the accounts that tweets are posted for."`
+	Account  accountCmd  `cmd:"" help:"Add, list and resume the accounts that tweets are posted for."`
 	Forecast forecastCmd `cmd:"" help:"Say when the last of what waits will go, and what waits for which limit."`
 	Limits   limitsCmd   `cmd:"" help:"Show what is used of X's limits and when it frees; choose and change presets."`
+	Budget   budgetCmd   `cmd:"" help:"Show what was spent in this month, and say what may be."`
 
 	JSON    bool             `name:"json" help:"Print JSON on standard output, and errors and warnings as JSON on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-// accountCmd are the account's verbs: the only ones that see credentials.
+// accountCmd are the account's verbs. To add one is the only command that sees credentials.
 type accountCmd struct {
 	Add  accountAddCmd  `cmd:"" help:"Add an account, or renew its tokens."`
 	List accountListCmd `cmd:"" help:"List the accounts."`
+
+	Resume accountResumeCmd `cmd:"" help:"End the hold of an account, or of an app."`
 }
 
 const description = `Schedule tweets, retweets and deletions, and see what becomes of them. The worker sends them when their time comes.
@@ -56,6 +59,7 @@ Examples:
     enqueue account list
     enqueue limits acme
     enqueue forecast
+    enqueue budget set acme --monthly 12.50
 
 Times are RFC 3339 (2026-12-01T09:00:00+01:00), or local times (2026-12-01 09:00) of --zone or else of the account's zone.
 

@@ -225,7 +225,7 @@ func writeRequest(w io.Writer, r store.SentRequest, instant func(*time.Time) str
 	field(w, "x-transaction-id", value(r.XTransactionID))
 	field(w, "limits", string(r.Limits))
 	if r.CostUSD != nil {
-		field(w, "cost", "$"+*r.CostUSD)
+		field(w, "cost", "$"+r.CostUSD.String())
 	}
 	field(w, "sent", value(r.Body))
 	field(w, "X answered", answer)

@@ -223,7 +223,7 @@ func (d *demo) work(ctx context.Context, log zerolog.Logger, stop context.Cancel
 		switch e.Type {
 		case jobs.EventDone, jobs.EventFailed, jobs.EventMissed, jobs.EventUnconfirmed:
 			d.over <- e.RowID
-		case jobs.EventReady, jobs.EventDue, jobs.EventWaiting, jobs.EventHeld, jobs.EventPostedTwice, jobs.EventError:
+		case jobs.EventReady, jobs.EventDue, jobs.EventWaiting, jobs.EventHeld, jobs.EventBudget, jobs.EventPostedTwice, jobs.EventError:
 		}
 	}})
 	stop(err)

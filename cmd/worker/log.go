@@ -96,7 +96,7 @@ func eventLevel(e jobs.Event) zerolog.Level {
 			return zerolog.InfoLevel
 		}
 		return zerolog.WarnLevel
-	case jobs.EventFailed, jobs.EventMissed, jobs.EventHeld:
+	case jobs.EventFailed, jobs.EventMissed, jobs.EventHeld, jobs.EventBudget:
 		return zerolog.WarnLevel
 	case jobs.EventError, jobs.EventPostedTwice:
 		return zerolog.ErrorLevel

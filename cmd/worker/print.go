@@ -49,6 +49,8 @@ func (p *printer) event(e jobs.Event) {
 		p.printf("%s  %-10s %s: %s\n", at, name(e.Kind, e.RowID), e.Type, e.Reason)
 	case jobs.EventHeld:
 		p.printf("%s  account %s is held: %s\n", at, e.Account, e.Reason)
+	case jobs.EventBudget:
+		p.printf("%s  %s\n", at, e.Reason)
 	case jobs.EventReady:
 	case jobs.EventPostedTwice, jobs.EventError: // logged as errors
 	}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"tweetqueue/cmd/internal/setup"
+	"tweetqueue/store"
+)
+
+// budgetCmd are the budget's verbs.
+type budgetCmd struct {
+	List budgetListCmd `cmd:"" default:"1" help:"Show what was spent in this month, and may be. It is what 'enqueue budget' alone does."`
+	Set  budgetSetCmd  `cmd:"" help:"Say what an account, or an app, may spend in a month."`
+}
+
+type budgetListCmd struct{}
+
+// Help is shown by --help.
+func (*budgetListCmd) Help() string {
+	return `A month is one of the calendar, in UTC. What is under way counts as spent; X has the last word in its developer console.
+
+Example:
+
+    enqueue budget`
+}
+
+// Run shows the budgets.
+func (*budgetListCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(nil)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		list, err := store.BudgetList(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		return s.print(append([]store.BudgetLine{}, list...), func(w io.Writer) { budgetTable(w, list) })
+	})
+}
+
+func budgetTable(w io.Writer, list []store.BudgetLine) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "there are no accounts: add one with 'enqueue account add'")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "APP\tACCOUNT\tMONTH\tSPENT\tBUDGET\tLEFT\tSTATE")
+	for _, l := range list {
+		account, budget, left, state := l.Account, "none", "", string(l.State)
+		if account == "" {
+			account = "all of them"
+		}
+		if l.BudgetUSD != nil {
+			budget, left = "$"+l.BudgetUSD.String(), "$"+max(0, *l.BudgetUSD-l.SpentUSD).String()
+		}
+		if l.Waiting > 0 {
+			state += fmt.Sprintf("; rows that wait: %d, at the latest until %s", l.Waiting, l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"))
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t$%s\t%s\t%s\t%s\n", l.App, account, l.Month, l.SpentUSD, budget, left, state)
+	}
+	_ = table.Flush() // what is beneath is a buffer
+}
+
+type budgetSetCmd struct {
+	Account string `arg:"" optional:"" name:"username" help:"The account."`
+	App     string `placeholder:"NAME" help:"The app, with all of its accounts, instead of an account."`
+	Monthly string `placeholder:"USD" xor:"amount" required:"" help:"The most that may be spent in a month, in dollars, such as 12.50."`
+	None    bool   `xor:"amount" required:"" help:"Any amount may be spent."`
+
+	amount *store.USD
+}
+
+// Help is shown by --help.
+func (*budgetSetCmd) Help() string {
+	return `A tweet that costs more than is left of a budget waits for the next month, and a cheaper one goes; a warning comes at 80%. A budget that is raised or removed lets what waits go on at once. Look-ups of what is in doubt are not held back, and count.
+
+Examples:
+
+    enqueue budget set acme --monthly 12.50
+    enqueue budget set --app default --monthly 100
+    enqueue budget set acme --none`
+}
+
+// Run sets a budget.
+func (c *budgetSetCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(c.check)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		if c.App != "" {
+			err = store.AppBudgetSet(ctx, db.Pool, c.App, c.amount)
+		} else {
+			err = store.AccountBudgetSet(ctx, db.Pool, c.Account, c.amount)
+		}
+		if err != nil {
+			return err
+		}
+		list, err := store.BudgetList(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		list = slices.DeleteFunc(list, func(l store.BudgetLine) bool {
+			if c.App != "" {
+				return l.App != c.App || l.Account != ""
+			}
+			return !strings.EqualFold(l.Account, c.Account)
+		})
+		return s.print(append([]store.BudgetLine{}, list...), func(w io.Writer) { budgetTable(w, list) })
+	})
+}
+
+func (c *budgetSetCmd) check(env *setup.Env) {
+	accountOrApp(env, &c.Account, c.App)
+	if c.None {
+		return
+	}
+	amount, err := store.ParseUSD(c.Monthly)
+	if err != nil {
+		env.Errorf("--monthly: %w", err)
+	}
+	c.amount = &amount
+}
+
+// accountOrApp checks that a command was given an account, or with --app an app, and not both. It takes the @ off an account.
+func accountOrApp(env *setup.Env, account *string, app string) {
+	switch {
+	case (*account == "") == (app == ""):
+		env.Errorf("give the username of an account, or --app with the name of an app, which is %q unless you have named it", store.DefaultApp)
+	case *account != "":
+		var err error
+		if *account, err = parseUsername(*account); err != nil {
+			env.Errorf("%w", err)
+		}
+	}
+}

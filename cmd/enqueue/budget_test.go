@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+)
+
+// budgets runs a command line with --json that prints budgets.
+func (b *testBundle) budgets(t *testing.T, args ...string) []store.BudgetLine {
+	t.Helper()
+	var list []store.BudgetLine
+	require.NoError(t, json.Unmarshal([]byte(b.ok(t, append(args, "--json")...)), &list))
+	return list
+}
+
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	storetest.Account(t, b.db, storetest.AccountOpts{Username: "Other", XUserID: "43"})
+	exec := func(sql string) {
+		t.Helper()
+		_, err := b.db.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	month := b.now(t).Format("2006-01")
+	require.Equal(t, ""+
+		"APP      ACCOUNT      MONTH    SPENT  BUDGET  LEFT  STATE\n"+
+		"default  all of them  "+month+"  $0     none          no budget\n"+
+		"default  acme         "+month+"  $0     none          no budget\n"+
+		"default  Other        "+month+"  $0     none          no budget\n", b.ok(t, "budget"))
+
+	exec(`INSERT INTO tweetqueue.spending (account_id, month, spent_usd) SELECT id, tweetqueue.month_of(tweetqueue.clock()), 10.015 FROM tweetqueue.accounts`)
+	exec(`INSERT INTO tweetqueue.spending (account_id, month, spent_usd) SELECT id, '2020-01-01', 99 FROM tweetqueue.accounts`)
+	require.Equal(t, ""+
+		"APP      ACCOUNT  MONTH    SPENT    BUDGET  LEFT    STATE\n"+
+		"default  acme     "+month+"  $10.015  $12.5   $2.485  most is spent\n", b.ok(t, "budget", "set", "@ACME", "--monthly", "12.50"))
+	exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget' WHERE id = ` + id(storetest.Tweet(t, b.db, "waits", 0)))
+	exec(`UPDATE tweetqueue.spending SET told = 100 WHERE account_id = (SELECT id FROM tweetqueue.accounts WHERE username = 'acme')`)
+
+	// An app's first budget counts what its accounts have spent before.
+	app := b.budgets(t, "budget", "set", "--app", "default", "--monthly", "100")
+	require.Len(t, app, 1)
+	require.Equal(t, []any{"default", "", "20.03", "100", store.BudgetOpen, 1},
+		[]any{app[0].App, app[0].Account, app[0].SpentUSD.String(), app[0].BudgetUSD.String(), app[0].State, app[0].Waiting})
+	b.ok(t, "budget", "set", "Other", "--monthly", "0")
+	states := map[string]store.BudgetState{}
+	for _, l := range b.budgets(t, "budget") {
+		states[l.Account] = l.State
+		require.Equal(t, month, l.Month)
+	}
+	require.Equal(t, map[string]store.BudgetState{"": store.BudgetOpen, "acme": store.BudgetSpent, "Other": store.BudgetSpent}, states)
+	require.Contains(t, b.ok(t, "budget"), "  spent; rows that wait: 1, at the latest until "+app[0].MonthEnds.Format("2006-01-02")+" 00:00 UTC\n")
+
+	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "acme", "--none")[0].State)
+	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "--app", "default", "--none")[0].State)
+	require.Equal(t, "20.03", b.budgets(t, "budget")[0].SpentUSD.String())
+}
+
+func TestBudgetSetRefuses(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	for _, args := range [][]string{
+		{"acme"},
+		{"--monthly", "1"},
+		{"acme", "--app", "default", "--monthly", "1"},
+		{"acme", "--monthly", "1", "--none"},
+		{"acme", "--monthly", "1,50"},
+		{"acme", "--monthly", "-1"},
+		{"no name", "--monthly", "1"},
+	} {
+		b.run(t, "", append([]string{"budget", "set"}, args...)...).refused(t, 2)
+	}
+	b.run(t, "", "budget", "set", "nobody", "--monthly", "1").refused(t, 3, `account "nobody": not found`)
+	b.run(t, "", "budget", "set", "--app", "nothing", "--none").refused(t, 3, `app "nothing": not found`)
+}
+
+func TestAccountResume(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.accounts SET state = 'suspended', state_reason = 'X said so'`)
+	require.NoError(t, err)
+	_, err = b.db.Exec(t.Context(), `UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'no credits', state_until = now() + interval '1 hour'`)
+	require.NoError(t, err)
+	require.Contains(t, b.ok(t, "account", "list"), "suspended: X said so; its app \"default\" is paused until ")
+	out := b.ok(t, "account", "resume", "Acme")
+	require.Contains(t, out, "active; its app \"default\" is paused until ")
+	out = b.ok(t, "account", "resume", "--app", "default")
+	require.Regexp(t, `280 +active\n$`, out)
+	b.run(t, "", "account", "resume").refused(t, 2, `give the username of an account, or --app with the name of an app`)
+	b.run(t, "", "account", "resume", "acme", "--app", "default").refused(t, 2)
+	b.run(t, "", "account", "resume", "nobody").refused(t, 3, "not found")
+	b.run(t, "", "account", "resume", "--app", "nothing").refused(t, 3, "not found")
+}

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// BudgetLine is what an account or an app has spent in this month, and may spend.
+type BudgetLine struct {
+	App       string      `json:"app"`
+	Account   string      `json:"account,omitempty"` // empty: it is the app's, with all of its accounts
+	Month     string      `json:"month"`             // in UTC, such as 2026-11
+	SpentUSD  USD         `json:"spent_usd"`         // requests under way included
+	BudgetUSD *USD        `json:"budget_usd"`        // null: none
+	State     BudgetState `json:"state"`
+	Waiting   int         `json:"waiting"`    // rows that wait for a budget
+	MonthEnds time.Time   `json:"month_ends"` // when they go on, at the latest
+}
+
+// BudgetState says how an account or an app stands.
+type BudgetState string
+
+// The states of a budget.
+const (
+	BudgetNone  BudgetState = "no budget"
+	BudgetOpen  BudgetState = "open"
+	BudgetMost  BudgetState = "most is spent" // 80%
+	BudgetSpent BudgetState = "spent"         // or too little is left for what waits
+)
+
+func (l *BudgetLine) state(told int) BudgetState {
+	switch {
+	case l.BudgetUSD == nil:
+		return BudgetNone
+	case l.SpentUSD >= *l.BudgetUSD || told >= ToldAll:
+		return BudgetSpent
+	case l.SpentUSD*100 >= *l.BudgetUSD*ToldMost:
+		return BudgetMost
+	}
+	return BudgetOpen
+}
+
+// BudgetList returns what each app and each of its accounts has spent in this month, by their names, an app before its accounts.
+func BudgetList(ctx context.Context, db DBTX) ([]BudgetLine, error) {
+	query := `-- name: BudgetList :many
+WITH month AS MATERIALIZED (SELECT tweetqueue.month_of(tweetqueue.clock()) AS month, tweetqueue.month_end() AS ends
+), waiting AS MATERIALIZED (
+    SELECT account, sum(n) AS n FROM (` + everyKind(`SELECT account, count(*) AS n FROM {table}
+        WHERE status = 'scheduled' AND waiting_for = 'budget' GROUP BY account`) + `) AS w GROUP BY account
+), lines AS (
+    SELECT p.name AS app, a.username AS account, coalesce(s.spent_usd, 0) AS spent, a.budget_usd AS budget, coalesce(s.told, 0) AS told,
+        coalesce(w.n, 0) AS waiting
+    FROM tweetqueue.accounts a JOIN tweetqueue.apps p ON p.id = a.app_id
+    LEFT JOIN tweetqueue.spending s ON s.account_id = a.id AND s.month = (SELECT month FROM month)
+    LEFT JOIN waiting w ON w.account = a.username
+)
+SELECT p.name, '' AS account, (SELECT to_char(month, 'YYYY-MM') FROM month), coalesce(s.spent_usd, l.spent, 0), p.budget_usd,
+    coalesce(l.waiting, 0), (SELECT ends FROM month), coalesce(s.told, 0)
+FROM tweetqueue.apps p
+LEFT JOIN tweetqueue.app_spending s ON s.app_id = p.id AND s.month = (SELECT month FROM month)
+LEFT JOIN (SELECT app, sum(spent) AS spent, sum(waiting) AS waiting FROM lines GROUP BY app) AS l ON l.app = p.name
+UNION ALL
+SELECT app, account, (SELECT to_char(month, 'YYYY-MM') FROM month), spent, budget, waiting, (SELECT ends FROM month), told FROM lines
+ORDER BY 1, 2`
+	rows, err := db.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("list budgets: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (BudgetLine, error) {
+		var l BudgetLine
+		var told int
+		err := row.Scan(&l.App, &l.Account, &l.Month, &l.SpentUSD, &l.BudgetUSD, &l.Waiting, &l.MonthEnds, &told)
+		l.State = l.state(told)
+		return l, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list budgets: %w", err)
+	}
+	return list, nil
+}
+
+// AccountBudgetSet says what an account may spend in a month; nil: any amount. [ErrNotFound] if there is no such account.
+func AccountBudgetSet(ctx context.Context, db DBTX, username string, budget *USD) error {
+	const query = `-- name: AccountBudgetSet :exec
+UPDATE tweetqueue.accounts SET budget_usd = $2 WHERE username = $1`
+	return updateNamed(ctx, db, query, "account", username, budget)
+}
+
+// AppBudgetSet says what all accounts of an app together may spend in a month; nil: any amount. [ErrNotFound] if there is no such app.
+func AppBudgetSet(ctx context.Context, db DBTX, name string, budget *USD) error {
+	const query = `-- name: AppBudgetSet :exec
+UPDATE tweetqueue.apps SET budget_usd = $2 WHERE name = $1`
+	return updateNamed(ctx, db, query, "app", name, budget)
+}
+
+// AccountResume ends a hold of an account, whatever it is for. [ErrNotFound] if there is no such account.
+func AccountResume(ctx context.Context, db DBTX, username string) error {
+	const query = `-- name: AccountResume :exec
+UPDATE tweetqueue.accounts SET state = 'active' WHERE username = $1`
+	return updateNamed(ctx, db, query, "account", username)
+}
+
+// AppResume ends a hold of an app, whatever it is for. [ErrNotFound] if there is no such app.
+func AppResume(ctx context.Context, db DBTX, name string) error {
+	const query = `-- name: AppResume :exec
+UPDATE tweetqueue.apps SET state = 'active', doubted = '{}' WHERE name = $1`
+	return updateNamed(ctx, db, query, "app", name)
+}
+
+// updateNamed runs a statement that changes the row of a name.
+func updateNamed(ctx context.Context, db DBTX, query, what, name string, args ...any) error {
+	tag, err := db.Exec(ctx, query, append([]any{name}, args...)...)
+	if err != nil {
+		return fmt.Errorf("change %s %q: %w", what, name, refusal(err))
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("%s %q: %w", what, name, ErrNotFound)
+	}
+	return nil
+}
