@@ -25,6 +25,9 @@ type Outlook struct {
 	First  *time.Time `json:"first_at,omitempty"` // when the first of them goes; nil: none does
 	Last   *time.Time `json:"last_at,omitempty"`  // when the last of them goes
 	Missed int        `json:"missed,omitempty"`   // so many others will be missed: their deadline passes first
+	// CostUSD is what X charges for those that go. What follows from them, such as a deletion after a tweet's
+	// delete_after, and look-ups, are not in it.
+	CostUSD store.USD `json:"cost_usd"`
 }
 
 // AccountForecast is the forecast of an account.
@@ -70,12 +73,18 @@ func ForecastRead(ctx context.Context, db store.DBTX, accounts []store.Account) 
 	if err != nil {
 		return nil, err
 	}
+	if f.prices, err = store.PricesRead(ctx, db); err != nil {
+		return nil, err
+	}
 	if f.At, err = store.Clock(ctx, db); err != nil {
 		return nil, err
 	}
 	s := newSimulation(f.At, sendWithin, quotasOf(quotas, all))
 	s.went, s.missed = f.went, f.missed
 	err = store.UpcomingRead(ctx, db, f.apps, func(row store.Upcoming) {
+		if row.Text != "" {
+			row.HasURL, row.Text = HasURL(row.Text), ""
+		}
 		s.run(row.ReadyAt)
 		s.add(row)
 	})
@@ -115,6 +124,7 @@ type forecasting struct {
 	Forecast
 
 	apps     []string
+	prices   store.Prices
 	accounts map[int64]*AccountForecast
 	own      Outlook
 }
@@ -134,15 +144,16 @@ func newForecasting(accounts []store.Account) *forecasting {
 }
 
 func (f *forecasting) went(row *store.Upcoming, at time.Time, limit *store.Quota) {
+	cost := f.prices.Of(row.Action, row.HasURL)
 	if row.Own {
-		f.own.went(at)
+		f.own.went(at, cost)
 	}
 	account := f.accounts[row.AccountID]
 	if account == nil {
 		return // another account of the app
 	}
-	f.Outlook.went(at)
-	account.went(at)
+	f.Outlook.went(at, cost)
+	account.went(at, cost)
 	if limit != nil {
 		account.waited(at, limit)
 	}
@@ -158,8 +169,9 @@ func (f *forecasting) missed(row *store.Upcoming) {
 	}
 }
 
-func (o *Outlook) went(at time.Time) {
+func (o *Outlook) went(at time.Time, cost store.USD) {
 	o.Rows++
+	o.CostUSD += cost
 	if o.First == nil {
 		o.First = &at
 	}

@@ -143,6 +143,28 @@ SELECT account, 'a', tweetqueue.clock() FROM unnest(ARRAY['acme', 'other', 'othe
 		require.WithinDuration(t, f.At.Add(48*time.Hour), *forecast(t, db).Last, 20*time.Minute) // the other's last
 	})
 
+	// What X charges for what goes, and not for what is missed or held; whether or not a worker has looked at the texts.
+	t.Run("Cost", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		_, err := db.Exec(t.Context(), `UPDATE tweetqueue.quotas SET maximum = 3 WHERE name = 'posts'`)
+		require.NoError(t, err)
+		_, err = db.Exec(t.Context(), `INSERT INTO tweetqueue.tweets (account, text, post_before, priority)
+VALUES ('acme', 'plain', NULL, 1), ('acme', 'see example.com', NULL, 1), ('acme', '3.5 is none', NULL, 1), ('acme', 'example.com', tweetqueue.clock() + interval '1 minute', 4)`)
+		require.NoError(t, err)
+		storetest.Deletion(t, db, "1", 0)
+		storetest.Retweet(t, db, "2", 0)
+		const cost = "0.25" // 2 x 0.015 + 0.2 + 0.005 + 0.015
+		require.Equal(t, cost, forecast(t, db).CostUSD.String())
+		_, err = db.Exec(t.Context(), `UPDATE tweetqueue.tweets SET measured = true, has_url = text LIKE '%example.com%'`)
+		require.NoError(t, err)
+		f := forecast(t, db)
+		require.Equal(t, cost, f.CostUSD.String())
+		require.Equal(t, f.CostUSD, f.Accounts[0].CostUSD)
+		require.Equal(t, 1, f.Missed)
+	})
+
 	// What can never go is no instant of a calendar.
 	t.Run("Never", func(t *testing.T) {
 		t.Parallel()
@@ -176,6 +198,7 @@ SELECT account, 'a', tweetqueue.clock() FROM unnest(ARRAY['acme', 'other', 'othe
 		require.Equal(t, 2, f.Own.Rows)
 		require.WithinDuration(t, f.At.Add(15*time.Minute), *f.Own.First, 10*time.Second)
 		require.Equal(t, f.Last, f.Own.Last)
+		require.Equal(t, "0.01", f.Own.CostUSD.String())
 		require.Equal(t, 1, forecast(t, db).Rows)
 	})
 }

@@ -151,7 +151,7 @@ func (s *scenario) rows(n int) {
 			_, err = s.db.Exec(s.Context(), `INSERT INTO tweetqueue.retweets (account, tweet_id, retweet_at, priority) VALUES ($1, $2, $3, $4)`,
 				account, s.onX("stranger"), at, priority)
 		default:
-			tweet := store.Tweet{Text: fmt.Sprint("number ", i)}
+			tweet := store.Tweet{Text: fmt.Sprint([]string{"number ", "see example.com/", "no URL. "}[s.random.IntN(3)], i)}
 			if s.deadlines && s.random.IntN(5) == 0 {
 				tweet.PostBefore = new(at.Add(2*time.Minute + time.Duration(s.random.Int64N(int64(4*time.Hour)))))
 			}
@@ -214,7 +214,8 @@ LEFT JOIN tweetqueue.requests r ON r.id = t.request_id WHERE $1 IN ('', account)
 	return done, missed, last
 }
 
-// forecastHolds runs a scenario, and requires that the forecast was right: the rows, and the last instant within 2%.
+// forecastHolds runs a scenario, and requires that the forecast was right: the rows, what X bills, and the last instant
+// within 2%.
 func forecastHolds(t *testing.T, seed uint64, rows int) {
 	t.Helper()
 	s := newScenario(t, seed)
@@ -231,6 +232,9 @@ func forecastHolds(t *testing.T, seed uint64, rows int) {
 	require.Equal(t, f.Rows, done)
 	require.Equal(t, f.Missed, missed)
 	require.InEpsilon(t, took, foreseen, 0.02)
+	bill, err := s.x.Billed(s.app.Key)
+	require.NoError(t, err)
+	require.Equal(t, bill.Total.String(), f.CostUSD.String(), "%v", bill.Items)
 	if slices.ContainsFunc(f.Accounts, func(a AccountForecast) bool {
 		return slices.ContainsFunc(a.Limits, func(l LimitForecast) bool { return l.Per == "app" })
 	}) {

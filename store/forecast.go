@@ -22,6 +22,8 @@ type Upcoming struct {
 	Priority int
 	Before   *time.Time // its deadline, post_before
 	Own      bool       // the reading transaction has written it
+	HasURL   bool       // the tweet's text has a URL, as far as a worker has looked
+	Text     string     // of a tweet at whose text no worker has looked, and that may have one
 }
 
 // HeldRows are rows of an account of which nobody knows when they go.
@@ -66,11 +68,12 @@ const forecastWith = `accounts AS MATERIALIZED (
 func forecastOf(query string) string {
 	var all []string
 	for _, kind := range Kinds() {
-		stuck, doubt := "false", "NULL::timestamptz"
+		stuck, doubt, url := "false", "NULL::timestamptz", "false, ''"
 		if kind == PostTweet {
 			stuck, doubt = "t.id = ANY (ARRAY(SELECT id FROM stuck))", "s.doubt_until"
+			url = "coalesce(t.has_url, false), CASE WHEN t.has_url IS NULL AND position('.' IN t.text) > 0 THEN t.text ELSE '' END"
 		}
-		all = append(all, strings.NewReplacer("{stuck}", stuck, "{doubt_until}", doubt).Replace(kind.sql(query)))
+		all = append(all, strings.NewReplacer("{stuck}", stuck, "{doubt_until}", doubt, "{url}", url).Replace(kind.sql(query)))
 	}
 	return strings.Join(all, "\nUNION ALL\n")
 }
@@ -85,7 +88,7 @@ func UpcomingRead(ctx context.Context, db DBTX, apps []string, do func(row Upcom
 	query := `-- name: UpcomingRead :many
 WITH RECURSIVE ` + forecastWith + forecastOf(`SELECT t.id, s.id, {action},
     greatest(CASE WHEN t.waiting_for IN ('time', 'retry') THEN t.wake_at ELSE t.{due_at} END, s.held_until, {doubt_until}) AS ready_at,
-    t.{due_at}, t.priority, {deadline}, coalesce(t.xmin = pg_current_xact_id_if_assigned()::xid, false)
+    t.{due_at}, t.priority, {deadline}, coalesce(t.xmin = pg_current_xact_id_if_assigned()::xid, false), {url}
 FROM {table} t JOIN accounts s ON s.username = t.account
 WHERE t.status = 'scheduled' AND s.held IS NULL AND NOT {stuck} AND t.waiting_for IN `+goes) + `
 ORDER BY ready_at`
@@ -94,7 +97,7 @@ ORDER BY ready_at`
 		return fmt.Errorf("read what is to go: %w", err)
 	}
 	var u Upcoming
-	targets := []any{&u.ID, &u.AccountID, &u.Action, &u.ReadyAt, &u.DueAt, &u.Priority, &u.Before, &u.Own}
+	targets := []any{&u.ID, &u.AccountID, &u.Action, &u.ReadyAt, &u.DueAt, &u.Priority, &u.Before, &u.Own, &u.HasURL, &u.Text}
 	_, err = pgx.ForEachRow(rows, targets, func() error {
 		do(u)
 		return nil

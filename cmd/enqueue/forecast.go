@@ -25,7 +25,9 @@ type forecastCmd struct {
 func (*forecastCmd) Help() string {
 	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows, by the code that lets them go. Rows that wait for a person, or for what has no known end, are counted apart.
 
-With --json: at (now, by the database's clock), rows, first_at, last_at and missed (whose deadline passes first) in all, and accounts, each with account, app, the same four, limits (name, per, rows that go later than they could without it, last_at) and held (for, rows: not counted).
+What X charges is by the prices in tweetqueue.prices, for the rows alone: not for deletions that follow from delete_after, or for look-ups.
+
+With --json: at (now, by the database's clock), rows, first_at, last_at, missed (whose deadline passes first) and cost_usd in all, and accounts, each with account, app, the same five, limits (name, per, rows that go later than they could without it, last_at) and held (for, rows: not counted).
 
 Examples:
 
@@ -91,7 +93,7 @@ func writeForecast(w io.Writer, f *jobs.Forecast) {
 func outlookWords(o *jobs.Outlook, now time.Time, zone *time.Location) string {
 	words := "nothing goes by itself"
 	if o.Last != nil {
-		words = fmt.Sprintf("%s, the last %s, %s", rowsWord(o.Rows, "goes", "go"), formatShort(*o.Last, zone), formatDistance(*o.Last, now))
+		words = fmt.Sprintf("%s, the last %s, %s; X charges $%s", rowsWord(o.Rows, "goes", "go"), formatShort(*o.Last, zone), formatDistance(*o.Last, now), o.CostUSD)
 	}
 	if o.Missed > 0 {
 		words += fmt.Sprintf("; %s missed: the deadline passes first", rowsWord(o.Missed, "will be", "will be"))
@@ -158,5 +160,6 @@ func dryWords(own *jobs.Outlook, d due) string {
 	case own.Rows == 0:
 		return "would be missed: its deadline passes before the limits let it go"
 	}
-	return strings.TrimSuffix(fmt.Sprintf("would go %s, %s", formatInstant(*own.Last, d.zone), formatDistance(*own.Last, d.now)), ", now")
+	when := strings.TrimSuffix(formatInstant(*own.Last, d.zone)+", "+formatDistance(*own.Last, d.now), ", now")
+	return fmt.Sprintf("would go %s, and cost $%s", when, own.CostUSD)
 }

@@ -56,6 +56,7 @@ func TestForecast(t *testing.T) {
 		out := b.ok(t, "forecast")
 		require.Contains(t, out, "acme: 3 rows go, the last "+last[:16]) // to the minute
 		require.Contains(t, out, ", in 30 minutes")
+		require.Contains(t, out, "; X charges $0.045\n")
 		require.Contains(t, out, "\n  2 rows wait for the limit \"posts\", the last until "+last[:16])
 		require.NotContains(t, out, "in all")
 		require.NotContains(t, out, "other")
@@ -65,7 +66,7 @@ func TestForecast(t *testing.T) {
 		out = b.ok(t, "forecast")
 		require.Contains(t, out, "; 1 row will be missed: the deadline passes first\n")
 		require.Contains(t, out, "\nother: 1 row goes, the last ")
-		require.Contains(t, out, ", now\nin all: 4 rows go, the last ")
+		require.Contains(t, out, ", now; X charges $0.005\nin all: 4 rows go, the last ")
 
 		b.exec(t, `UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'by hand' WHERE username = 'acme'`)
 		require.Contains(t, b.ok(t, "forecast"), "acme: nothing goes by itself\n  not counted: 4 rows wait for the account: see 'enqueue account list'\n")
@@ -84,6 +85,8 @@ func TestDryRun(t *testing.T) {
 		out := b.ok(t, "tweet", "--account", "acme", "--dry-run", "a")
 		require.Contains(t, out, "nothing was added; this tweet for acme would go ")
 		require.NotContains(t, out, ", now")
+		require.Contains(t, out, ", and cost $0.015\n")
+		require.Contains(t, b.ok(t, "tweet", "--account", "acme", "--dry-run", "see example.com"), ", and cost $0.2\n")
 		at, _ := b.local(t, 2*time.Hour, "Europe/Vienna")
 		require.Contains(t, b.ok(t, "delete", "--account", "acme", "--dry-run", "--at", at, "1"), "nothing was added; this deletion for acme would go ")
 		b.exec(t, `UPDATE tweetqueue.quotas SET maximum = 1, period = '1 day'`)
