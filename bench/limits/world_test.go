@@ -169,7 +169,7 @@ func (w *world) problems() []string {
 		switch e.Type {
 		case jobs.EventError, jobs.EventFailed, jobs.EventMissed, jobs.EventUnconfirmed, jobs.EventHeld, jobs.EventPostedTwice:
 			all = append(all, fmt.Sprintf("%s %s row %d: %s %v", e.Type, e.Kind, e.RowID, e.Reason, e.Err))
-		case jobs.EventReady, jobs.EventDue, jobs.EventDone, jobs.EventWaiting:
+		case jobs.EventReady, jobs.EventDue, jobs.EventDone, jobs.EventWaiting, jobs.EventBudget:
 		}
 	}
 	return all
