@@ -104,14 +104,20 @@ ORDER BY t.priority, t.due_at, t.id`
 }
 
 // Next are the rows of which the first that can be sent is the job's: those that are due and go before its own, and
-// its own.
+// its own. A row that is to be looked up is, and then its job may have been meant for another.
 func (l Line) Next() []int64 {
 	var next []int64
+	if l.LookUp {
+		next = append(next, l.Own.RowID)
+	}
 	for _, turn := range l.Due {
-		if l.LookUp || turn.RowID == l.Own.RowID || l.OwnDue && !turn.Before(l.Own) {
+		if turn.RowID == l.Own.RowID || l.OwnDue && !turn.Before(l.Own) {
 			break
 		}
 		next = append(next, turn.RowID)
+	}
+	if l.LookUp {
+		return next
 	}
 	return append(next, l.Own.RowID)
 }
