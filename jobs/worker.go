@@ -100,6 +100,7 @@ type Worker struct {
 	x           twitter.Config
 	lease       *lease
 	working     working
+	claiming    turnstile
 	settling    sync.WaitGroup                 // settlements under way
 	detached    chan struct{}                  // one for each settlement that goes on without its job
 	ending      chan struct{}                  // closed when a stopping worker has waited for long enough

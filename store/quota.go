@@ -195,18 +195,16 @@ func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...s
 	return quotas, nil
 }
 
-// QuotasLockFor locks the windows that count the actions of rows, as [QuotasLock] does: before the rows, so that of an
-// account and action one claim is decided at a time, and each on all of its rows that are due.
-func QuotasLockFor(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) (Quotas, error) {
+// RowsActions returns the accounts of rows, ascending, and their actions: what [QuotasLock] is to lock before the rows
+// are.
+func RowsActions(ctx context.Context, db DBTX, kind Kind, rowIDs []int64) (accountIDs []int64, actions []string, err error) {
 	const query = `-- name: RowsActions :one
 SELECT coalesce(array_agg(DISTINCT a.id), '{}'), coalesce(array_agg(DISTINCT ({action})::text), '{}')
 FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account WHERE t.id = ANY ($1)`
-	var accountIDs []int64
-	var actions []string
-	if err := tx.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&accountIDs, &actions); err != nil {
-		return nil, fmt.Errorf("read the accounts of %s: %w", kind.table(), err)
+	if err := db.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&accountIDs, &actions); err != nil {
+		return nil, nil, fmt.Errorf("read the accounts of %s: %w", kind.table(), err)
 	}
-	return QuotasLock(ctx, tx, accountIDs, actions...)
+	return accountIDs, actions, nil
 }
 
 // quotasRead reads the windows that count one of the actions, with or without a lock.
