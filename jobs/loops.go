@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -82,13 +83,14 @@ func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, e
 	if err != nil {
 		return false, nil, err
 	}
+	var failed error // one account's, which is no matter of the others
 	for _, wait := range due {
 		err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			_, err := store.QuotaWaitRelease(ctx, tx, wait)
 			return err
 		})
-		if err != nil {
-			return false, nil, err
+		if err != nil && !errors.Is(err, store.ErrRowLocked) { // then it is looked at again
+			failed = err
 		}
 	}
 	held := 0
@@ -101,7 +103,7 @@ func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, e
 	if later != nil && (next == nil || *later < *next) {
 		next = later
 	}
-	return len(due) == releaseBatch || held >= promoteBatch || promoted == promoteBatch, next, err
+	return len(due) == releaseBatch || held >= promoteBatch || promoted == promoteBatch, next, errors.Join(failed, err)
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had

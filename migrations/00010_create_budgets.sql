@@ -146,7 +146,8 @@ BEGIN
         INSERT INTO tweetqueue.app_spending (app_id, month, spent_usd)
         SELECT NEW.id, s.month, sum(s.spent_usd)
         FROM tweetqueue.spending s JOIN tweetqueue.accounts a ON a.id = s.account_id
-        WHERE a.app_id = NEW.id GROUP BY s.month;
+        WHERE a.app_id = NEW.id GROUP BY s.month
+        ON CONFLICT (app_id, month) DO UPDATE SET spent_usd = excluded.spent_usd, told = 0;
     ELSE
         UPDATE tweetqueue.app_spending SET told = 0 WHERE app_id = NEW.id;
     END IF;

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -192,7 +193,7 @@ func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...s
 	if err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
-	return quotas, nil
+	return quotas, quotasOpen(ctx, tx, quotas)
 }
 
 // RowsActions returns the accounts of rows, ascending, and their actions: what [QuotasLock] is to lock before the rows
@@ -211,7 +212,7 @@ FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account WHERE t.id =
 func quotasRead(ctx context.Context, db DBTX, lock string, accountIDs []int64, actions []string) (Quotas, error) {
 	// Arrays, not a join: both halves of the condition are index look-ups then.
 	query := `-- name: QuotasRead :many
-SELECT ` + quotaColumns + `, ` + quotaOpen() + `,
+SELECT ` + quotaColumns + `,
     ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.id = ANY ($1) AND (a.id = q.account_id OR a.app_id = q.app_id))
 FROM tweetqueue.quotas q
 WHERE (q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
@@ -225,7 +226,7 @@ ORDER BY q.app_id IS NOT NULL, q.id
 	all := make(Quotas, len(accountIDs))
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		q, accounts := &Quota{}, []int64(nil)
-		err := row.Scan(append(q.targets(), &q.Open, &accounts)...)
+		err := row.Scan(append(q.targets(), &accounts)...)
 		for _, id := range accounts {
 			all[id] = append(all[id], q)
 		}
@@ -241,16 +242,42 @@ const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.
     q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until, q.others_seen, q.x_reset, q.x_used, q.blocked_until,
     q.buckets, q.grants`
 
-// quotaOpen counts the rows that are being sent, of a window of which others take places; of one that is ours alone it
-// does not matter.
-func quotaOpen() string {
-	const query = `(SELECT count(*) FROM {table} t WHERE t.status = 'sending' AND {action} = ANY (q.actions)
+// quotasOpen counts the rows that are being sent, of locked windows of which others take places; of one that is ours
+// alone it does not matter. It reads after the locks: what the statement that waited for them sees may be older.
+func quotasOpen(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
+	const open = `(SELECT count(*) FROM {table} t WHERE t.status = 'sending' AND {action} = ANY (q.actions)
     AND t.account = ANY (ARRAY(SELECT a.username FROM tweetqueue.accounts a WHERE a.id = q.account_id OR a.app_id = q.app_id)))`
+	shared := map[int64]*Quota{}
+	for _, windows := range quotas {
+		for _, q := range windows {
+			if q.OthersSeen != nil {
+				shared[q.ID] = q
+			}
+		}
+	}
+	if len(shared) == 0 {
+		return nil
+	}
 	var counts []string
 	for _, kind := range Kinds() {
-		counts = append(counts, kind.sql(query))
+		counts = append(counts, kind.sql(open))
 	}
-	return "CASE WHEN q.others_seen > tweetqueue.clock() - 2 * q.period THEN " + strings.Join(counts, " + ") + " ELSE 0 END"
+	query := `-- name: QuotasOpen :many
+SELECT q.id, ` + strings.Join(counts, " + ") + ` FROM tweetqueue.quotas q WHERE q.id = ANY ($1)`
+	rows, err := tx.Query(ctx, query, slices.Collect(maps.Keys(shared)))
+	if err != nil {
+		return fmt.Errorf("count what is being sent: %w", err)
+	}
+	var id int64
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		shared[id].Open = n
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count what is being sent: %w", err)
+	}
+	return nil
 }
 
 func (q *Quota) targets() []any {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // What waits for a limit waits as one. A claim that finds no place writes when there is one at the earliest, for
@@ -146,8 +147,11 @@ WHERE t.id = ANY (ARRAY(SELECT id FROM held))`
 
 // QuotaWaitRelease lets as many of an account's best rows go on as there are places, by priority, then by when they are
 // due, and writes when it is to be looked at again. It returns how many. It looks only at windows that it has locked, and
-// at the clock after the lock. What it lets go on takes its place when it is claimed; until then it is counted.
+// at the clock after the lock. What it lets go on takes its place when it is claimed; until then it is counted. [ErrRowLocked]
+// if somebody else has the windows locked for longer than a claim does.
 func QuotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait) (int, error) {
+	const impatience = `-- name: QuotaWaitImpatience :exec
+SET LOCAL lock_timeout = '500ms'`
 	const lock = `-- name: QuotaWaitLock :one
 SELECT TRUE FROM tweetqueue.quota_waits
 WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
@@ -155,7 +159,14 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 	if err != nil {
 		return 0, err
 	}
+	// Who waits behind it in the loop must not wait for long for somebody who has locked its windows.
+	if _, err := tx.Exec(ctx, impatience); err != nil {
+		return 0, fmt.Errorf("bound the wait for quotas: %w", err)
+	}
 	quotas, err := QuotasLock(ctx, tx, []int64{wait.AccountID}, append(rivals, wait.Action)...)
+	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
+		return 0, fmt.Errorf("lock quotas: %w", ErrRowLocked)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -212,7 +223,7 @@ func placesOf(ctx context.Context, tx pgx.Tx, windows []*Quota, now time.Time) (
 		if q.AppID != 0 && free > 0 {
 			free = max(1, free/max(1, waiting))
 		}
-		p.free = min(p.free, free)
+		p.free = min(p.free, max(0, free))
 	}
 	return p, nil
 }
@@ -237,7 +248,8 @@ func released(ctx context.Context, tx pgx.Tx, q *Quota) (rows, waiting int, err 
 	const query = `-- name: RowsReleased :one
 SELECT count(*) FROM {table} t
 WHERE t.account = ANY (ARRAY(SELECT username FROM tweetqueue.accounts WHERE id = $1 OR app_id = $2))
-    AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL AND {action} = ANY ($3)`
+    AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL AND {action} = ANY ($3)
+    AND t.wake_at <= tweetqueue.clock()`
 	const accounts = `-- name: QuotaWaitsOfApp :one
 SELECT count(DISTINCT w.account_id) FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id
 WHERE a.app_id = $1 AND w.action = ANY ($2)`
@@ -276,21 +288,25 @@ WHERE t.id = ANY (ARRAY(
 
 // quotaWaitNext writes when the account is looked at again, or that it waits no more: none of its rows does.
 func quotaWaitNext(ctx context.Context, tx pgx.Tx, kind Kind, wait QuotaWait, until time.Time) error {
+	// A row that somebody has moved to later waits for its time again.
 	const query = `-- name: QuotaWaitNext :exec
-WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
-), waiting AS (
-    SELECT t.{due_at} AS due_at FROM {table} t
-    WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND {of_action}
-        AND t.status = 'scheduled' AND t.waiting_for = 'quota'
-), first AS MATERIALIZED (
-    -- Mostly one is due, and found at once. One that was moved to later waits as well.
-    SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE due_at <= (SELECT now FROM clock)) THEN (SELECT now FROM clock)
-        ELSE (SELECT min(due_at) FROM waiting) END AS due_at
+WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now, (SELECT username FROM tweetqueue.accounts WHERE id = $1) AS account
+), moved AS (
+    UPDATE {table} t SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
+    WHERE t.id = ANY (ARRAY(SELECT m.id FROM generate_series(1, 4) AS p (priority) CROSS JOIN LATERAL (
+        SELECT t.id FROM {table} t
+        WHERE t.account = (SELECT account FROM clock) AND {of_action} AND t.status = 'scheduled'
+            AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' AND t.priority = p.priority
+            AND t.{due_at} > (SELECT now FROM clock)
+        ORDER BY t.{due_at} LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED) AS m))
+), waiting AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM {table} t
+        WHERE t.account = (SELECT account FROM clock) AND {of_action} AND t.status = 'scheduled'
+            AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' AND t.{due_at} <= (SELECT now FROM clock)) AS due
 ), over AS (
-    DELETE FROM tweetqueue.quota_waits WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NULL
+    DELETE FROM tweetqueue.quota_waits WHERE account_id = $1 AND action = $2 AND NOT (SELECT due FROM waiting)
 )
-UPDATE tweetqueue.quota_waits SET until = greatest($3, (SELECT due_at FROM first))
-WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NOT NULL`
+UPDATE tweetqueue.quota_waits SET until = $3 WHERE account_id = $1 AND action = $2 AND (SELECT due FROM waiting)`
 	if _, err := tx.Exec(ctx, kind.sql(query), wait.AccountID, wait.Action, until); err != nil {
 		return fmt.Errorf("write when a place is free: %w", err)
 	}
@@ -301,9 +317,10 @@ WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NOT NULL
 func QuotaWaitsSweep(ctx context.Context, db DBTX) (int, error) {
 	const query = `-- name: QuotaWaitsSweep :exec
 INSERT INTO tweetqueue.quota_waits (account_id, action, until)
-SELECT a.id, action, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action
-WHERE EXISTS (SELECT FROM {table} t WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'quota')
-    AND NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = ANY ($1))
+SELECT a.id, action.name, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action (name)
+WHERE NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = action.name)
+    AND EXISTS (SELECT FROM {table} t WHERE t.account = a.username AND t.status = 'scheduled'
+        AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' AND {action} = action.name)
 ON CONFLICT DO NOTHING`
 	swept := 0
 	for _, kind := range Kinds() {
