@@ -44,7 +44,8 @@ INSERT INTO tweetqueue.limits (preset, name, per, family, actions, maximum, peri
     ('free', 'deletions', 'user', 'user_24hour', '{delete}', 17, '24 hours'),
     ('free', 'deletions of the app', 'app', 'app_24hour', '{delete}', 17, '24 hours'),
     ('free', 'retweets', 'user', 'endpoint', '{retweet}', 1, '15 minutes'),
-    ('free', 'undone retweets', 'user', 'endpoint', '{undo_retweet}', 1, '15 minutes');
+    ('free', 'undone retweets', 'user', 'endpoint', '{undo_retweet}', 1, '15 minutes')
+ON CONFLICT (preset, name) DO NOTHING; -- a preset of one's own may have the name
 
 -- One row per window of an account, or of an app.
 ALTER TABLE tweetqueue.quotas

@@ -92,11 +92,20 @@ func toCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settleme
 	var correcting []Settlement
 	for _, s := range settlements {
 		windows := quotas.Of(s.AccountID, s.action(kind))
-		if s.GiveBack || s.WaitFor == ForQuota || s.Block > 0 || s.More > 0 || now.After(s.SendBy) || s.tooLong(windows, now) || s.reportsNews(windows, s.action(kind), now) || slices.ContainsFunc(windows, func(q *Quota) bool { return q.cautious(now) }) {
+		if s.corrects(windows, s.action(kind), now) {
 			correcting = append(correcting, s)
 		}
 	}
 	return correcting, nil
+}
+
+// corrects reports whether the settlement changes one of its action's windows.
+func (s Settlement) corrects(windows []*Quota, action string, now time.Time) bool {
+	says := s.GiveBack || s.WaitFor == ForQuota || s.Block > 0 || s.More > 0
+	moves := now.After(s.SendBy) || s.tooLong(windows, now)
+	// Beside others one request goes at a time: that this one is over makes room for the next.
+	cautious := slices.ContainsFunc(windows, func(q *Quota) bool { return q.cautious(now) })
+	return says || moves || cautious || s.reportsNews(windows, action, now)
 }
 
 func laterOf(a, b time.Time) time.Time {
