@@ -14,6 +14,7 @@ import (
 const (
 	promoteBatch  = 1000
 	releaseBatch  = 100
+	holdBatch     = 100
 	takeOverEvery = time.Second // dead after 12 s, taken over within 15
 	sweepEvery    = 10 * time.Second
 	sweepBatch    = 5000
@@ -86,7 +87,8 @@ func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, e
 	var failed error // one account's, which is no matter of the others
 	for _, wait := range due {
 		err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			_, err := store.QuotaWaitRelease(ctx, tx, wait)
+			released, err := store.QuotaWaitRelease(ctx, tx, wait)
+			more = more || released > 0 // and it may have places for more
 			return err
 		})
 		if err != nil && !errors.Is(err, store.ErrRowLocked) { // then it is looked at again
@@ -95,7 +97,7 @@ func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, e
 	}
 	held := 0
 	if some {
-		if held, err = store.QuotaWaitsHold(ctx, w.pool, promoteBatch); err != nil {
+		if held, err = store.QuotaWaitsHold(ctx, w.pool, holdBatch); err != nil {
 			return false, nil, err
 		}
 	}
@@ -103,7 +105,7 @@ func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, e
 	if later != nil && (next == nil || *later < *next) {
 		next = later
 	}
-	return len(due) == releaseBatch || held >= promoteBatch || promoted == promoteBatch, next, errors.Join(failed, err)
+	return more || len(due) == releaseBatch || held >= holdBatch || promoted == promoteBatch, next, errors.Join(failed, err)
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had
