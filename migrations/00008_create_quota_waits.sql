@@ -60,6 +60,7 @@ ALTER TABLE tweetqueue.quotas
     ADD COLUMN others_seen timestamptz, -- when X's headers last told of others
     ADD COLUMN x_reset timestamptz, -- of X's latest window, by X's clock,
     ADD COLUMN x_used integer NOT NULL DEFAULT 0, -- and the most that it has counted in it
+    ADD COLUMN rolls boolean NOT NULL DEFAULT false, -- X's window rolls, by the resets that it told
     ADD CONSTRAINT quotas_of_one_check CHECK (num_nonnulls(account_id, app_id) = 1),
     ADD CONSTRAINT quotas_app_id_name_key UNIQUE (app_id, name),
     ADD CONSTRAINT quotas_x_maximum_check CHECK (x_maximum > 0),
@@ -318,6 +319,7 @@ ALTER TABLE tweetqueue.quotas
     DROP COLUMN others_seen,
     DROP COLUMN x_reset,
     DROP COLUMN x_used,
+    DROP COLUMN rolls,
     DROP COLUMN configured,
     DROP COLUMN fixed,
     DROP COLUMN family,

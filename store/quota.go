@@ -35,6 +35,7 @@ type Quota struct {
 	Open         int        // requests of which the answer is not here, if others were seen lately; else 0
 	XReset       *time.Time // of X's latest window of which is known, by X's clock,
 	XUsed        int        // and the most that it has counted in it
+	Rolls        bool       // X's window rolls, by the resets that it told
 	BlockedUntil *time.Time // X said so: nothing before this instant
 
 	// The non-empty buckets, by number since the epoch, ascending, and the grants in each. A grant
@@ -74,10 +75,31 @@ func (q *Quota) used(now time.Time) int {
 
 // others is how many places others have at now.
 func (q *Quota) others(now time.Time) int {
-	if q.OthersUntil == nil || !q.OthersUntil.After(now) {
-		return 0
+	others := 0
+	for _, freed := range q.othersFree() {
+		if freed.at.After(now) {
+			others += freed.places
+		}
 	}
-	return q.Others
+	return others
+}
+
+// freed is how many places come free at an instant.
+type freed struct {
+	places int
+	at     time.Time
+}
+
+// othersFree is when those of others come free, ascending: with X's window; one by one where that rolls, which the next
+// answers tell, and none is left a period after they were told of.
+func (q *Quota) othersFree() []freed {
+	switch {
+	case q.Others == 0:
+		return nil
+	case !q.Rolls || q.OthersSeen == nil:
+		return []freed{{q.Others, *q.OthersUntil}}
+	}
+	return []freed{{1, *q.OthersUntil}, {q.Others - 1, q.OthersSeen.Add(q.Period)}}
 }
 
 // Used is how many places are taken at now, by us and by others.
@@ -109,17 +131,19 @@ func (q *Quota) NextAfter(now time.Time, more int) time.Time {
 			excess, next = excess-n, at
 		}
 	}
-	others := q.others(now)
+	others := slices.DeleteFunc(q.othersFree(), func(f freed) bool { return !f.at.After(now) })
+	othersBy := func(at time.Time) {
+		for ; len(others) > 0 && !others[0].at.After(at); others = others[1:] {
+			free(others[0].places, others[0].at)
+		}
+	}
 	for i := range q.buckets {
 		at := q.expiry(q.buckets[i])
-		if others > 0 && !q.OthersUntil.After(at) {
-			free(others, *q.OthersUntil)
-			others = 0
-		}
+		othersBy(at)
 		free(int(q.grants[i]), at)
 	}
-	if others > 0 {
-		free(others, *q.OthersUntil)
+	if len(others) > 0 {
+		othersBy(others[len(others)-1].at)
 	}
 	free(more, q.expiry(now.UnixMicro()/q.width())) // those that were taken now
 	if q.BlockedUntil != nil && q.BlockedUntil.After(next) {
@@ -239,7 +263,7 @@ ORDER BY q.app_id IS NOT NULL, q.id
 }
 
 const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name, q.actions, coalesce(q.family, ''),
-    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until, q.others_seen, q.x_reset, q.x_used, q.blocked_until,
+    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until, q.others_seen, q.x_reset, q.x_used, q.rolls, q.blocked_until,
     q.buckets, q.grants`
 
 // quotasOpen counts the rows that are being sent, of locked windows of which others take places; of one that is ours
@@ -283,7 +307,7 @@ SELECT q.id, ` + strings.Join(counts, " + ") + ` FROM tweetqueue.quotas q WHERE 
 func (q *Quota) targets() []any {
 	return []any{
 		&q.ID, &q.AccountID, &q.AppID, &q.Name, &q.Actions, &q.Family, &q.Maximum, &q.XMaximum, &q.Fixed, &q.Period,
-		&q.Others, &q.OthersUntil, &q.OthersSeen, &q.XReset, &q.XUsed, &q.BlockedUntil, &q.buckets, &q.grants,
+		&q.Others, &q.OthersUntil, &q.OthersSeen, &q.XReset, &q.XUsed, &q.Rolls, &q.BlockedUntil, &q.buckets, &q.grants,
 	}
 }
 
@@ -291,7 +315,7 @@ func (q *Quota) targets() []any {
 func QuotasSave(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 	const query = `-- name: QuotaSave :exec
 UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, x_maximum = nullif($5, 0),
-    others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10
+    others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10, rolls = $11
 WHERE id = $1`
 	batch, saved := &pgx.Batch{}, map[int64]bool{}
 	for _, windows := range quotas {
@@ -300,7 +324,7 @@ WHERE id = $1`
 				continue
 			}
 			saved[q.ID] = true
-			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed)
+			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed, q.Rolls)
 		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

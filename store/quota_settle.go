@@ -128,15 +128,24 @@ func (s Settlement) tooLong(windows []*Quota, now time.Time) bool {
 	})
 }
 
+// placeAt is for when the request's place in a window is held, now that it is over.
+func (s Settlement) placeAt(q *Quota, now time.Time) time.Time {
+	if now.After(s.SendBy) || s.tooLong([]*Quota{q}, now) {
+		return now
+	}
+	return s.SendBy
+}
+
 // correct corrects the windows that the settlement's request took a place in, and those that X told of.
 func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Quotas, now time.Time) error {
 	action := s.action(kind)
 	for _, q := range quotas.Of(s.AccountID, action) {
+		at := s.placeAt(q, now)
 		switch {
 		case s.GiveBack:
 			q.GiveBack(s.SendBy)
-		case now.After(s.SendBy) || s.tooLong([]*Quota{q}, now):
-			q.Move(s.SendBy, now)
+		case !at.Equal(s.SendBy):
+			q.Move(s.SendBy, at)
 		}
 		for range s.More {
 			q.Take(now)
@@ -151,11 +160,13 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 				return err
 			}
 		}
-		q.report(r, now)
-		if s.Block > 0 && r.Remaining == 0 && r.Reset > 0 {
+		refused := s.Block > 0 && r.Remaining == 0 && r.Reset > 0
+		if refused { // X has counted its maximum without it
+			q.GiveBack(s.placeAt(q, now))
 			q.block(now.Add(r.Reset))
 			blocked = true
 		}
+		q.report(r, now)
 	}
 	if s.Block == 0 || blocked {
 		return nil
