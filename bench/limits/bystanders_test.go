@@ -109,6 +109,8 @@ func BenchmarkLimitsBystanders(b *testing.B) {
 				stop()
 			}
 		}
+		require.Empty(b, alone.problems())
+		require.Empty(b, beside.problems())
 		without, with := quantile(late[alone], 0.99), quantile(late[beside], 0.99)
 		b.ReportMetric(milliseconds(without), "p99-alone-ms")
 		b.ReportMetric(milliseconds(with), "p99-beside-ms")
