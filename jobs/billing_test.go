@@ -110,7 +110,9 @@ func TestMoneyIsGoneForLookUps(t *testing.T) {
 	require.Equal(t, "paused", one[string](w, `SELECT state FROM tweetqueue.apps`))
 
 	// Days later it is looked up still.
-	lookUps := func() int { return one[int](w, `SELECT count(*) FROM tweetqueue.requests WHERE kind = 'look_up' AND outcome = 'pause_app'`) }
+	lookUps := func() int {
+		return one[int](w, `SELECT count(*) FROM tweetqueue.requests WHERE kind = 'look_up' AND outcome = 'pause_app'`)
+	}
 	until := one[time.Time](w, `SELECT state_until FROM tweetqueue.apps`)
 	w.exec(`UPDATE tweetqueue.requests SET granted_at = granted_at - interval '3 days', send_by = send_by - interval '3 days' WHERE kind = 'post_tweet'`)
 	before := lookUps()

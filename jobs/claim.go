@@ -60,11 +60,11 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 	}
 	reading, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	accountIDs, actions, err := store.RowsActions(reading, w.pool, kind, ids)
+	owners, err := store.RowsOwners(reading, w.pool, kind, ids)
 	if err != nil {
 		return nil, nil, fmt.Errorf("claim %s: %w", kind, err)
 	}
-	leave, err := w.claiming.enter(ctx, accountIDs)
+	leave, err := w.claiming.enter(ctx, owners.AccountIDs)
 	if err != nil {
 		return nil, nil, fmt.Errorf("claim %s: %w", kind, err)
 	}
@@ -74,7 +74,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 
 	var p *plan
 	err = store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
-		quotas, err := store.QuotasLock(ctx, tx, accountIDs, actions...)
+		quotas, err := store.QuotasLock(ctx, tx, owners.AccountIDs, owners.Actions...)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 			return err
 		}
 		p = newPlan(kind, leaseID, sendBy, now, w.maxLate)
-		p.quotas, p.lines = quotas, lines
+		p.owners, p.quotas, p.lines = owners, quotas, lines
 		for _, job := range jobs {
 			if err := p.run(ctx, tx, job); err != nil {
 				return err

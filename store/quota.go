@@ -220,16 +220,28 @@ func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...s
 	return quotas, quotasOpen(ctx, tx, quotas)
 }
 
-// RowsActions returns the accounts of rows, ascending, and their actions: what [QuotasLock] is to lock before the rows
-// are.
-func RowsActions(ctx context.Context, db DBTX, kind Kind, rowIDs []int64) (accountIDs []int64, actions []string, err error) {
-	const query = `-- name: RowsActions :one
-SELECT coalesce(array_agg(DISTINCT a.id), '{}'), coalesce(array_agg(DISTINCT ({action})::text), '{}')
+// Owners are whose windows count the requests of rows: what [QuotasLock] is to lock before the rows are.
+type Owners struct {
+	AccountIDs []int64 // ascending
+	AppIDs     []int64 // theirs
+	Actions    []string
+}
+
+// RowsOwners reads the owners of rows. Nothing is locked, so a row may have other ones by the time it is: see [Owners.Cover].
+func RowsOwners(ctx context.Context, db DBTX, kind Kind, rowIDs []int64) (Owners, error) {
+	const query = `-- name: RowsOwners :one
+SELECT coalesce(array_agg(DISTINCT a.id), '{}'), coalesce(array_agg(DISTINCT a.app_id), '{}'), coalesce(array_agg(DISTINCT ({action})::text), '{}')
 FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account WHERE t.id = ANY ($1)`
-	if err := db.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&accountIDs, &actions); err != nil {
-		return nil, nil, fmt.Errorf("read the accounts of %s: %w", kind.table(), err)
+	var o Owners
+	if err := db.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&o.AccountIDs, &o.AppIDs, &o.Actions); err != nil {
+		return o, fmt.Errorf("read the accounts of %s: %w", kind.table(), err)
 	}
-	return accountIDs, actions, nil
+	return o, nil
+}
+
+// Cover reports whether a row, which is locked, has these owners still.
+func (o Owners) Cover(row *Row) bool {
+	return slices.Contains(o.AccountIDs, row.AccountID) && slices.Contains(o.AppIDs, row.AppID) && slices.Contains(o.Actions, row.Action())
 }
 
 // quotasRead reads the windows that count one of the actions, with or without a lock.
