@@ -55,8 +55,8 @@ func TestMeasuresTextsFromBeforePrices(t *testing.T) {
 	w.exec(`UPDATE tweetqueue.tweets SET measured = true`)
 	require.NoError(t, w.newWorker(opts{}).measure(t.Context()))
 	hasURL := `SELECT has_url FROM tweetqueue.tweets WHERE id = $1`
-	require.Equal(t, true, *one[*bool](w, hasURL, url))
-	require.Equal(t, false, *one[*bool](w, hasURL, version))
+	require.True(t, *one[*bool](w, hasURL, url))
+	require.False(t, *one[*bool](w, hasURL, version))
 }
 
 // A text that nobody has measured before it is due is measured by its claim, and X is not asked.

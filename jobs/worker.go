@@ -251,6 +251,7 @@ func (w *Worker) run(ctx context.Context) error {
 	}
 	w.tell(Event{Type: EventReady})
 	loops.Go(func() error { w.promoteLoop(ctx); return nil })
+	loops.Go(func() error { w.releaseLoop(ctx); return nil })
 	loops.Go(func() error { w.loop(ctx, takeOverEvery, w.takeOver); return nil })
 	loops.Go(func() error { w.loop(ctx, sweepEvery, w.sweep); return nil })
 	loops.Go(func() error { w.loop(ctx, measureEvery, w.measure); return nil })

@@ -68,7 +68,7 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	if err := QuotasSave(ctx, tx, quotas); err != nil {
 		return nil, err
 	}
-	if err := quotaWaitsRecheck(ctx, tx, sooner); err != nil {
+	if err := quotaWaitsRecheck(ctx, tx, sooner, now); err != nil {
 		return nil, err
 	}
 	return until, QuotaWaitsBegin(ctx, tx, waits)

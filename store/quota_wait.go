@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,6 +34,8 @@ const (
 	// releaseAgain is how soon an account is looked at again whose places wait for rows that were let go on, and
 	// have not been claimed: one of them may have been cancelled.
 	releaseAgain = time.Second
+	// releaseEach is what a look at each of the accounts may take that share the windows of an app.
+	releaseEach = 10 * time.Millisecond
 	// waitForever is how far away the instant is at which a row that waits for a limit would wake by itself.
 	waitForever = "interval '100 years'"
 )
@@ -59,49 +62,60 @@ ON CONFLICT (account_id, action) DO UPDATE SET until = excluded.until`
 	return nil
 }
 
-// quotaWaitsRecheck makes accounts be looked at again at once that may have a place sooner, and those that share the
-// windows of an app. The transaction has locked the windows.
-func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, windows []*Quota) error {
+// quotaWaitsRecheck makes an account be looked at again at once that may have a place sooner; of those that share the windows of
+// an app, as many as have places, those first that would be looked at first. The transaction has locked the windows.
+func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, windows []*Quota, now time.Time) error {
 	const query = `-- name: QuotaWaitsRecheck :exec
-SELECT tweetqueue.recheck_waits(q) FROM tweetqueue.quotas q WHERE q.id = ANY ($1)
-ORDER BY q.app_id IS NOT NULL, q.id`
-	if len(windows) == 0 {
-		return nil
-	}
-	ids := make([]int64, len(windows))
-	for i, q := range windows {
-		ids[i] = q.ID
-	}
-	if _, err := tx.Exec(ctx, query, ids); err != nil {
-		return fmt.Errorf("look again at what waits for a limit: %w", err)
+UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() WHERE (account_id, action) IN (
+    SELECT w.account_id, w.action FROM tweetqueue.quota_waits w
+    WHERE w.account_id = ANY (ARRAY(SELECT id FROM tweetqueue.accounts WHERE id = $1 OR app_id = $2))
+        AND w.action = ANY ($3) AND w.until > tweetqueue.clock()
+    ORDER BY w.until, w.account_id, w.action LIMIT $4
+    FOR NO KEY UPDATE SKIP LOCKED)`
+	for _, q := range windows {
+		accounts := len(q.Actions) // of one
+		if q.AppID != 0 {
+			accounts = max(1, q.Free(now))
+		}
+		if _, err := tx.Exec(ctx, query, q.AccountID, q.AppID, q.Actions, accounts); err != nil {
+			return fmt.Errorf("look again at what waits for a limit: %w", err)
+		}
 	}
 	return nil
 }
 
-// QuotaWaitsDue returns the accounts that may have a place, at most limit of them, the longest due first, how
-// long it is until the next one may (nil: none waits for later), and whether any waits at all.
-func QuotaWaitsDue(ctx context.Context, db DBTX, limit int) (due []QuotaWait, next *time.Duration, some bool, err error) {
+// QuotaWaitsDue returns the accounts that may have a place, at most limit of them, the longest due first, and how
+// long it is until the next one may (nil: none waits for later).
+func QuotaWaitsDue(ctx context.Context, db DBTX, limit int) (due []QuotaWait, next *time.Duration, err error) {
 	const query = `-- name: QuotaWaitsDue :many
 SELECT account_id, action, until FROM tweetqueue.quota_waits
 WHERE until <= tweetqueue.clock() ORDER BY until LIMIT $1`
 	const later = `-- name: QuotaWaitsNext :one
-SELECT min(until) - tweetqueue.clock(), EXISTS (SELECT FROM tweetqueue.quota_waits)
-FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
-	if err := db.QueryRow(ctx, later).Scan(&next, &some); err != nil {
-		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
-	}
-	if !some {
-		return nil, nil, false, nil
+SELECT min(until) - tweetqueue.clock() FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
+	if err := db.QueryRow(ctx, later).Scan(&next); err != nil {
+		return nil, nil, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
 	rows, err := db.Query(ctx, query, limit)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
+		return nil, nil, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
 	due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QuotaWait])
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
+		return nil, nil, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
-	return due, next, true, nil
+	return due, next, nil
+}
+
+// QuotaWaitPostpone makes an account be looked at again a little later, of which somebody else has the windows locked.
+func QuotaWaitPostpone(ctx context.Context, db DBTX, wait QuotaWait) error {
+	const query = `-- name: QuotaWaitPostpone :exec
+UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() + $3 WHERE (account_id, action) IN (
+    SELECT account_id, action FROM tweetqueue.quota_waits
+    WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR NO KEY UPDATE SKIP LOCKED)`
+	if _, err := db.Exec(ctx, query, wait.AccountID, wait.Action, releaseAgain); err != nil {
+		return fmt.Errorf("postpone what waits for a limit: %w", err)
+	}
+	return nil
 }
 
 // QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits: at most
@@ -111,13 +125,14 @@ func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (int, error) {
 	// A job that is available and not yet running can be parked again: River fetches it only once.
 	const query = `-- name: RowsHold :exec
 WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
+), waiting AS MATERIALIZED (SELECT EXISTS (SELECT FROM tweetqueue.quota_waits WHERE until > (SELECT now FROM clock)) AS any_account
 ), jobs AS MATERIALIZED (
     (SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
-        WHERE kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
+        WHERE (SELECT any_account FROM waiting) AND kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
         ORDER BY scheduled_at LIMIT $1)
     UNION ALL
     (SELECT id, (args ->> 'row_id')::bigint FROM tweetqueue.river_job
-        WHERE kind = '{kind}' AND state = 'available' AND queue = '{queue}'
+        WHERE (SELECT any_account FROM waiting) AND kind = '{kind}' AND state = 'available' AND queue = '{queue}'
         ORDER BY priority, scheduled_at, id LIMIT $1)
 ), held AS MATERIALIZED (
     SELECT t.id, jobs.id AS job_id FROM jobs
@@ -153,10 +168,10 @@ WHERE t.id = ANY (ARRAY(SELECT row_id FROM locked))`
 // QuotaWaitRelease lets as many of an account's best rows go on as there are places, by priority, then by when they are
 // due, and writes when it is to be looked at again. It returns how many. It looks only at windows that it has locked, and
 // at the clock after the lock. What it lets go on takes its place when it is claimed; until then it is counted. [ErrRowLocked]
-// if somebody else has the windows locked for longer than a claim does.
+// if somebody else has the windows locked for longer than a claim does: see [QuotaWaitPostpone].
 func QuotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait) (int, error) {
 	const impatience = `-- name: QuotaWaitImpatience :exec
-SET LOCAL lock_timeout = '500ms'`
+SET LOCAL lock_timeout = '200ms'`
 	const lock = `-- name: QuotaWaitLock :one
 SELECT TRUE FROM tweetqueue.quota_waits
 WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
@@ -169,11 +184,8 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 		return 0, fmt.Errorf("bound the wait for quotas: %w", err)
 	}
 	quotas, err := QuotasLock(ctx, tx, []int64{wait.AccountID}, append(rivals, wait.Action)...)
-	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
-		return 0, fmt.Errorf("lock quotas: %w", ErrRowLocked)
-	}
 	if err != nil {
-		return 0, err
+		return 0, orRowLocked(err)
 	}
 	var due bool
 	err = tx.QueryRow(ctx, lock, wait.AccountID, wait.Action).Scan(&due)
@@ -181,7 +193,7 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 		return 0, nil // another worker has been faster
 	}
 	if err != nil {
-		return 0, fmt.Errorf("lock what waits for a limit: %w", err)
+		return 0, fmt.Errorf("lock what waits for a limit: %w", orRowLocked(err))
 	}
 	now, err := Clock(ctx, tx)
 	if err != nil {
@@ -207,11 +219,20 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 	return released, quotaWaitNext(ctx, tx, kind, wait, places.next(windows, now, released))
 }
 
+// orRowLocked is [ErrRowLocked] if a lock was waited for in vain.
+func orRowLocked(err error) error {
+	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
+		return ErrRowLocked
+	}
+	return err
+}
+
 // places are what the windows of an account have left.
 type places struct {
 	free    int           // of all windows together
 	pending map[int64]int // by window: rows that were let go on, and will take a place
 	some    bool          // there are such
+	waiting int           // accounts that wait for a place of the app
 }
 
 // placesOf counts the places. What an app has left is shared among its accounts that wait, lest the
@@ -223,7 +244,7 @@ func placesOf(ctx context.Context, tx pgx.Tx, windows []*Quota, now time.Time) (
 		if err != nil {
 			return p, err
 		}
-		p.pending[q.ID], p.some = pending, p.some || pending > 0
+		p.pending[q.ID], p.some, p.waiting = pending, p.some || pending > 0, max(p.waiting, waiting)
 		free := q.Free(now) - pending
 		if q.AppID != 0 && free > 0 {
 			free = max(1, free/max(1, waiting))
@@ -241,7 +262,9 @@ func (p *places) next(windows []*Quota, now time.Time, released int) time.Time {
 			until = at
 		}
 	}
-	if again := now.Add(releaseAgain); p.some && until.After(again) {
+	// What an answer makes sooner is looked at again then: the more accounts there are, the more seldom without one.
+	again := now.Add(max(releaseAgain, time.Duration(p.waiting)*releaseEach))
+	if p.some && until.After(again) || released == 0 && !until.After(now.Add(releaseAgain)) {
 		return again
 	}
 	return until
@@ -322,14 +345,15 @@ UPDATE tweetqueue.quota_waits SET until = $3 WHERE account_id = $1 AND action = 
 func QuotaWaitsSweep(ctx context.Context, db DBTX) (int, error) {
 	const query = `-- name: QuotaWaitsSweep :exec
 INSERT INTO tweetqueue.quota_waits (account_id, action, until)
-SELECT a.id, action.name, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action (name)
+SELECT a.id, action.name, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action (name), LATERAL (
+    SELECT FROM {table} t WHERE t.account = a.username AND {of_asked} AND t.status = 'scheduled'
+        AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' LIMIT 1) AS waiting
 WHERE NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = action.name)
-    AND EXISTS (SELECT FROM {table} t WHERE t.account = a.username AND t.status = 'scheduled'
-        AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' AND {action} = action.name)
 ON CONFLICT DO NOTHING`
 	swept := 0
 	for _, kind := range Kinds() {
-		tag, err := db.Exec(ctx, kind.sql(query), kind.actions())
+		asked := strings.ReplaceAll(query, "{of_asked}", strings.ReplaceAll(kind.parts().ofAction, "$2", "action.name"))
+		tag, err := db.Exec(ctx, kind.sql(asked), kind.actions())
 		if err != nil {
 			return swept, fmt.Errorf("look for %s that wait for a limit: %w", kind.table(), err)
 		}

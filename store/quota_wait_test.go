@@ -206,3 +206,26 @@ func TestReleaseIsImpatient(t *testing.T) {
 	})
 	require.ErrorIs(t, err, store.ErrRowLocked)
 }
+
+// An account whose windows somebody has locked is looked at again a little later, and stands in the way of none.
+func TestQuotaWaitOfLockedWindows(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.quotaWait(t, "post", time.Now().Add(-time.Second))
+	due, next, err := store.QuotaWaitsDue(t.Context(), b.db, 10)
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+	require.Nil(t, next)
+	holder := storetest.Tx(t, b.db)
+	exec(t, holder, `SELECT FROM tweetqueue.quotas FOR UPDATE`)
+	err = store.InTx(t.Context(), b.db, func(tx pgx.Tx) error {
+		_, err := store.QuotaWaitRelease(t.Context(), tx, due[0])
+		return err
+	})
+	require.ErrorIs(t, err, store.ErrRowLocked)
+	require.NoError(t, store.QuotaWaitPostpone(t.Context(), b.db, due[0]))
+	due, next, err = store.QuotaWaitsDue(t.Context(), b.db, 10)
+	require.NoError(t, err)
+	require.Empty(t, due)
+	require.LessOrEqual(t, *next, time.Second)
+}
