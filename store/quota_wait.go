@@ -172,9 +172,6 @@ WHERE t.id = ANY (ARRAY(SELECT row_id FROM locked))`
 func QuotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait) (int, error) {
 	const impatience = `-- name: QuotaWaitImpatience :exec
 SET LOCAL lock_timeout = '200ms'`
-	const lock = `-- name: QuotaWaitLock :one
-SELECT TRUE FROM tweetqueue.quota_waits
-WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
 	rivals, err := quotaRivals(ctx, tx, wait)
 	if err != nil {
 		return 0, err
@@ -187,13 +184,22 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 	if err != nil {
 		return 0, orRowLocked(err)
 	}
+	released, err := quotaWaitRelease(ctx, tx, wait, rivals, quotas)
+	return released, orRowLocked(err)
+}
+
+// quotaWaitRelease does so under the locks of the windows.
+func quotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait, rivals []string, quotas Quotas) (released int, err error) {
+	const lock = `-- name: QuotaWaitLock :one
+SELECT TRUE FROM tweetqueue.quota_waits
+WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
 	var due bool
 	err = tx.QueryRow(ctx, lock, wait.AccountID, wait.Action).Scan(&due)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil // another worker has been faster
 	}
 	if err != nil {
-		return 0, fmt.Errorf("lock what waits for a limit: %w", orRowLocked(err))
+		return 0, fmt.Errorf("lock what waits for a limit: %w", err)
 	}
 	now, err := Clock(ctx, tx)
 	if err != nil {
@@ -204,8 +210,7 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 	if err != nil {
 		return 0, err
 	}
-	kind := kindsOf(wait.Action)[0]
-	released, share := 0, places.free
+	kind, share := kindsOf(wait.Action)[0], places.free
 	if share > 0 && len(rivals) > 0 {
 		if share, err = shareOf(ctx, tx, quotas, wait, rivals, places, now); err != nil {
 			return 0, err
@@ -222,7 +227,7 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 // orRowLocked is [ErrRowLocked] if a lock was waited for in vain.
 func orRowLocked(err error) error {
 	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
-		return ErrRowLocked
+		return fmt.Errorf("%w: %w", ErrRowLocked, err)
 	}
 	return err
 }
