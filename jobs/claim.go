@@ -124,7 +124,7 @@ type decision struct {
 	reason string
 }
 
-// decide reads the row and its windows, all locked, and the clock after the locks, and nothing else.
+// decide reads the row, its windows and its budget, all locked, and the clock after the windows' locks, and nothing else.
 func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.Duration) decision {
 	if row.Status != store.Scheduled && !store.ClaimAnyStatus || row.WakeAt.After(now) {
 		return decision{}

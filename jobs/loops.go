@@ -13,7 +13,7 @@ import (
 
 const (
 	promoteBatch  = 1000
-	releaseBatch  = 100
+	waitsBatch    = 100
 	holdBatch     = 100
 	takeOverEvery = time.Second // dead after 12 s, taken over within 15
 	sweepEvery    = 10 * time.Second
@@ -85,7 +85,7 @@ func (w *Worker) holdBack() {
 // releaseQuotaWaits lets rows go on that waited for a limit, as many as there are places. It returns whether there may be more, and how
 // long it is until there is.
 func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.Duration, err error) {
-	due, next, err := store.QuotaWaitsDue(ctx, w.pool, releaseBatch)
+	due, next, err := store.QuotaWaitsDue(ctx, w.pool, waitsBatch)
 	if err != nil {
 		return false, nil, err
 	}
@@ -105,7 +105,7 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 		}
 		failed = append(failed, err)
 	}
-	return more || len(due) == releaseBatch, next, errors.Join(failed...)
+	return more || len(due) == waitsBatch, next, errors.Join(failed...)
 }
 
 // promote keeps rows from being fetched whose account waits for a limit, and promotes what is due. It returns whether there may

@@ -115,10 +115,10 @@ func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind) error 
 
 // releaseBudgets lets rows go on that waited for a budget that has money again.
 func (w *Worker) releaseBudgets(ctx context.Context) error {
-	due, err := store.BudgetWaitsDue(ctx, w.pool, releaseBatch)
+	due, err := store.BudgetWaitsDue(ctx, w.pool, waitsBatch)
 	for _, account := range due {
 		if err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			_, err := store.BudgetWaitRelease(ctx, tx, account, releaseBatch)
+			_, err := store.BudgetWaitRelease(ctx, tx, account, waitsBatch)
 			return err
 		}); err != nil {
 			return err

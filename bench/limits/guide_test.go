@@ -149,7 +149,7 @@ WHERE status_code = 429 AND granted_at > (SELECT min(answered_at) FROM tweetqueu
 	}
 }
 
-// Another client takes half of the places of each window: X refuses at most one request in each.
+// Another client takes half of the places of each window, all at once or one by one: X refuses at most one request in each.
 func TestSecondClient(t *testing.T) {
 	t.Parallel()
 	const maximum = 40
@@ -158,13 +158,17 @@ func TestSecondClient(t *testing.T) {
 	for name, limits := range modes(limits) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			secondClient(t, limits, maximum, 0)
+			secondClient(t, limits, maximum, maximum/2, 0)
+		})
+		t.Run(name+"OneByOne", func(t *testing.T) {
+			t.Parallel()
+			secondClient(t, limits, maximum, 1, 0)
 		})
 	}
 }
 
-// secondClient plays tweets that are due so far apart.
-func secondClient(t *testing.T, limits []sandbox.Limit, maximum int, apart time.Duration) {
+// secondClient plays tweets that are due so far apart, beside a client that takes so many places at once.
+func secondClient(t *testing.T, limits []sandbox.Limit, maximum, atOnce int, apart time.Duration) {
 	t.Helper()
 	const posts, period = 100, 15 * time.Minute
 	w := guided(t, sandbox.Config{Limits: limits}, maximum/2)
@@ -172,9 +176,10 @@ func secondClient(t *testing.T, limits []sandbox.Limit, maximum int, apart time.
 	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at)
 SELECT 'acme', 'number ' || i, tweetqueue.clock() + i * $2::interval FROM generate_series(1, $1) AS i`, posts, apart)
 	var spent []time.Time
-	for i := range 6 {
-		w.at(time.Duration(i)*(period+2*time.Second), func() {
-			granted, err := w.x.Spend(w.app.Key, "acme", sandbox.RouteCreateTweet, maximum/2)
+	times := maximum / 2 / atOnce // in each window
+	for i := range 6 * times {
+		w.at(time.Duration(i)*(period+2*time.Second)/time.Duration(times), func() {
+			granted, err := w.x.Spend(w.app.Key, "acme", sandbox.RouteCreateTweet, atOnce)
 			require.NoError(t, err)
 			spent = append(spent, slices.Repeat([]time.Time{w.clock.Now()}, granted)...)
 		})
