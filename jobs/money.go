@@ -106,11 +106,11 @@ func (p *plan) warn(b *store.Budget, waits bool, about Event) {
 }
 
 // write writes it, after the rows' waits.
-func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind) error {
+func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind, now time.Time) error {
 	if err := store.BudgetsTold(ctx, tx, s.told); err != nil {
 		return err
 	}
-	return store.BudgetWaitsBegin(ctx, tx, kind, s.waits)
+	return store.BudgetWaitsBegin(ctx, tx, kind, now, s.waits)
 }
 
 // releaseBudgets lets rows go on that waited for a budget that has money again.

@@ -46,7 +46,7 @@ func (l *BudgetLine) state(told int) BudgetState {
 // BudgetList returns what each app and each of its accounts has spent in this month, by their names, an app before its accounts.
 func BudgetList(ctx context.Context, db DBTX) ([]BudgetLine, error) {
 	query := `-- name: BudgetList :many
-WITH month AS MATERIALIZED (SELECT tweetqueue.month_of(tweetqueue.clock()) AS month, tweetqueue.month_end() AS ends
+WITH month AS MATERIALIZED (SELECT tweetqueue.month_of(tweetqueue.clock()) AS month, tweetqueue.month_end(tweetqueue.clock()) AS ends
 ), waiting AS MATERIALIZED (
     SELECT account, sum(n) AS n FROM (` + everyKind(`SELECT account, count(*) AS n FROM {table}
         WHERE status = 'scheduled' AND waiting_for = 'budget' GROUP BY account`) + `) AS w GROUP BY account
