@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -105,6 +106,15 @@ func (p *plan) warn(b *store.Budget, waits bool, about Event) {
 	p.events = append(p.events, warning)
 }
 
+// tellWarnings tells of budgets, and of nothing else.
+func (p *plan) tellWarnings(w *Worker) {
+	for i := range p.events {
+		if p.events[i].Type == EventBudget {
+			w.tell(p.events[i])
+		}
+	}
+}
+
 // write writes it, after the rows' waits.
 func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind, now time.Time) error {
 	if err := store.BudgetsTold(ctx, tx, s.told); err != nil {
@@ -113,16 +123,15 @@ func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind, now ti
 	return store.BudgetWaitsBegin(ctx, tx, kind, now, s.waits)
 }
 
-// releaseBudgets lets rows go on that waited for a budget that has money again.
+// releaseBudgets lets rows go on that waited for a budget that has money again. An account for which that fails holds up no other.
 func (w *Worker) releaseBudgets(ctx context.Context) error {
 	due, err := store.BudgetWaitsDue(ctx, w.pool, releaseBatch)
+	failures := []error{err}
 	for _, account := range due {
-		if err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		failures = append(failures, w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			_, err := store.BudgetWaitRelease(ctx, tx, account, releaseBatch)
 			return err
-		}); err != nil {
-			return err
-		}
+		}))
 	}
-	return err
+	return errors.Join(failures...)
 }
