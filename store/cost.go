@@ -120,7 +120,7 @@ SELECT`
 
 // settledBill settles what the requests of rows have cost that are done, and of which earlier ones left a doubt. X did what the
 // last one asked, and so nothing for those before it; or it says that there was nothing left to do. Of an undoing it
-// says the same either way: then what is in doubt stays so.
+// says the same either way, and of a row that failed nothing: then what is in doubt stays so, and keeps its price.
 func settledBill(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement, settled []Settled) error {
 	var rowIDs []int64
 	var effect []bool
