@@ -33,6 +33,14 @@ func lackOfMoney(row *store.Row, now time.Time) decision {
 	if short == nil {
 		return decision{}
 	}
+	for _, b := range row.Budgets.Of {
+		if b.Limit < price {
+			return decision{
+				wait: store.ForBudget, until: now.Add(waitLong),
+				reason: fmt.Sprintf("it costs $%s, and the whole budget of %s is $%s a month: 'enqueue budget set' raises it", price, ofWhom(b), b.Limit),
+			}
+		}
+	}
 	ends := short.Month.AddDate(0, 1, 0)
 	return decision{
 		wait: store.ForBudget, until: now.Add(waitLong), ends: &ends,

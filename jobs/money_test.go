@@ -232,6 +232,21 @@ func TestBudgetIsNeverOver(t *testing.T) {
 	}
 }
 
+// What costs more than a whole budget waits until that is raised, and no month ends the wait.
+func TestBudgetIsTooSmall(t *testing.T) {
+	t.Parallel()
+	w, o := newMidMonthWorld(t, sandbox.Config{})
+	w.budget("accounts", "0.201")
+	w.budget("apps", "0.1")
+	r := w.start(o)
+	id := w.tweet("example.com")
+	waiting := r.wait(EventWaiting, id)
+	require.Equal(t, `it costs $0.2, and the whole budget of app "default" is $0.1 a month: 'enqueue budget set' raises it`, waiting.Reason)
+	require.Nil(t, waiting.Until)
+	w.budget("apps", "0.2")
+	r.wait(EventDone, id)
+}
+
 // A warning that is noted as told is told, also if nobody knows whether the note was committed.
 func TestBudgetWarningWhoseCommitIsCut(t *testing.T) {
 	t.Parallel()
