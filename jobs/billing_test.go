@@ -97,6 +97,38 @@ func TestMoneyIsGone(t *testing.T) {
 	}
 }
 
+// A look-up costs money, too: it says that this is gone, and what it is for waits for as long as it takes.
+func TestMoneyIsGoneForLookUps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{Billing: sandbox.Billing{Credits: new(15_000 * sandbox.USD(1))}})
+	w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindDropAfter, Times: 1})
+	id := w.tweet("one")
+	r := w.start(opts{config: Config{LookUpAfter: []time.Duration{time.Millisecond}}})
+	held := r.waitFor(func(e Event) bool { return e.Type == EventHeld })
+	require.Equal(t, store.ForApp, held.WaitingFor)
+	require.Contains(t, held.Reason, "(402)")
+	require.Equal(t, "paused", one[string](w, `SELECT state FROM tweetqueue.apps`))
+
+	// Days later it is looked up still.
+	lookUps := func() int {
+		return one[int](w, `SELECT count(*) FROM tweetqueue.requests WHERE kind = 'look_up' AND outcome = 'pause_app'`)
+	}
+	until := one[time.Time](w, `SELECT state_until FROM tweetqueue.apps`)
+	w.exec(`UPDATE tweetqueue.requests SET granted_at = granted_at - interval '3 days', send_by = send_by - interval '3 days' WHERE kind = 'post_tweet'`)
+	before := lookUps()
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = tweetqueue.clock()`)
+	w.eventually("it is looked up again", func() bool { return lookUps() > before })
+	w.eventually("and will be again", func() bool { return w.entry(id).NextAttemptAt != nil })
+	require.Len(t, r.all(EventHeld), 1)
+	require.Equal(t, until, one[time.Time](w, `SELECT state_until FROM tweetqueue.apps`), "only what is sent tries whether it is over")
+
+	require.NoError(t, w.x.AddCredits(w.app.Key, sandbox.Dollar))
+	w.exec(`UPDATE tweetqueue.requests SET granted_at = granted_at + interval '3 days', send_by = send_by + interval '3 days' WHERE kind = 'post_tweet'`)
+	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = tweetqueue.clock()`)
+	r.wait(EventDone, id)
+	w.requireBilled()
+}
+
 // Deletions and retweets cost money, too, and go on with it.
 func TestMoneyIsGoneForOtherKinds(t *testing.T) {
 	t.Parallel()

@@ -50,20 +50,31 @@ type doubtful struct {
 // now, and those that are to be looked up. Every other row is as it was, or waits, or is over. If the commit's outcome is not known, the
 // error is a store.CommitError beside the rows: they are not to be sent, but released.
 func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]claimed, []doubtful, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
 	leaseID := w.lease.current()
 	if err := w.lease.check(leaseID); err != nil {
 		return nil, nil, err
 	}
+	ids := make([]int64, len(jobs))
+	for i, job := range jobs {
+		ids[i] = job.rowID
+	}
+	reading, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	owners, err := store.RowsOwners(reading, w.pool, kind, ids)
+	if err != nil {
+		return nil, nil, fmt.Errorf("claim %s: %w", kind, err)
+	}
+	leave, err := w.claiming.enter(ctx, owners.AccountIDs)
+	if err != nil {
+		return nil, nil, fmt.Errorf("claim %s: %w", kind, err)
+	}
+	defer leave()
+	ctx, cancel = context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
 
 	var p *plan
-	err := store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
-		ids := make([]int64, len(jobs))
-		for i, job := range jobs {
-			ids[i] = job.rowID
-		}
-		quotas, err := store.QuotasLockFor(ctx, tx, kind, ids)
+	err = store.InTx(ctx, w.pool, func(tx pgx.Tx) error {
+		quotas, err := store.QuotasLock(ctx, tx, owners.AccountIDs, owners.Actions...)
 		if err != nil {
 			return err
 		}
@@ -73,7 +84,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 			return err
 		}
 		p = newPlan(kind, leaseID, sendBy, now, w.maxLate)
-		p.quotas, p.lines = quotas, lines
+		p.owners, p.quotas, p.lines = owners, quotas, lines
 		for _, job := range jobs {
 			if err := p.run(ctx, tx, job); err != nil {
 				return err

@@ -311,6 +311,8 @@ func (j *judge) failed(d *store.Doubt, err error) store.Resolution {
 		return person(d, "the account may not read its own tweets: "+err.Error())
 	case failure.Kind == twitter.KindRateLimited:
 		return j.again(d, j.now.Add(failure.Answer.RetryAfter(j.now)), words)
+	case verdictOf(Attempt{Kind: d.Kind}, failure, j.now).Outcome == OutcomePauseApp: // such as for want of money; its end tells
+		return j.again(d, j.now.Add(probeConfigured), words)
 	}
 	if j.now.Sub(d.Open[len(d.Open)-1].GrantedAt) > giveUpReading {
 		return person(d, words)

@@ -223,7 +223,8 @@ func TestJudgeAFailedLookUp(t *testing.T) {
 					d.Kind = row
 					got := j.resolve(d)
 					require.Equal(t, store.Unconfirmed, got.Status)
-					person := mayNotRead(kind) && after > 10*time.Minute || after > giveUpReading && kind != twitter.KindRateLimited
+					waits := kind == twitter.KindRateLimited || verdictOf(Attempt{Kind: row}, failureOf(kind), j.now).Outcome == OutcomePauseApp
+					person := mayNotRead(kind) && after > 10*time.Minute || after > giveUpReading && !waits
 					require.Equal(t, person, got.NextAt == nil, "after %s: %s", after, got.Error)
 					if !person {
 						require.True(t, got.NextAt.After(j.now))

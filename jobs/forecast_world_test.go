@@ -79,8 +79,8 @@ type scenario struct {
 	deadlines bool
 }
 
-// newScenario has limits such as X's: of posts, retweets and deletions each, or of posts and retweets together, and some of the
-// app.
+// newScenario has limits such as X's: of posts, retweets and deletions each, or of posts and retweets together, or both, and
+// some of the app.
 func newScenario(t *testing.T, seed uint64) *scenario {
 	t.Helper()
 	clock := &moved{}
@@ -95,8 +95,11 @@ func newScenario(t *testing.T, seed uint64) *scenario {
 	joint := false // where posts and retweets share one window, which of them go first is not foreseen
 	for _, username := range s.accounts {
 		windows := [][]string{{"post"}, {"delete"}, {"retweet"}}
-		if s.random.IntN(2) == 0 {
+		switch s.random.IntN(3) {
+		case 0:
 			windows, joint = [][]string{{"post", "retweet"}, {"delete"}}, true
+		case 1: // as the guide's, and more
+			windows, joint = append(windows, []string{"post", "retweet"}), true
 		}
 		for _, actions := range windows {
 			s.window(username, actions...)

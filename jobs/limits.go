@@ -14,6 +14,8 @@ const (
 	absurdDailyLimit = 1_000_000
 	// longestReset is how far away a reset may be: a day, and what a clock may be off.
 	longestReset = 25 * time.Hour
+	// justPassed is how long ago a reset may lie and still mean now: X tells it, and its own time, in whole seconds.
+	justPassed = time.Minute
 )
 
 // reports are what X's headers told of the windows with an answer, as far as it can be true. Now is used only where X
@@ -42,8 +44,8 @@ func reports(answer twitter.Answer, now time.Time) []store.Report {
 		if r.Limit > 0 && r.Remaining > r.Limit {
 			r.Remaining = -1
 		}
-		if reset := told.window.Reset.Sub(now); !told.window.Reset.IsZero() && reset > 0 && reset <= longestReset {
-			r.Reset, r.ResetAt = reset, told.window.Reset
+		if reset := told.window.Reset.Sub(now); !told.window.Reset.IsZero() && reset > -justPassed && reset <= longestReset {
+			r.Reset, r.ResetAt = max(reset, time.Second), told.window.Reset
 		}
 		if r.Limit > 0 || r.Remaining == 0 && r.Reset > 0 {
 			all = append(all, r)

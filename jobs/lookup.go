@@ -296,13 +296,19 @@ func (s *sight) record(answer twitter.Answer) {
 // settleLookUp writes what was seen, and what that means for each row that was looked for.
 func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error {
 	outcome, words, block := OutcomeDone, "", time.Duration(0)
+	var v Verdict
 	if seen.err != nil {
 		outcome, words = lookUpOutcome(seen.err), seen.err.Error()
+		v = Decide(Attempt{Kind: l.row.Kind}, seen.err, time.Now())
+	}
+	if v.Outcome == OutcomePauseApp {
+		outcome = v.Outcome
 	}
 	if outcome == OutcomeWait {
 		block = seen.answer.RetryAfter(time.Now())
 	}
 	var resolved []store.Settled
+	var begun bool
 	_, err := w.insist(ctx, Event{
 		Kind: l.row.Kind, RowID: l.row.ID, RequestID: l.requestID, Account: l.row.Username, Reason: "a look-up waits to be recorded",
 	}, func(ctx context.Context, tx pgx.Tx) error {
@@ -320,9 +326,20 @@ func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error
 		if err != nil {
 			return err
 		}
-		resolved, err = store.Resolve(ctx, tx, l.row.Kind, resolutions)
-		return err
+		if resolved, err = store.Resolve(ctx, tx, l.row.Kind, resolutions); err != nil {
+			return err
+		}
+		// A hold that goes on is for a request that tries whether it is over; look-ups would put that off.
+		if v.Outcome == OutcomePauseApp && l.row.App.State == store.Active {
+			began, err := w.hold(ctx, tx, l.row, v)
+			begun = begun || began // also if only its commit seemed to fail
+			return err
+		}
+		return nil
 	})
+	if err == nil && begun {
+		w.tell(heldEvent(l.row, v))
+	}
 	if err != nil {
 		return fmt.Errorf("settle the look-up of %s %d: %w", l.row.Kind, l.row.ID, err)
 	}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 const (
 	promoteBatch  = 1000
 	releaseBatch  = 100
+	holdBatch     = 100
 	takeOverEvery = time.Second // dead after 12 s, taken over within 15
 	sweepEvery    = 10 * time.Second
 	sweepBatch    = 5000
@@ -38,12 +40,18 @@ func (w *Worker) loop(ctx context.Context, every time.Duration, do func(context.
 	}
 }
 
-// promoteLoop promotes parked jobs when they are due: at the instant that the last look has found,
-// and at every poll, for what was parked since.
-func (w *Worker) promoteLoop(ctx context.Context) {
+// promoteLoop promotes parked jobs when they are due, and releaseLoop lets rows go on that waited for a limit: at the
+// instant that the last look has found, and at every poll, for what has changed since. Each has a loop of its own, for
+// windows that somebody has locked are no matter of what waits for its time alone.
+func (w *Worker) promoteLoop(ctx context.Context) { w.untilDue(ctx, w.waits, w.promote) }
+func (w *Worker) releaseLoop(ctx context.Context) { w.untilDue(ctx, nil, w.releaseQuotaWaits) }
+
+// untilDue runs do again and again: at once if it reports that there is more to do, else after the time that it returns
+// (nil: it knows none), when woken, or at the next poll. Its errors are told once until it succeeds again.
+func (w *Worker) untilDue(ctx context.Context, woken <-chan struct{}, do func(context.Context) (more bool, next *time.Duration, err error)) {
 	failing := false
 	for ctx.Err() == nil {
-		more, next, err := w.promote(ctx)
+		more, next, err := do(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			w.tell(Event{Type: EventError, Err: err})
 		}
@@ -57,7 +65,7 @@ func (w *Worker) promoteLoop(ctx context.Context) {
 		}
 		timer := time.NewTimer(wait)
 		select {
-		case <-w.waits:
+		case <-woken:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -66,7 +74,7 @@ func (w *Worker) promoteLoop(ctx context.Context) {
 }
 
 // holdBack makes the promoteLoop look at once: an account has begun to wait for a limit, and its other rows are not to be
-// fetched.
+// fetched; or rows go on.
 func (w *Worker) holdBack() {
 	select {
 	case w.waits <- struct{}{}:
@@ -74,34 +82,41 @@ func (w *Worker) holdBack() {
 	}
 }
 
-// promote lets rows go on that waited for a limit, as many as there are places, keeps others from being fetched whose
-// account waits, and promotes what is due. It returns whether there may be more of any of these, and how long it
-// is until there is.
-func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
-	due, later, some, err := store.QuotaWaitsDue(ctx, w.pool, releaseBatch)
+// releaseQuotaWaits lets rows go on that waited for a limit, as many as there are places. It returns whether there may be more, and how
+// long it is until there is.
+func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.Duration, err error) {
+	due, next, err := store.QuotaWaitsDue(ctx, w.pool, releaseBatch)
 	if err != nil {
 		return false, nil, err
 	}
+	var failed []error // of one account, which is no matter of the others
 	for _, wait := range due {
-		err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			_, err := store.QuotaWaitRelease(ctx, tx, wait)
+		released := 0
+		err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+			released, err = store.QuotaWaitRelease(ctx, tx, wait)
 			return err
 		})
-		if err != nil {
-			return false, nil, err
+		if errors.Is(err, store.ErrRowLocked) { // then it stands in nobody's way
+			err = store.QuotaWaitPostpone(ctx, w.pool, wait)
 		}
+		if released > 0 {
+			w.holdBack()
+			more = true // it may have places for more
+		}
+		failed = append(failed, err)
 	}
-	held := 0
-	if some {
-		if held, err = store.QuotaWaitsHold(ctx, w.pool, promoteBatch); err != nil {
-			return false, nil, err
-		}
+	return more || len(due) == releaseBatch, next, errors.Join(failed...)
+}
+
+// promote keeps rows from being fetched whose account waits for a limit, and promotes what is due. It returns whether there may
+// be more of either, and how long it is until there is.
+func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
+	held, err := store.QuotaWaitsHold(ctx, w.pool, holdBatch)
+	if err != nil {
+		return false, nil, err
 	}
 	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch)
-	if later != nil && (next == nil || *later < *next) {
-		next = later
-	}
-	return len(due) == releaseBatch || held >= promoteBatch || promoted == promoteBatch, next, err
+	return held >= holdBatch || promoted == promoteBatch, next, err
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had
@@ -121,6 +136,9 @@ func (w *Worker) takeOver(ctx context.Context) error {
 			event.Type, event.WaitingFor = EventWaiting, store.ForRetry
 		}
 		w.tell(event)
+	}
+	if len(taken) > 0 {
+		err = errors.Join(err, w.try(ctx, func(ctx context.Context, tx pgx.Tx) error { return store.PlacesProlong(ctx, tx, taken) }))
 	}
 	if err != nil {
 		return err

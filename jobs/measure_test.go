@@ -47,6 +47,18 @@ func TestMeasuresTexts(t *testing.T) {
 	require.Equal(t, "scheduled:time", w.status(edited))
 }
 
+// A tweet that was measured before anybody asked whether it has a URL is looked at again.
+func TestMeasuresTextsFromBeforePrices(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	url, version := storetest.Tweet(t, w.db, "see x.com", time.Hour), storetest.Tweet(t, w.db, "version 1.2 is out", time.Hour)
+	w.exec(`UPDATE tweetqueue.tweets SET measured = true`)
+	require.NoError(t, w.newWorker(opts{}).measure(t.Context()))
+	hasURL := `SELECT has_url FROM tweetqueue.tweets WHERE id = $1`
+	require.True(t, *one[*bool](w, hasURL, url))
+	require.False(t, *one[*bool](w, hasURL, version))
+}
+
 // A text that nobody has measured before it is due is measured by its claim, and X is not asked.
 func TestClaimMeasuresText(t *testing.T) {
 	t.Parallel()

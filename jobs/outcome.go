@@ -52,6 +52,8 @@ type Verdict struct {
 	NoAnswer bool
 	// Error says why in words; empty for OutcomeDone and OutcomeAlready.
 	Error string
+	// Cause, for a pause, are those of these words that are the same each time: they tell one hold from another.
+	Cause string
 	// Warning is what a person should know of these two; mostly empty.
 	Warning string
 }
@@ -106,6 +108,8 @@ func Decide(attempt Attempt, err error, now time.Time) Verdict {
 	case OutcomeDone, OutcomeAlready:
 	case OutcomeUnconfirmed:
 		v.Error = inDoubt(attempt) + words
+	case OutcomePauseAccount, OutcomePauseApp:
+		v.Error, v.Cause = words, failure.Cause()
 	default:
 		v.Error = words
 	}

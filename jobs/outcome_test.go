@@ -126,7 +126,10 @@ func TestDecideIsTheAnswerTable(t *testing.T) {
 						store.PostTweet: "it may be on X: ", store.DeleteTweet: "it is not known whether the tweet is gone: ",
 					}[row], "the reason says what is not known")
 				}
-				got.Error = ""
+				pauses := got.Outcome == OutcomePauseAccount || got.Outcome == OutcomePauseApp
+				require.Equal(t, pauses, got.Cause != "")
+				require.Contains(t, got.Error, got.Cause)
+				got.Error, got.Cause = "", ""
 				require.Equal(t, want, got)
 			})
 		}
@@ -179,7 +182,7 @@ func TestDecideOnAnUnacceptedToken(t *testing.T) {
 				got := Decide(Attempt{Kind: kind, Retries: retries, OAuth2: test.oauth2, Refreshed: test.refreshed},
 					failureOf(twitter.KindUnauthorized), answered())
 				require.NotEmpty(t, got.Error)
-				got.Error = ""
+				got.Error, got.Cause = "", ""
 				require.Equal(t, test.want, got, "%+v", test)
 			}
 		}

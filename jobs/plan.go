@@ -16,6 +16,7 @@ type plan struct {
 	sendBy  time.Time // by the monotonic clock, for a row without a deadline
 	now     time.Time // the database's, after the locks
 	maxLate time.Duration
+	owners  store.Owners // of which all windows are locked
 	quotas  store.Quotas
 	lines   map[int64]store.Line
 	decided map[int64]bool // rows
@@ -44,7 +45,9 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	if len(p.quotas) == 0 { // nothing is limited, so claims are decided side by side
 		line.Due = nil
 	}
-	for _, id := range line.Next() {
+	var locked int64
+	for _, turn := range line.Next() {
+		id := turn.RowID
 		if p.decided[id] || id == 0 {
 			continue
 		}
@@ -53,12 +56,11 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			return err
 		}
 		own := id == job.rowID
-		if len(rows) == 0 { // somebody has locked it, such as an application that edits it
-			if own {
-				_, err = store.RowsRewake(ctx, tx, p.kind, []int64{id}, lockedDelay)
-			}
-			if err != nil {
-				return err
+		// Somebody has locked it, such as an application that edits it, or has made it another account's, or another action,
+		// since it was read which windows to lock.
+		if len(rows) == 0 || !p.owners.Cover(rows[0]) {
+			if own || !line.OwnDue && locked == 0 {
+				locked = id
 			}
 			continue
 		}
@@ -69,7 +71,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 		if err != nil {
 			return err
 		}
-		if own && d.send && !rows[0].Released && line.Waiting != nil && line.Waiting.Before(line.Own) {
+		if d.send && !rows[0].Released && line.Waiting != nil && line.Waiting.Before(turn) {
 			d = decision{wait: store.ForQuota, until: p.now, reason: "others of its account go first"}
 		}
 		ends := d.send || d.wait != "" && d.wait != store.ForThread && d.wait != store.ForBudget // for which others need not wait
@@ -84,7 +86,12 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			return nil
 		}
 	}
-	return nil
+	if locked == 0 {
+		return nil
+	}
+	// Its job may be this one: another job has taken this one's row, and left it to this.
+	_, err := store.RowsRewake(ctx, tx, p.kind, []int64{locked}, lockedDelay)
+	return err
 }
 
 // decide decides on a row, after it has taken the one try of a hold that has ended, if the row would be the one.

@@ -53,6 +53,10 @@ func TestReports(t *testing.T) {
 			twitter.Limits{Endpoint: &twitter.Window{Limit: 100, Remaining: 7, Reset: in(-time.Hour)}},
 			[]store.Report{{Family: "endpoint", Limit: 100, Remaining: 7}},
 		},
+		"ResetIsNow": {
+			twitter.Limits{Endpoint: &twitter.Window{Limit: 100, Remaining: 0, Reset: in(-time.Second)}},
+			[]store.Report{{Family: "endpoint", Limit: 100, Remaining: 0, Reset: time.Second, ResetAt: in(-time.Second)}},
+		},
 		"ResetTooFar": {
 			twitter.Limits{Endpoint: &twitter.Window{Limit: 100, Remaining: 7, Reset: in(26 * time.Hour)}},
 			[]store.Report{{Family: "endpoint", Limit: 100, Remaining: 7}},

@@ -120,9 +120,9 @@ func (a answer) neverArrived() bool {
 func (w *Worker) decide(result answer) Verdict {
 	if credentials := new(credentialsError); errors.As(result.err, &credentials) {
 		if credentials.ofApp {
-			return Verdict{Outcome: OutcomePauseApp, Wait: probeConfigured, Error: credentials.Error()}
+			return Verdict{Outcome: OutcomePauseApp, Wait: probeConfigured, Error: credentials.Error(), Cause: credentials.Error()}
 		}
-		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured, Error: credentials.Error()}
+		return Verdict{Outcome: OutcomePauseAccount, State: store.Paused, Wait: probeConfigured, Error: credentials.Error(), Cause: credentials.Error()}
 	}
 	return Decide(Attempt{Kind: result.row.Kind, UndoRetweet: result.row.UndoRetweet, Retries: result.retries(), Doubt: result.row.Doubt}, result.err, time.Now())
 }
@@ -232,9 +232,9 @@ const outageReason = "X has not answered the latest requests of several accounts
 func (w *Worker) hold(ctx context.Context, tx pgx.Tx, row *store.Row, v Verdict) (began bool, err error) {
 	switch {
 	case v.Outcome == OutcomePauseAccount:
-		return store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Wait)
+		return store.AccountHold(ctx, tx, row.AccountID, v.State, v.Error, v.Cause, v.Wait)
 	case v.Outcome == OutcomePauseApp:
-		return store.AppHold(ctx, tx, row.AppID, v.Error, v.Wait)
+		return store.AppHold(ctx, tx, row.AppID, v.Error, v.Cause, v.Wait)
 	case v.NoAnswer && v.Outcome == OutcomeUnconfirmed:
 		return store.AppDoubt(ctx, tx, row.AppID, row.AccountID, outageReason, probeOutage)
 	}

@@ -100,6 +100,7 @@ type Worker struct {
 	x           twitter.Config
 	lease       *lease
 	working     working
+	claiming    turnstile
 	settling    sync.WaitGroup                 // settlements under way
 	detached    chan struct{}                  // one for each settlement that goes on without its job
 	ending      chan struct{}                  // closed when a stopping worker has waited for long enough
@@ -250,6 +251,7 @@ func (w *Worker) run(ctx context.Context) error {
 	}
 	w.tell(Event{Type: EventReady})
 	loops.Go(func() error { w.promoteLoop(ctx); return nil })
+	loops.Go(func() error { w.releaseLoop(ctx); return nil })
 	loops.Go(func() error { w.loop(ctx, takeOverEvery, w.takeOver); return nil })
 	loops.Go(func() error { w.loop(ctx, sweepEvery, w.sweep); return nil })
 	loops.Go(func() error { w.loop(ctx, measureEvery, w.measure); return nil })

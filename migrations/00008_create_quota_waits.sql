@@ -44,7 +44,8 @@ INSERT INTO tweetqueue.limits (preset, name, per, family, actions, maximum, peri
     ('free', 'deletions', 'user', 'user_24hour', '{delete}', 17, '24 hours'),
     ('free', 'deletions of the app', 'app', 'app_24hour', '{delete}', 17, '24 hours'),
     ('free', 'retweets', 'user', 'endpoint', '{retweet}', 1, '15 minutes'),
-    ('free', 'undone retweets', 'user', 'endpoint', '{undo_retweet}', 1, '15 minutes');
+    ('free', 'undone retweets', 'user', 'endpoint', '{undo_retweet}', 1, '15 minutes')
+ON CONFLICT (preset, name) DO NOTHING; -- a preset of one's own may have the name
 
 -- One row per window of an account, or of an app.
 ALTER TABLE tweetqueue.quotas
@@ -59,6 +60,7 @@ ALTER TABLE tweetqueue.quotas
     ADD COLUMN others_seen timestamptz, -- when X's headers last told of others
     ADD COLUMN x_reset timestamptz, -- of X's latest window, by X's clock,
     ADD COLUMN x_used integer NOT NULL DEFAULT 0, -- and the most that it has counted in it
+    ADD COLUMN rolls boolean NOT NULL DEFAULT false, -- X's window rolls, by the resets that it told
     ADD CONSTRAINT quotas_of_one_check CHECK (num_nonnulls(account_id, app_id) = 1),
     ADD CONSTRAINT quotas_app_id_name_key UNIQUE (app_id, name),
     ADD CONSTRAINT quotas_x_maximum_check CHECK (x_maximum > 0),
@@ -113,13 +115,13 @@ BEGIN
         grants = CASE WHEN quotas.period = excluded.period THEN quotas.grants ELSE '{}' END
     WHERE (quotas.family, quotas.fixed, quotas.configured, quotas.actions, quotas.maximum, quotas.period)
         IS DISTINCT FROM (excluded.family, excluded.fixed, true, excluded.actions, excluded.maximum, excluded.period);
+    UPDATE tweetqueue.quota_waits w SET until = tweetqueue.clock() WHERE w.account_id = NEW.id;
     RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
-DROP TRIGGER set_quotas_update ON tweetqueue.accounts;
-CREATE TRIGGER set_quotas_update AFTER UPDATE OF limits_preset, app_id ON tweetqueue.accounts
-    FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
+CREATE TRIGGER set_quotas_app AFTER UPDATE OF app_id ON tweetqueue.accounts
+    FOR EACH ROW WHEN (OLD.app_id <> NEW.app_id) EXECUTE FUNCTION tweetqueue.set_quotas();
 
 -- An account of which rows wait for a limit, and when a place is free, at the earliest.
 CREATE TABLE tweetqueue.quota_waits (
@@ -159,6 +161,19 @@ CREATE TRIGGER recheck_waits AFTER UPDATE OF maximum, period, actions, x_maximum
     WHEN ((OLD.maximum, OLD.period, OLD.actions, OLD.x_maximum, OLD.others, OLD.blocked_until)
         IS DISTINCT FROM (NEW.maximum, NEW.period, NEW.actions, NEW.x_maximum, NEW.others, NEW.blocked_until))
     EXECUTE FUNCTION tweetqueue.recheck_waits();
+-- One that is gone no longer makes anything wait.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.recheck_waits_of_none() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM tweetqueue.recheck_waits(OLD);
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER recheck_waits_of_none AFTER DELETE ON tweetqueue.quotas
+    FOR EACH ROW EXECUTE FUNCTION tweetqueue.recheck_waits_of_none();
 
 -- Who is next: of an account's rows that are due, and of those that wait for a limit. And those that were let go
 -- on and have not yet been claimed: they will take a place each.
@@ -259,15 +274,15 @@ WHERE t.status IN ('scheduled', 'sending', 'unconfirmed');
 DROP INDEX tweetqueue.tweets_line_idx, tweetqueue.deletions_line_idx, tweetqueue.retweets_line_idx,
     tweetqueue.tweets_released_idx, tweetqueue.deletions_released_idx, tweetqueue.retweets_released_idx;
 DROP TRIGGER recheck_waits ON tweetqueue.quotas;
+DROP TRIGGER recheck_waits_of_none ON tweetqueue.quotas;
+DROP FUNCTION tweetqueue.recheck_waits_of_none;
 DROP FUNCTION tweetqueue.recheck_waits(), tweetqueue.recheck_waits(tweetqueue.quotas);
 DROP TABLE tweetqueue.quota_waits;
 -- What waits for a limit would not wake by itself.
 UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
 UPDATE tweetqueue.deletions SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
 UPDATE tweetqueue.retweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
-DROP TRIGGER set_quotas_update ON tweetqueue.accounts;
-CREATE TRIGGER set_quotas_update AFTER UPDATE OF limits_preset ON tweetqueue.accounts
-    FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
+DROP TRIGGER set_quotas_app ON tweetqueue.accounts;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION tweetqueue.set_quotas() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -304,6 +319,7 @@ ALTER TABLE tweetqueue.quotas
     DROP COLUMN others_seen,
     DROP COLUMN x_reset,
     DROP COLUMN x_used,
+    DROP COLUMN rolls,
     DROP COLUMN configured,
     DROP COLUMN fixed,
     DROP COLUMN family,

@@ -41,8 +41,10 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-UPDATE tweetqueue.tweets SET measured = false
-WHERE status = 'scheduled' AND measured AND position('.' IN text) > 0;
+-- Those that were measured before are looked at, too. What is short and has no dot needs no look.
+DROP INDEX tweetqueue.tweets_unmeasured_idx;
+CREATE INDEX tweets_unmeasured_idx ON tweetqueue.tweets (id) WHERE status = 'scheduled'
+    AND (NOT measured AND octet_length(text) > 280 OR (NOT measured OR has_url IS NULL) AND position('.' IN text) > 0);
 
 -- What the request costs if X does what it asks for, and what it has cost, as far as is known: nothing if X
 -- refused it, the price while that is in doubt.
@@ -262,7 +264,8 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-ALTER TABLE tweetqueue.tweets DROP COLUMN has_url;
+ALTER TABLE tweetqueue.tweets DROP COLUMN has_url; -- and with it the index
+CREATE INDEX tweets_unmeasured_idx ON tweetqueue.tweets (id) WHERE status = 'scheduled' AND NOT measured;
 DELETE FROM tweetqueue.prices WHERE per = 'request';
 ALTER TABLE tweetqueue.prices
     DROP CONSTRAINT prices_action_with_url_key,

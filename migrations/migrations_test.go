@@ -194,6 +194,22 @@ func TestDownRefusesRows(t *testing.T) {
 	}
 }
 
+// A preset of one's own may be called as one of X's plans is by now.
+func TestUpKeepsPresets(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	db := storetest.Open(t, url)
+	for range migrations.Latest - 7 {
+		require.NoError(t, migrations.Down(t.Context(), migrations.Config{}, url, false, false))
+	}
+	_, err := db.Exec(t.Context(), `INSERT INTO tweetqueue.limits (preset, name, actions, maximum, period) VALUES ('basic', 'posts', '{post}', 7, '1 day')`)
+	require.NoError(t, err)
+	require.NoError(t, migrations.Up(t.Context(), migrations.Config{}, url))
+	var maximum int
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT maximum FROM tweetqueue.limits WHERE preset = 'basic' AND name = 'posts'`).Scan(&maximum))
+	require.Equal(t, 7, maximum)
+}
+
 // What undoes a retweet is no deletion of a tweet, and does not become one on the way down.
 func TestDownForgetsWhatUndoesRetweets(t *testing.T) {
 	t.Parallel()

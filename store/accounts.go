@@ -211,11 +211,13 @@ ORDER BY a.username`
 // AccountHold puts an account in a state that holds its rows back, for wait from now or, if wait is
 // 0, until a person says otherwise. A hold without an end is not replaced by one with an end. Either way
 // the account is locked by then, so that the end of the hold waits for what rests on it; [ErrRowLocked]
-// if somebody else has it locked. It returns whether it began to be in that state: a hold that goes on is no news.
-func AccountHold(ctx context.Context, db DBTX, id int64, state State, reason string, wait time.Duration) (began bool, err error) {
+// if somebody else has it locked. It returns whether that is news: a hold for the same cause, which is in the words of the
+// reason, only goes on.
+func AccountHold(ctx context.Context, db DBTX, id int64, state State, reason, cause string, wait time.Duration) (began bool, err error) {
 	const query = `-- name: AccountHold :one
 WITH locked AS MATERIALIZED (
-    SELECT id, state FROM tweetqueue.accounts WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, state, position($5 IN coalesce(state_reason, '')) = 0 AS other
+    FROM tweetqueue.accounts WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ), held AS (
     UPDATE tweetqueue.accounts
     SET state = $2, state_reason = $3,
@@ -224,8 +226,8 @@ WITH locked AS MATERIALIZED (
         AND (state = 'active' OR state_until IS NOT NULL OR $4 = interval '0')
     RETURNING state
 )
-SELECT EXISTS (SELECT FROM locked), EXISTS (SELECT FROM held, locked WHERE held.state <> locked.state)`
-	return hold(db.QueryRow(ctx, query, id, state, validText(reason), wait), "account", id)
+SELECT EXISTS (SELECT FROM locked), EXISTS (SELECT FROM held, locked WHERE held.state <> locked.state OR other)`
+	return hold(db.QueryRow(ctx, query, id, state, validText(reason), wait, validText(cause)), "account", id)
 }
 
 // hold reads whether what is to be held could be locked.
@@ -304,10 +306,10 @@ SELECT name, credentials FROM tweetqueue.apps`
 }
 
 // AppHold is AccountHold for an app, which pauses. After what was taken for an outage of X it begins anew.
-func AppHold(ctx context.Context, db DBTX, id int64, reason string, wait time.Duration) (began bool, err error) {
+func AppHold(ctx context.Context, db DBTX, id int64, reason, cause string, wait time.Duration) (began bool, err error) {
 	const query = `-- name: AppHold :one
 WITH locked AS MATERIALIZED (
-    SELECT id, state = 'active' OR cardinality(doubted) >= $4 AS begins
+    SELECT id, state = 'active' OR cardinality(doubted) >= $4 OR position($5 IN coalesce(state_reason, '')) = 0 AS begins
     FROM tweetqueue.apps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ), held AS (
     UPDATE tweetqueue.apps
@@ -318,7 +320,7 @@ WITH locked AS MATERIALIZED (
     RETURNING 1
 )
 SELECT EXISTS (SELECT FROM locked), EXISTS (SELECT FROM held, locked WHERE begins)`
-	return hold(db.QueryRow(ctx, query, id, validText(reason), wait, outageDoubts), "app", id)
+	return hold(db.QueryRow(ctx, query, id, validText(reason), wait, outageDoubts, validText(cause)), "app", id)
 }
 
 // AppRelease is AccountRelease for an app.

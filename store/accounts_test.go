@@ -57,7 +57,7 @@ func TestAccountRenewal(t *testing.T) {
 	b := setup(t)
 	id := storetest.Tweet(t, b.db, "a", 0)
 	exec(t, b.db, `UPDATE tweetqueue.accounts SET time_zone = 'Asia/Tokyo', text_limit = 4000`)
-	require.NoError(t, errOf(store.AccountHold(t.Context(), b.db, b.accountID, store.NeedsLogin, "X refused the token", 0)))
+	require.NoError(t, errOf(store.AccountHold(t.Context(), b.db, b.accountID, store.NeedsLogin, "X refused the token", "token", 0)))
 	inTx(t, b.db, func(tx pgx.Tx) { waitFor(t, tx, store.PostTweet, id, store.ForAccount) })
 
 	again, err := store.AccountPut(t.Context(), b.db, params(t, b.db, "acme", "42"))

@@ -124,7 +124,7 @@ func TestDoubtOfAHeldAccount(t *testing.T) {
 	b := setup(t)
 	request := b.doubt(t, store.PostTweet, "a")
 	waits := b.waiter(t, request.RowID)
-	require.NoError(t, errOf(store.AccountHold(t.Context(), b.db, b.accountID, store.Paused, "why", 0)))
+	require.NoError(t, errOf(store.AccountHold(t.Context(), b.db, b.accountID, store.Paused, "why", "why", 0)))
 	b.leave(t, store.PostTweet, request)
 	require.Zero(t, b.wake(t))
 	b.requireNoMarks(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Unmeasured is a scheduled tweet whose text may be too long: the database knows only a lower bound of
-// its weighted length.
+// Unmeasured is a scheduled tweet whose text may be too long, or have a URL: the database knows only a lower bound of
+// its weighted length, and that there is none without a dot.
 type Unmeasured struct {
 	RowID     int64
 	Account   string
@@ -24,8 +24,8 @@ func TweetsUnmeasured(ctx context.Context, db DBTX, ahead time.Duration, limit i
 	const query = `-- name: TweetsUnmeasured :many
 SELECT t.id, a.username, t.text, a.text_limit
 FROM tweetqueue.tweets t JOIN tweetqueue.accounts a ON a.username = t.account
-WHERE t.status = 'scheduled' AND NOT t.measured
-    AND (octet_length(t.text) > 280 OR position('.' IN t.text) > 0)
+WHERE t.status = 'scheduled'
+    AND (NOT t.measured AND octet_length(t.text) > 280 OR (NOT t.measured OR t.has_url IS NULL) AND position('.' IN t.text) > 0)
     AND t.wake_at > tweetqueue.clock() + $1
 ORDER BY t.id LIMIT $2
 FOR NO KEY UPDATE OF t SKIP LOCKED`

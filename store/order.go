@@ -104,16 +104,22 @@ ORDER BY t.priority, t.due_at, t.id`
 }
 
 // Next are the rows of which the first that can be sent is the job's: those that are due and go before its own, and
-// its own.
-func (l Line) Next() []int64 {
-	var next []int64
+// its own. A row that is to be looked up is, and then its job may have been meant for another.
+func (l Line) Next() []Turn {
+	var next []Turn
+	if l.LookUp {
+		next = append(next, l.Own)
+	}
 	for _, turn := range l.Due {
-		if l.LookUp || turn.RowID == l.Own.RowID || l.OwnDue && !turn.Before(l.Own) {
+		if turn.RowID == l.Own.RowID || l.OwnDue && !turn.Before(l.Own) {
 			break
 		}
-		next = append(next, turn.RowID)
+		next = append(next, turn)
 	}
-	return append(next, l.Own.RowID)
+	if l.LookUp {
+		return next
+	}
+	return append(next, l.Own)
 }
 
 // Swap is a row that was taken by the job of another, which is due, too, and is left to its job.

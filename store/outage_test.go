@@ -119,14 +119,14 @@ func TestOutageAndOtherPauses(t *testing.T) {
 	t.Parallel()
 	for name, pause := range map[string]func(*outage){
 		"MoneyUntil": func(o *outage) {
-			require.NoError(o.t, errOf(store.AppHold(o.t.Context(), o.db, o.appID, "no credits", time.Hour)))
+			require.NoError(o.t, errOf(store.AppHold(o.t.Context(), o.db, o.appID, "no credits", "no credits", time.Hour)))
 		},
 		"MoneyForGood": func(o *outage) {
-			require.NoError(o.t, errOf(store.AppHold(o.t.Context(), o.db, o.appID, "no credits", 0)))
+			require.NoError(o.t, errOf(store.AppHold(o.t.Context(), o.db, o.appID, "no credits", "no credits", 0)))
 		},
 		"MoneyInAnOutage": func(o *outage) {
 			o.doubt(1, 2, 3, 4, 5)
-			require.NoError(o.t, errOf(store.AppHold(o.t.Context(), o.db, o.appID, "no credits", time.Hour)))
+			require.NoError(o.t, errOf(store.AppHold(o.t.Context(), o.db, o.appID, "no credits", "no credits", time.Hour)))
 		},
 		"ByHandInAnOutage": func(o *outage) {
 			o.doubt(1, 2, 3, 4, 5)

@@ -84,6 +84,8 @@ func TestWorkersUseIndexes(t *testing.T) {
 			_, _, err = store.Sweep(t.Context(), db, kind, store.SweepFrom{}, 500)
 			require.NoError(t, err)
 		}
+		_, err = store.QuotaWaitsSweep(t.Context(), db)
+		require.NoError(t, err)
 		explainBudgets(t, db, tx, b)
 		_, err = store.TweetsUnmeasured(t.Context(), db, time.Minute, 500)
 		require.NoError(t, err)

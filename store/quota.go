@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ type Quota struct {
 	Open         int        // requests of which the answer is not here, if others were seen lately; else 0
 	XReset       *time.Time // of X's latest window of which is known, by X's clock,
 	XUsed        int        // and the most that it has counted in it
+	Rolls        bool       // X's window rolls, by the resets that it told
 	BlockedUntil *time.Time // X said so: nothing before this instant
 
 	// The non-empty buckets, by number since the epoch, ascending, and the grants in each. A grant
@@ -73,10 +75,31 @@ func (q *Quota) used(now time.Time) int {
 
 // others is how many places others have at now.
 func (q *Quota) others(now time.Time) int {
-	if q.OthersUntil == nil || !q.OthersUntil.After(now) {
-		return 0
+	others := 0
+	for _, freed := range q.othersFree() {
+		if freed.at.After(now) {
+			others += freed.places
+		}
 	}
-	return q.Others
+	return others
+}
+
+// freed is how many places come free at an instant.
+type freed struct {
+	places int
+	at     time.Time
+}
+
+// othersFree is when those of others come free, ascending: with X's window; one by one where that rolls, which the next
+// answers tell, and none is left a period after they were told of.
+func (q *Quota) othersFree() []freed {
+	switch {
+	case q.Others == 0:
+		return nil
+	case !q.Rolls || q.OthersSeen == nil:
+		return []freed{{q.Others, *q.OthersUntil}}
+	}
+	return []freed{{1, *q.OthersUntil}, {q.Others - 1, q.OthersSeen.Add(q.Period)}}
 }
 
 // Used is how many places are taken at now, by us and by others.
@@ -108,17 +131,19 @@ func (q *Quota) NextAfter(now time.Time, more int) time.Time {
 			excess, next = excess-n, at
 		}
 	}
-	others := q.others(now)
+	others := slices.DeleteFunc(q.othersFree(), func(f freed) bool { return !f.at.After(now) })
+	othersBy := func(at time.Time) {
+		for ; len(others) > 0 && !others[0].at.After(at); others = others[1:] {
+			free(others[0].places, others[0].at)
+		}
+	}
 	for i := range q.buckets {
 		at := q.expiry(q.buckets[i])
-		if others > 0 && !q.OthersUntil.After(at) {
-			free(others, *q.OthersUntil)
-			others = 0
-		}
+		othersBy(at)
 		free(int(q.grants[i]), at)
 	}
-	if others > 0 {
-		free(others, *q.OthersUntil)
+	if len(others) > 0 {
+		othersBy(others[len(others)-1].at)
 	}
 	free(more, q.expiry(now.UnixMicro()/q.width())) // those that were taken now
 	if q.BlockedUntil != nil && q.BlockedUntil.After(next) {
@@ -192,28 +217,38 @@ func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...s
 	if err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
-	return quotas, nil
+	return quotas, quotasOpen(ctx, tx, quotas)
 }
 
-// QuotasLockFor locks the windows that count the actions of rows, as [QuotasLock] does: before the rows, so that of an
-// account and action one claim is decided at a time, and each on all of its rows that are due.
-func QuotasLockFor(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) (Quotas, error) {
-	const query = `-- name: RowsActions :one
-SELECT coalesce(array_agg(DISTINCT a.id), '{}'), coalesce(array_agg(DISTINCT ({action})::text), '{}')
+// Owners are whose windows count the requests of rows: what [QuotasLock] is to lock before the rows are.
+type Owners struct {
+	AccountIDs []int64 // ascending
+	AppIDs     []int64 // theirs
+	Actions    []string
+}
+
+// RowsOwners reads the owners of rows. Nothing is locked, so a row may have other ones by the time it is: see [Owners.Cover].
+func RowsOwners(ctx context.Context, db DBTX, kind Kind, rowIDs []int64) (Owners, error) {
+	const query = `-- name: RowsOwners :one
+SELECT coalesce(array_agg(DISTINCT a.id), '{}'), coalesce(array_agg(DISTINCT a.app_id), '{}'), coalesce(array_agg(DISTINCT ({action})::text), '{}')
 FROM {table} t JOIN tweetqueue.accounts a ON a.username = t.account WHERE t.id = ANY ($1)`
-	var accountIDs []int64
-	var actions []string
-	if err := tx.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&accountIDs, &actions); err != nil {
-		return nil, fmt.Errorf("read the accounts of %s: %w", kind.table(), err)
+	var o Owners
+	if err := db.QueryRow(ctx, kind.sql(query), rowIDs).Scan(&o.AccountIDs, &o.AppIDs, &o.Actions); err != nil {
+		return o, fmt.Errorf("read the accounts of %s: %w", kind.table(), err)
 	}
-	return QuotasLock(ctx, tx, accountIDs, actions...)
+	return o, nil
+}
+
+// Cover reports whether a row, which is locked, has these owners still.
+func (o Owners) Cover(row *Row) bool {
+	return slices.Contains(o.AccountIDs, row.AccountID) && slices.Contains(o.AppIDs, row.AppID) && slices.Contains(o.Actions, row.Action())
 }
 
 // quotasRead reads the windows that count one of the actions, with or without a lock.
 func quotasRead(ctx context.Context, db DBTX, lock string, accountIDs []int64, actions []string) (Quotas, error) {
 	// Arrays, not a join: both halves of the condition are index look-ups then.
 	query := `-- name: QuotasRead :many
-SELECT ` + quotaColumns + `, ` + quotaOpen() + `,
+SELECT ` + quotaColumns + `,
     ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.id = ANY ($1) AND (a.id = q.account_id OR a.app_id = q.app_id))
 FROM tweetqueue.quotas q
 WHERE (q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
@@ -227,7 +262,7 @@ ORDER BY q.app_id IS NOT NULL, q.id
 	all := make(Quotas, len(accountIDs))
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		q, accounts := &Quota{}, []int64(nil)
-		err := row.Scan(append(q.targets(), &q.Open, &accounts)...)
+		err := row.Scan(append(q.targets(), &accounts)...)
 		for _, id := range accounts {
 			all[id] = append(all[id], q)
 		}
@@ -240,25 +275,51 @@ ORDER BY q.app_id IS NOT NULL, q.id
 }
 
 const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name, q.actions, coalesce(q.family, ''),
-    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until, q.others_seen, q.x_reset, q.x_used, q.blocked_until,
+    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until, q.others_seen, q.x_reset, q.x_used, q.rolls, q.blocked_until,
     q.buckets, q.grants`
 
-// quotaOpen counts the rows that are being sent, of a window of which others take places; of one that is ours alone it
-// does not matter.
-func quotaOpen() string {
-	const query = `(SELECT count(*) FROM {table} t WHERE t.status = 'sending' AND {action} = ANY (q.actions)
+// quotasOpen counts the rows that are being sent, of locked windows of which others take places; of one that is ours
+// alone it does not matter. It reads after the locks: what the statement that waited for them sees may be older.
+func quotasOpen(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
+	const open = `(SELECT count(*) FROM {table} t WHERE t.status = 'sending' AND {action} = ANY (q.actions)
     AND t.account = ANY (ARRAY(SELECT a.username FROM tweetqueue.accounts a WHERE a.id = q.account_id OR a.app_id = q.app_id)))`
+	shared := map[int64]*Quota{}
+	for _, windows := range quotas {
+		for _, q := range windows {
+			if q.OthersSeen != nil {
+				shared[q.ID] = q
+			}
+		}
+	}
+	if len(shared) == 0 {
+		return nil
+	}
 	var counts []string
 	for _, kind := range Kinds() {
-		counts = append(counts, kind.sql(query))
+		counts = append(counts, kind.sql(open))
 	}
-	return "CASE WHEN q.others_seen > tweetqueue.clock() - 2 * q.period THEN " + strings.Join(counts, " + ") + " ELSE 0 END"
+	query := `-- name: QuotasOpen :many
+SELECT q.id, ` + strings.Join(counts, " + ") + ` FROM tweetqueue.quotas q WHERE q.id = ANY ($1)`
+	rows, err := tx.Query(ctx, query, slices.Collect(maps.Keys(shared)))
+	if err != nil {
+		return fmt.Errorf("count what is being sent: %w", err)
+	}
+	var id int64
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		shared[id].Open = n
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count what is being sent: %w", err)
+	}
+	return nil
 }
 
 func (q *Quota) targets() []any {
 	return []any{
 		&q.ID, &q.AccountID, &q.AppID, &q.Name, &q.Actions, &q.Family, &q.Maximum, &q.XMaximum, &q.Fixed, &q.Period,
-		&q.Others, &q.OthersUntil, &q.OthersSeen, &q.XReset, &q.XUsed, &q.BlockedUntil, &q.buckets, &q.grants,
+		&q.Others, &q.OthersUntil, &q.OthersSeen, &q.XReset, &q.XUsed, &q.Rolls, &q.BlockedUntil, &q.buckets, &q.grants,
 	}
 }
 
@@ -266,7 +327,7 @@ func (q *Quota) targets() []any {
 func QuotasSave(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 	const query = `-- name: QuotaSave :exec
 UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, x_maximum = nullif($5, 0),
-    others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10
+    others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10, rolls = $11
 WHERE id = $1`
 	batch, saved := &pgx.Batch{}, map[int64]bool{}
 	for _, windows := range quotas {
@@ -275,7 +336,7 @@ WHERE id = $1`
 				continue
 			}
 			saved[q.ID] = true
-			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed)
+			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed, q.Rolls)
 		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

@@ -107,7 +107,7 @@ func (s Settlement) reportsNews(windows []*Quota, action string, now time.Time) 
 		}
 		told := *q
 		told.report(r, now)
-		if told.XMaximum != q.XMaximum || told.others(now) != q.others(now) || told.others(now) > 0 && told.XUsed != q.XUsed {
+		if told.XMaximum != q.XMaximum || told.others(now) != q.others(now) || told.others(now) > 0 && (told.XUsed != q.XUsed || told.Rolls != q.Rolls) {
 			return true
 		}
 	}
@@ -125,6 +125,12 @@ func (q *Quota) report(r Report, now time.Time) {
 		return
 	}
 	used := r.Limit - r.Remaining
+	if q.XReset != nil {
+		// A window ends, and the next one begins with a request after that. If it rolls, its reset is when the first place
+		// comes free, and then the next.
+		q.Rolls = r.ResetAt.After(q.XReset.Add(resetMargin)) && r.ResetAt.Before(q.XReset.Add(q.Period-resetMargin)) ||
+			q.Rolls && r.ResetAt.Before(q.XReset.Add(q.Period-resetMargin))
+	}
 	if q.XReset == nil || r.ResetAt.After(*q.XReset) {
 		q.XReset, q.XUsed = &r.ResetAt, 0
 	}

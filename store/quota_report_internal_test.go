@@ -127,6 +127,31 @@ func TestReportOfAnEarlierWindow(t *testing.T) {
 	require.Equal(t, 1, q.others(later), "X began anew")
 }
 
+// Where X's window rolls, the places of others come free one by one, as far as anybody knows.
+func TestReportedWindowThatRolls(t *testing.T) {
+	t.Parallel()
+	q, _ := guideWindows()
+	full := func(at, reset time.Time) { q.report(Report{familyEndpoint, 200, 0, reset.Sub(at), reset}, at) }
+	first, second := noon.Add(time.Minute), noon.Add(2*time.Minute)
+	full(noon, first)
+	require.False(t, q.Rolls)
+	require.Zero(t, q.others(first))
+	full(first, second) // and is full again, sooner than a window that began then would be over
+	require.True(t, q.Rolls)
+	require.Equal(t, 200, q.others(second.Add(-time.Second)))
+	require.Equal(t, 199, q.others(second))
+	require.Equal(t, second, q.Next(first))
+	require.Equal(t, first.Add(quarter), q.NextAfter(first, 1), "none is left of those of which X told")
+	full(second, second)
+	require.True(t, q.Rolls, "the same reset says nothing else")
+	full(second.Add(quarter), second.Add(2*quarter))
+	require.False(t, q.Rolls)
+
+	// A reset may be told a second later.
+	full(second.Add(quarter), second.Add(2*quarter+time.Second))
+	require.False(t, q.Rolls)
+}
+
 // X's window may have begun after some of our requests: they are not in what it counts.
 func TestReportedUseAfterAReset(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	if err := QuotasSave(ctx, tx, quotas); err != nil {
 		return nil, err
 	}
-	if err := quotaWaitsRecheck(ctx, tx, sooner); err != nil {
+	if err := quotaWaitsRecheck(ctx, tx, sooner, now); err != nil {
 		return nil, err
 	}
 	return until, QuotaWaitsBegin(ctx, tx, waits)
@@ -92,11 +92,20 @@ func toCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settleme
 	var correcting []Settlement
 	for _, s := range settlements {
 		windows := quotas.Of(s.AccountID, s.action(kind))
-		if s.GiveBack || s.WaitFor == ForQuota || s.Block > 0 || s.More > 0 || now.After(s.SendBy) || s.tooLong(windows, now) || s.reportsNews(windows, s.action(kind), now) || slices.ContainsFunc(windows, func(q *Quota) bool { return q.cautious(now) }) {
+		if s.corrects(windows, s.action(kind), now) {
 			correcting = append(correcting, s)
 		}
 	}
 	return correcting, nil
+}
+
+// corrects reports whether the settlement changes one of its action's windows.
+func (s Settlement) corrects(windows []*Quota, action string, now time.Time) bool {
+	says := s.GiveBack || s.WaitFor == ForQuota || s.Block > 0 || s.More > 0
+	moves := now.After(s.SendBy) || s.tooLong(windows, now)
+	// Beside others one request goes at a time: that this one is over makes room for the next.
+	cautious := slices.ContainsFunc(windows, func(q *Quota) bool { return q.cautious(now) })
+	return says || moves || cautious || s.reportsNews(windows, action, now)
 }
 
 func laterOf(a, b time.Time) time.Time {
@@ -119,15 +128,24 @@ func (s Settlement) tooLong(windows []*Quota, now time.Time) bool {
 	})
 }
 
+// placeAt is for when the request's place in a window is held, now that it is over.
+func (s Settlement) placeAt(q *Quota, now time.Time) time.Time {
+	if now.After(s.SendBy) || s.tooLong([]*Quota{q}, now) {
+		return now
+	}
+	return s.SendBy
+}
+
 // correct corrects the windows that the settlement's request took a place in, and those that X told of.
 func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Quotas, now time.Time) error {
 	action := s.action(kind)
 	for _, q := range quotas.Of(s.AccountID, action) {
+		at := s.placeAt(q, now)
 		switch {
 		case s.GiveBack:
 			q.GiveBack(s.SendBy)
-		case now.After(s.SendBy) || s.tooLong([]*Quota{q}, now):
-			q.Move(s.SendBy, now)
+		case !at.Equal(s.SendBy):
+			q.Move(s.SendBy, at)
 		}
 		for range s.More {
 			q.Take(now)
@@ -142,11 +160,13 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 				return err
 			}
 		}
-		q.report(r, now)
-		if s.Block > 0 && r.Remaining == 0 && r.Reset > 0 {
+		refused := s.Block > 0 && r.Remaining == 0 && r.Reset > 0
+		if refused { // X has counted its maximum without it
+			q.GiveBack(s.placeAt(q, now))
 			q.block(now.Add(r.Reset))
 			blocked = true
 		}
+		q.report(r, now)
 	}
 	if s.Block == 0 || blocked {
 		return nil

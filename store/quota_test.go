@@ -177,6 +177,36 @@ func TestSettleHoldsLatePlacesLonger(t *testing.T) {
 	require.Equal(t, late, query[int64](t, b.db, last))
 }
 
+// What X refused it has not counted in the window that it says is full.
+func TestSettleRefusedTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.settle(t, store.PostTweet, b.granted(t, 2)[0], store.Settlement{
+		Status: store.Scheduled, WaitFor: store.ForQuota, Wait: time.Minute, Block: time.Minute, StatusCode: 429,
+		Reports: []store.Report{{Family: "endpoint", Limit: 200, Reset: time.Minute, ResetAt: time.Now().Add(time.Minute)}},
+	})
+	require.Equal(t, 1, b.places(t, "posts"))
+	require.Equal(t, 2, b.places(t, "writes"), "X may have counted it there")
+	require.Equal(t, 199, query[int](t, b.db, `SELECT others FROM tweetqueue.quotas WHERE name = 'posts'`))
+}
+
+// Nobody knows when the requests of a dead worker arrived: their places are held from when they are taken over.
+func TestTakeOverHoldsPlacesLonger(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.granted(t, 2)
+	last := `SELECT buckets[cardinality(buckets)] FROM tweetqueue.quotas WHERE name = 'posts'`
+	before := query[int64](t, b.db, last)
+	storetest.MoveClock(t, b.db, time.Minute)
+	taken := b.dieAndTakeOver(t)
+	require.Len(t, taken, 2)
+	inTx(t, b.db, func(tx pgx.Tx) { require.NoError(t, store.PlacesProlong(t.Context(), tx, taken)) })
+	bucket := (15 * time.Minute).Microseconds() / 256
+	require.GreaterOrEqual(t, query[int64](t, b.db, last), before+(50*time.Second).Microseconds()/bucket)
+	require.Equal(t, 2, b.places(t, "posts"))
+	require.Equal(t, 1, query[int](t, b.db, `SELECT cardinality(buckets) FROM tweetqueue.quotas WHERE name = 'posts'`))
+}
+
 func TestSettleBlocksTheShortestWindow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

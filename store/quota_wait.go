@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // What waits for a limit waits as one. A claim that finds no place writes when there is one at the earliest, for
@@ -25,11 +27,15 @@ type QuotaWait struct {
 }
 
 const (
-	// releaseBatch bounds how many rows go on at once.
-	releaseBatch = 1000
+	// holdAhead is how many of the jobs that come first are looked at.
+	holdAhead = 1000
+	// releaseBatch bounds how many rows go on at once: an account's windows are locked meanwhile.
+	releaseBatch = 200
 	// releaseAgain is how soon an account is looked at again whose places wait for rows that were let go on, and
 	// have not been claimed: one of them may have been cancelled.
 	releaseAgain = time.Second
+	// releaseEach is what a look at each of the accounts may take that share the windows of an app.
+	releaseEach = 10 * time.Millisecond
 	// waitForever is how far away the instant is at which a row that waits for a limit would wake by itself.
 	waitForever = "interval '100 years'"
 )
@@ -56,86 +62,101 @@ ON CONFLICT (account_id, action) DO UPDATE SET until = excluded.until`
 	return nil
 }
 
-// quotaWaitsRecheck makes accounts be looked at again at once that may have a place sooner, and those that share the
-// windows of an app. The transaction has locked the windows.
-func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, windows []*Quota) error {
+// quotaWaitsRecheck makes an account be looked at again at once that may have a place sooner; of those that share the windows of
+// an app, as many as have places, those first that would be looked at first. The transaction has locked the windows.
+func quotaWaitsRecheck(ctx context.Context, tx pgx.Tx, windows []*Quota, now time.Time) error {
 	const query = `-- name: QuotaWaitsRecheck :exec
-SELECT tweetqueue.recheck_waits(q) FROM tweetqueue.quotas q WHERE q.id = ANY ($1)
-ORDER BY q.app_id IS NOT NULL, q.id`
-	if len(windows) == 0 {
-		return nil
-	}
-	ids := make([]int64, len(windows))
-	for i, q := range windows {
-		ids[i] = q.ID
-	}
-	if _, err := tx.Exec(ctx, query, ids); err != nil {
-		return fmt.Errorf("look again at what waits for a limit: %w", err)
+UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() WHERE (account_id, action) IN (
+    SELECT w.account_id, w.action FROM tweetqueue.quota_waits w
+    WHERE w.account_id = ANY (ARRAY(SELECT id FROM tweetqueue.accounts WHERE id = $1 OR app_id = $2))
+        AND w.action = ANY ($3) AND w.until > tweetqueue.clock()
+    ORDER BY w.until, w.account_id, w.action LIMIT $4
+    FOR NO KEY UPDATE SKIP LOCKED)`
+	for _, q := range windows {
+		accounts := len(q.Actions) // of one
+		if q.AppID != 0 {
+			accounts = max(1, q.Free(now))
+		}
+		if _, err := tx.Exec(ctx, query, q.AccountID, q.AppID, q.Actions, accounts); err != nil {
+			return fmt.Errorf("look again at what waits for a limit: %w", err)
+		}
 	}
 	return nil
 }
 
-// QuotaWaitsDue returns the accounts that may have a place, at most limit of them, the longest due first, how
-// long it is until the next one may (nil: none waits for later), and whether any waits at all.
-func QuotaWaitsDue(ctx context.Context, db DBTX, limit int) (due []QuotaWait, next *time.Duration, some bool, err error) {
+// QuotaWaitsDue returns the accounts that may have a place, at most limit of them, the longest due first, and how
+// long it is until the next one may (nil: none waits for later).
+func QuotaWaitsDue(ctx context.Context, db DBTX, limit int) (due []QuotaWait, next *time.Duration, err error) {
 	const query = `-- name: QuotaWaitsDue :many
 SELECT account_id, action, until FROM tweetqueue.quota_waits
 WHERE until <= tweetqueue.clock() ORDER BY until LIMIT $1`
 	const later = `-- name: QuotaWaitsNext :one
-SELECT min(until) - tweetqueue.clock(), EXISTS (SELECT FROM tweetqueue.quota_waits)
-FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
-	if err := db.QueryRow(ctx, later).Scan(&next, &some); err != nil {
-		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
-	}
-	if !some {
-		return nil, nil, false, nil
+SELECT min(until) - tweetqueue.clock() FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
+	if err := db.QueryRow(ctx, later).Scan(&next); err != nil {
+		return nil, nil, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
 	rows, err := db.Query(ctx, query, limit)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
+		return nil, nil, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
 	due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QuotaWait])
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("look for what waits for a limit: %w", err)
+		return nil, nil, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
-	return due, next, true, nil
+	return due, next, nil
 }
 
-// QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits: of each
-// kind, of the limit jobs that come first. It returns how many. Rows and jobs that somebody has locked are passed
-// over, and those that were let go on.
+// QuotaWaitPostpone makes an account be looked at again a little later, of which somebody else has the windows locked.
+func QuotaWaitPostpone(ctx context.Context, db DBTX, wait QuotaWait) error {
+	const query = `-- name: QuotaWaitPostpone :exec
+UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() + $3 WHERE (account_id, action) IN (
+    SELECT account_id, action FROM tweetqueue.quota_waits
+    WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR NO KEY UPDATE SKIP LOCKED)`
+	if _, err := db.Exec(ctx, query, wait.AccountID, wait.Action, releaseAgain); err != nil {
+		return fmt.Errorf("postpone what waits for a limit: %w", err)
+	}
+	return nil
+}
+
+// QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits: at most
+// limit of each kind, for a claim of their account waits for as long as it takes. It returns how many. Rows and jobs that
+// somebody has locked are passed over, and those that were let go on.
 func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (int, error) {
 	// A job that is available and not yet running can be parked again: River fetches it only once.
 	const query = `-- name: RowsHold :exec
 WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
+), waiting AS MATERIALIZED (SELECT EXISTS (SELECT FROM tweetqueue.quota_waits WHERE until > (SELECT now FROM clock)) AS any_account
 ), jobs AS MATERIALIZED (
-    SELECT j.id, (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
-    WHERE j.kind = '{kind}' AND j.state IN ('pending', 'available') AND j.id = ANY (ARRAY(
-        (SELECT id FROM tweetqueue.river_job
-            WHERE state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
-            ORDER BY scheduled_at LIMIT $1)
-        UNION ALL
-        (SELECT id FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}'
-            ORDER BY priority, scheduled_at, id LIMIT $1)))
-    FOR UPDATE SKIP LOCKED
+    (SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+        WHERE (SELECT any_account FROM waiting) AND kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
+        ORDER BY scheduled_at LIMIT $1)
+    UNION ALL
+    (SELECT id, (args ->> 'row_id')::bigint FROM tweetqueue.river_job
+        WHERE (SELECT any_account FROM waiting) AND kind = '{kind}' AND state = 'available' AND queue = '{queue}'
+        ORDER BY priority, scheduled_at, id LIMIT $1)
 ), held AS MATERIALIZED (
-    SELECT t.id FROM {table} t
+    SELECT t.id, jobs.id AS job_id FROM jobs
+    JOIN {table} t ON t.id = jobs.row_id
     JOIN tweetqueue.accounts a ON a.username = t.account
     JOIN tweetqueue.quota_waits w ON w.account_id = a.id AND w.action = {action} AND w.until > (SELECT now FROM clock)
-    WHERE t.id = ANY (ARRAY(SELECT row_id FROM jobs))
-        AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NULL
+    WHERE t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NULL
         AND ({deadline} IS NULL OR {deadline} > (SELECT now FROM clock))
+    LIMIT $2
     FOR NO KEY UPDATE OF t SKIP LOCKED FOR SHARE OF w SKIP LOCKED
+), locked AS MATERIALIZED (
+    SELECT j.id, held.id AS row_id FROM held JOIN tweetqueue.river_job j ON j.id = held.job_id
+    WHERE j.state IN ('pending', 'available')
+    FOR UPDATE OF j SKIP LOCKED
 ), parked AS (
     UPDATE tweetqueue.river_job SET state = 'pending'
-    WHERE state = 'available' AND id = ANY (ARRAY(SELECT j.id FROM jobs j WHERE j.row_id IN (SELECT id FROM held)))
+    WHERE state = 'available' AND id = ANY (ARRAY(SELECT id FROM locked))
 )
 UPDATE {table} t SET waiting_for = 'quota', error = 'its account has no place left in a limit',
     next_attempt_at = least({deadline}, (SELECT now FROM clock) + ` + waitForever + `)
-WHERE t.id = ANY (ARRAY(SELECT id FROM held))`
+WHERE t.id = ANY (ARRAY(SELECT row_id FROM locked))`
 	held := 0
 	for _, kind := range Kinds() {
-		tag, err := db.Exec(ctx, kind.sql(query), limit)
+		tag, err := db.Exec(ctx, kind.sql(query), holdAhead, limit)
 		if err != nil {
 			return held, fmt.Errorf("hold %s: %w", kind.table(), err)
 		}
@@ -146,19 +167,32 @@ WHERE t.id = ANY (ARRAY(SELECT id FROM held))`
 
 // QuotaWaitRelease lets as many of an account's best rows go on as there are places, by priority, then by when they are
 // due, and writes when it is to be looked at again. It returns how many. It looks only at windows that it has locked, and
-// at the clock after the lock. What it lets go on takes its place when it is claimed; until then it is counted.
+// at the clock after the lock. What it lets go on takes its place when it is claimed; until then it is counted. [ErrRowLocked]
+// if somebody else has the windows locked for longer than a claim does: see [QuotaWaitPostpone].
 func QuotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait) (int, error) {
-	const lock = `-- name: QuotaWaitLock :one
-SELECT TRUE FROM tweetqueue.quota_waits
-WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
+	const impatience = `-- name: QuotaWaitImpatience :exec
+SET LOCAL lock_timeout = '200ms'`
 	rivals, err := quotaRivals(ctx, tx, wait)
 	if err != nil {
 		return 0, err
 	}
+	// Who waits behind it in the loop must not wait for long for somebody who has locked its windows.
+	if _, err := tx.Exec(ctx, impatience); err != nil {
+		return 0, fmt.Errorf("bound the wait for quotas: %w", err)
+	}
 	quotas, err := QuotasLock(ctx, tx, []int64{wait.AccountID}, append(rivals, wait.Action)...)
 	if err != nil {
-		return 0, err
+		return 0, orRowLocked(err)
 	}
+	released, err := quotaWaitRelease(ctx, tx, wait, rivals, quotas)
+	return released, orRowLocked(err)
+}
+
+// quotaWaitRelease does so under the locks of the windows.
+func quotaWaitRelease(ctx context.Context, tx pgx.Tx, wait QuotaWait, rivals []string, quotas Quotas) (released int, err error) {
+	const lock = `-- name: QuotaWaitLock :one
+SELECT TRUE FROM tweetqueue.quota_waits
+WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE`
 	var due bool
 	err = tx.QueryRow(ctx, lock, wait.AccountID, wait.Action).Scan(&due)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -176,8 +210,7 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 	if err != nil {
 		return 0, err
 	}
-	kind := kindsOf(wait.Action)[0]
-	released, share := 0, places.free
+	kind, share := kindsOf(wait.Action)[0], places.free
 	if share > 0 && len(rivals) > 0 {
 		if share, err = shareOf(ctx, tx, quotas, wait, rivals, places, now); err != nil {
 			return 0, err
@@ -191,11 +224,20 @@ WHERE account_id = $1 AND action = $2 AND until <= tweetqueue.clock() FOR UPDATE
 	return released, quotaWaitNext(ctx, tx, kind, wait, places.next(windows, now, released))
 }
 
+// orRowLocked is [ErrRowLocked] if a lock was waited for in vain.
+func orRowLocked(err error) error {
+	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
+		return fmt.Errorf("%w: %w", ErrRowLocked, err)
+	}
+	return err
+}
+
 // places are what the windows of an account have left.
 type places struct {
 	free    int           // of all windows together
 	pending map[int64]int // by window: rows that were let go on, and will take a place
 	some    bool          // there are such
+	waiting int           // accounts that wait for a place of the app
 }
 
 // placesOf counts the places. What an app has left is shared among its accounts that wait, lest the
@@ -207,12 +249,12 @@ func placesOf(ctx context.Context, tx pgx.Tx, windows []*Quota, now time.Time) (
 		if err != nil {
 			return p, err
 		}
-		p.pending[q.ID], p.some = pending, p.some || pending > 0
+		p.pending[q.ID], p.some, p.waiting = pending, p.some || pending > 0, max(p.waiting, waiting)
 		free := q.Free(now) - pending
 		if q.AppID != 0 && free > 0 {
 			free = max(1, free/max(1, waiting))
 		}
-		p.free = min(p.free, free)
+		p.free = min(p.free, max(0, free))
 	}
 	return p, nil
 }
@@ -225,7 +267,9 @@ func (p *places) next(windows []*Quota, now time.Time, released int) time.Time {
 			until = at
 		}
 	}
-	if again := now.Add(releaseAgain); p.some && until.After(again) {
+	// What an answer makes sooner is looked at again then: the more accounts there are, the more seldom without one.
+	again := now.Add(max(releaseAgain, time.Duration(p.waiting)*releaseEach))
+	if p.some && until.After(again) || released == 0 && !until.After(now.Add(releaseAgain)) {
 		return again
 	}
 	return until
@@ -237,7 +281,8 @@ func released(ctx context.Context, tx pgx.Tx, q *Quota) (rows, waiting int, err 
 	const query = `-- name: RowsReleased :one
 SELECT count(*) FROM {table} t
 WHERE t.account = ANY (ARRAY(SELECT username FROM tweetqueue.accounts WHERE id = $1 OR app_id = $2))
-    AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL AND {action} = ANY ($3)`
+    AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NOT NULL AND {action} = ANY ($3)
+    AND t.wake_at <= tweetqueue.clock()`
 	const accounts = `-- name: QuotaWaitsOfApp :one
 SELECT count(DISTINCT w.account_id) FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id
 WHERE a.app_id = $1 AND w.action = ANY ($2)`
@@ -276,21 +321,25 @@ WHERE t.id = ANY (ARRAY(
 
 // quotaWaitNext writes when the account is looked at again, or that it waits no more: none of its rows does.
 func quotaWaitNext(ctx context.Context, tx pgx.Tx, kind Kind, wait QuotaWait, until time.Time) error {
+	// A row that somebody has moved to later waits for its time again.
 	const query = `-- name: QuotaWaitNext :exec
-WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
-), waiting AS (
-    SELECT t.{due_at} AS due_at FROM {table} t
-    WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND {of_action}
-        AND t.status = 'scheduled' AND t.waiting_for = 'quota'
-), first AS MATERIALIZED (
-    -- Mostly one is due, and found at once. One that was moved to later waits as well.
-    SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE due_at <= (SELECT now FROM clock)) THEN (SELECT now FROM clock)
-        ELSE (SELECT min(due_at) FROM waiting) END AS due_at
+WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now, (SELECT username FROM tweetqueue.accounts WHERE id = $1) AS account
+), moved AS (
+    UPDATE {table} t SET waiting_for = 'time', next_attempt_at = NULL, error = NULL
+    WHERE t.id = ANY (ARRAY(SELECT m.id FROM generate_series(1, 4) AS p (priority) CROSS JOIN LATERAL (
+        SELECT t.id FROM {table} t
+        WHERE t.account = (SELECT account FROM clock) AND {of_action} AND t.status = 'scheduled'
+            AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' AND t.priority = p.priority
+            AND t.{due_at} > (SELECT now FROM clock)
+        ORDER BY t.{due_at} LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED) AS m))
+), waiting AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM {table} t
+        WHERE t.account = (SELECT account FROM clock) AND {of_action} AND t.status = 'scheduled'
+            AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' AND t.{due_at} <= (SELECT now FROM clock)) AS due
 ), over AS (
-    DELETE FROM tweetqueue.quota_waits WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NULL
+    DELETE FROM tweetqueue.quota_waits WHERE account_id = $1 AND action = $2 AND NOT (SELECT due FROM waiting)
 )
-UPDATE tweetqueue.quota_waits SET until = greatest($3, (SELECT due_at FROM first))
-WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NOT NULL`
+UPDATE tweetqueue.quota_waits SET until = $3 WHERE account_id = $1 AND action = $2 AND (SELECT due FROM waiting)`
 	if _, err := tx.Exec(ctx, kind.sql(query), wait.AccountID, wait.Action, until); err != nil {
 		return fmt.Errorf("write when a place is free: %w", err)
 	}
@@ -301,13 +350,15 @@ WHERE account_id = $1 AND action = $2 AND (SELECT due_at FROM first) IS NOT NULL
 func QuotaWaitsSweep(ctx context.Context, db DBTX) (int, error) {
 	const query = `-- name: QuotaWaitsSweep :exec
 INSERT INTO tweetqueue.quota_waits (account_id, action, until)
-SELECT a.id, action, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action
-WHERE EXISTS (SELECT FROM {table} t WHERE t.account = a.username AND t.status = 'scheduled' AND t.waiting_for = 'quota')
-    AND NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = ANY ($1))
+SELECT a.id, action.name, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action (name), LATERAL (
+    SELECT FROM {table} t WHERE t.account = a.username AND {of_asked} AND t.status = 'scheduled'
+        AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' LIMIT 1) AS waiting
+WHERE NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = action.name)
 ON CONFLICT DO NOTHING`
 	swept := 0
 	for _, kind := range Kinds() {
-		tag, err := db.Exec(ctx, kind.sql(query), kind.actions())
+		asked := strings.ReplaceAll(query, "{of_asked}", strings.ReplaceAll(kind.parts().ofAction, "$2", "action.name"))
+		tag, err := db.Exec(ctx, kind.sql(asked), kind.actions())
 		if err != nil {
 			return swept, fmt.Errorf("look for %s that wait for a limit: %w", kind.table(), err)
 		}

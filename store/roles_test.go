@@ -252,7 +252,7 @@ func TestWorker(t *testing.T) {
 	_, err = store.AppDoubt(ctx, db, appID, b.accountID, "why", time.Second)
 	require.NoError(t, err)
 	require.NoError(t, store.AppAnswered(ctx, db, appID))
-	require.NoError(t, errOf(store.AccountHold(ctx, db, b.accountID, store.Paused, "why", time.Hour)))
+	require.NoError(t, errOf(store.AccountHold(ctx, db, b.accountID, store.Paused, "why", "why", time.Hour)))
 	require.NoError(t, store.AccountRelease(ctx, db, b.accountID))
 	for name, h := range b.holds(t) {
 		require.NoError(t, h.begin(ctx, db, 0), name)

@@ -232,7 +232,8 @@ func Sweep(ctx context.Context, db DBTX, kind Kind, from SweepFrom, limit int) (
 	const query = `-- name: RowsSweep :one
 WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS ago
 ), overdue AS MATERIALIZED (
-    SELECT id, wake_at, priority, account, {action} AS action, (SELECT ago FROM clock) AS ago FROM {table} t
+    SELECT id, wake_at, priority, account, {action} AS action, waiting_for, greatest(wake_at, late_from) AS since,
+        (SELECT ago FROM clock) AS ago FROM {table} t
     WHERE (status = 'scheduled' OR (status = 'unconfirmed' AND next_attempt_at IS NOT NULL))
         AND wake_at < (SELECT ago FROM clock) AND wake_at >= $1
         -- One that was let go on after it waited for a limit is as good as due since then.
@@ -241,11 +242,11 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS
     ORDER BY wake_at, id LIMIT $3
 ), lost AS (
     SELECT id, wake_at, priority FROM overdue
-    -- The job of a row may have been another's turn: while its account goes on, its own comes.
-    WHERE NOT EXISTS (
+    -- The job of a row may have been another's turn: while its account goes on, its own comes soon.
+    WHERE NOT (overdue.waiting_for = 'time' AND overdue.since > overdue.ago - interval '1 minute' AND EXISTS (
         SELECT FROM tweetqueue.quotas q JOIN tweetqueue.accounts a ON a.id = q.account_id
         WHERE a.username = overdue.account AND overdue.action = ANY (q.actions) AND q.buckets <> '{}'
-            AND to_timestamp((q.buckets[cardinality(q.buckets)] + 1) * extract(epoch FROM q.period) / 256) > overdue.ago)
+            AND to_timestamp((q.buckets[cardinality(q.buckets)] + 1) * extract(epoch FROM q.period) / 256) > overdue.ago))
     AND NOT EXISTS (
         SELECT FROM tweetqueue.river_job j
         WHERE j.kind = '{kind}' AND j.args @> jsonb_build_object('row_id', overdue.id)

@@ -272,7 +272,7 @@ func (b *testBundle) holds(t *testing.T) map[string]hold {
 		"Account": {
 			what: store.ForAccount,
 			begin: func(ctx context.Context, db store.DBTX, wait time.Duration) error {
-				return errOf(store.AccountHold(ctx, db, b.accountID, store.Suspended, "locked\x00", wait))
+				return errOf(store.AccountHold(ctx, db, b.accountID, store.Suspended, "locked\x00", "locked", wait))
 			},
 			release: func(ctx context.Context, db store.DBTX) error { return store.AccountRelease(ctx, db, b.accountID) },
 			probe: func(ctx context.Context, tx pgx.Tx, rest time.Duration) (bool, error) {
@@ -284,7 +284,7 @@ func (b *testBundle) holds(t *testing.T) map[string]hold {
 		"App": {
 			what: store.ForApp,
 			begin: func(ctx context.Context, db store.DBTX, wait time.Duration) error {
-				return errOf(store.AppHold(ctx, db, appID, "no credits\x00", wait))
+				return errOf(store.AppHold(ctx, db, appID, "no credits\x00", "no credits", wait))
 			},
 			release: func(ctx context.Context, db store.DBTX) error { return store.AppRelease(ctx, db, appID) },
 			probe: func(ctx context.Context, tx pgx.Tx, rest time.Duration) (bool, error) {
@@ -447,27 +447,30 @@ func TestHoldBegins(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	appID := query[int64](t, b.db, `SELECT id FROM tweetqueue.apps`)
-	app := func(reason string) bool {
-		began, err := store.AppHold(t.Context(), b.db, appID, reason, time.Hour)
+	app := func(reason, cause string) bool {
+		began, err := store.AppHold(t.Context(), b.db, appID, reason, cause, time.Hour)
 		require.NoError(t, err)
 		return began
 	}
-	account := func(state store.State) bool {
-		began, err := store.AccountHold(t.Context(), b.db, b.accountID, state, "why", time.Hour)
+	account := func(state store.State, reason, cause string) bool {
+		began, err := store.AccountHold(t.Context(), b.db, b.accountID, state, reason, cause, time.Hour)
 		require.NoError(t, err)
 		return began
 	}
-	require.True(t, app("no credits"))
-	require.False(t, app("still no credits"))
+	require.True(t, app("create tweet: no credits", "no credits"))
+	require.False(t, app("delete tweet: no credits", "no credits"))
+	require.True(t, app("create tweet: app suspended", "app suspended"))
+	require.True(t, app("create tweet: no credits", "no credits"))
 	exec(t, b.db, `UPDATE tweetqueue.apps SET doubted = '{1,2,3,4,5}'`)
-	require.True(t, app("no credits"), "it was held for an outage of X")
-	require.False(t, app("no credits"))
+	require.True(t, app("no credits", "no credits"), "it was held for an outage of X")
+	require.False(t, app("no credits", "no credits"))
 	exec(t, b.db, `UPDATE tweetqueue.apps SET state = 'active'`)
-	require.True(t, app("no credits again"))
+	require.True(t, app("no credits again", "no credits"))
 
-	require.True(t, account(store.Paused))
-	require.False(t, account(store.Paused))
-	require.True(t, account(store.Suspended))
+	require.True(t, account(store.Paused, "a 401", "401"))
+	require.False(t, account(store.Paused, "another 401", "401"))
+	require.True(t, account(store.Paused, "locked", "locked"))
+	require.True(t, account(store.Suspended, "locked", "locked"))
 	exec(t, b.db, `UPDATE tweetqueue.accounts SET state = 'suspended', state_reason = 'by hand'`)
-	require.False(t, account(store.Paused), "a person's hold stays")
+	require.False(t, account(store.Paused, "a 401", "401"), "a person's hold stays")
 }

@@ -65,6 +65,10 @@ type TakenOver struct {
 	RowID  int64
 	Status Status
 	Worker string // the worker's name
+
+	AccountID int64
+	Action    string    // of the row
+	SendBy    time.Time // of the request
 }
 
 // TakeOver takes over the rows that are being sent by a worker whose lease is dead, at most limit of each
@@ -75,7 +79,7 @@ type TakenOver struct {
 func TakeOver(ctx context.Context, db DBTX, limit int, own int64, working []int64, lookUpAfter time.Duration) ([]TakenOver, error) {
 	const query = `-- name: TakeOver :many
 WITH lost AS (
-    SELECT t.id, r.job_id, r.granted_at, w.name
+    SELECT t.id, r.job_id, r.granted_at, r.account_id, r.send_by, w.name
     FROM {table} t
     JOIN tweetqueue.requests r ON r.id = t.request_id
     JOIN tweetqueue.workers w ON w.id = r.worker_id
@@ -89,7 +93,7 @@ WITH lost AS (
 )
 UPDATE {table} t SET {taken_over} || 'the worker ' || lost.name || ' stopped while this was being sent'
 FROM lost WHERE t.id = lost.id AND t.status = 'sending'
-RETURNING t.id, t.status, lost.name`
+RETURNING t.id, t.status, lost.name, lost.account_id, ({action})::text, lost.send_by`
 	var all []TakenOver
 	for _, kind := range Kinds() {
 		rows, err := db.Query(ctx, kind.sql(query), limit, own, working, lookUpAfter)
@@ -98,7 +102,7 @@ RETURNING t.id, t.status, lost.name`
 		}
 		taken, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (TakenOver, error) {
 			t := TakenOver{Kind: kind}
-			err := row.Scan(&t.RowID, &t.Status, &t.Worker)
+			err := row.Scan(&t.RowID, &t.Status, &t.Worker, &t.AccountID, &t.Action, &t.SendBy)
 			return t, err
 		})
 		if err != nil {
@@ -107,6 +111,32 @@ RETURNING t.id, t.status, lost.name`
 		all = append(all, taken...)
 	}
 	return all, nil
+}
+
+// PlacesProlong holds the places of requests that were taken over as if they had arrived by now: nobody knows when their
+// worker died, nor how long they were under way.
+func PlacesProlong(ctx context.Context, tx pgx.Tx, taken []TakenOver) error {
+	var accountIDs []int64
+	var actions []string
+	for _, t := range taken {
+		accountIDs, actions = append(accountIDs, t.AccountID), append(actions, t.Action)
+	}
+	quotas, err := QuotasLock(ctx, tx, accountIDs, actions...)
+	if err != nil {
+		return err
+	}
+	now, err := Clock(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, t := range taken {
+		for _, q := range quotas.Of(t.AccountID, t.Action) {
+			if now.After(t.SendBy) {
+				q.Move(t.SendBy, now)
+			}
+		}
+	}
+	return QuotasSave(ctx, tx, quotas)
 }
 
 // TakeOverJobs gives a new job to rows whose jobs a dead worker had fetched, and not yet claimed; it finalises the

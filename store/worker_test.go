@@ -94,6 +94,12 @@ func TestTakeOver(t *testing.T) {
 	require.NoError(t, store.WorkerStop(t.Context(), b.db, dead))
 	taken, err = store.TakeOver(t.Context(), b.db, 1, 0, []int64{}, 5*time.Second)
 	require.NoError(t, err)
+	for i := range taken {
+		require.Equal(t, b.accountID, taken[i].AccountID)
+		require.Equal(t, taken[i].Kind.Action(), taken[i].Action)
+		require.WithinDuration(t, time.Now(), taken[i].SendBy, patience)
+		taken[i].AccountID, taken[i].Action, taken[i].SendBy = 0, "", time.Time{}
+	}
 	require.Equal(t, []store.TakenOver{
 		{Kind: store.PostTweet, RowID: ids[0], Status: store.Unconfirmed, Worker: "tester"},
 		{Kind: store.DeleteTweet, RowID: ids[2], Status: store.Scheduled, Worker: "tester"},

@@ -49,10 +49,13 @@ func (e *Error) AccessToken() string {
 	return *e.accessToken
 }
 
+// Cause is what is the same in the words of all errors of its kind.
+func (e *Error) Cause() string { return e.Kind.words() }
+
 // Error says what was tried, what it came to, X's words and what to do next.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", e.Op, strings.ReplaceAll(string(e.Kind), "_", " "))
+	fmt.Fprintf(&b, "%s: %s", e.Op, e.Kind.words())
 	if e.Answer.StatusCode != 0 {
 		fmt.Fprintf(&b, " (%d)", e.Answer.StatusCode)
 	}

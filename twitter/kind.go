@@ -1,5 +1,7 @@
 package twitter
 
+import "strings"
+
 // Kind says what a failed request means. It is a closed set: see [Kinds].
 type Kind string
 
@@ -111,6 +113,9 @@ func Kinds() []Kind {
 		KindOther, KindAlreadyRetweeted,
 	}
 }
+
+// words are the kind as it stands in the text of an [Error].
+func (k Kind) words() string { return strings.ReplaceAll(string(k), "_", " ") }
 
 // advice says what a person has to do, for the kinds where X's own words do not.
 func (k Kind) advice() string {

@@ -109,18 +109,17 @@ func one[T any](w *world, sql string, args ...any) T {
 	return value
 }
 
-// work starts a worker of so many slots, which runs until the test ends.
-func (w *world) work(slots int) {
+// work starts a worker of so many slots, which runs until the test ends, or it is stopped.
+func (w *world) work(slots int) (stop func()) {
 	w.Helper()
 	pool, err := store.Connect(w.Context(), store.Secret(w.url), "worker", int32(12+slots/2))
 	require.NoError(w, err)
-	w.workOn(pool, slots)
+	return w.workOn(pool, slots)
 }
 
 // workOn starts a worker that uses the pool, and closes it in the end.
-func (w *world) workOn(pool *pgxpool.Pool, slots int) {
+func (w *world) workOn(pool *pgxpool.Pool, slots int) (stop func()) {
 	w.Helper()
-	w.Cleanup(pool.Close)
 	w.workers++
 	name := fmt.Sprintf("worker %d", w.workers)
 	client := twitter.NewHTTPClient()
@@ -137,13 +136,15 @@ func (w *world) workOn(pool *pgxpool.Pool, slots int) {
 		},
 	})
 	require.NoError(w, err)
-	ctx, stop := context.WithCancel(context.WithoutCancel(w.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(ctx) }()
-	w.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		require.NoError(w, <-ended)
+		pool.Close()
 	})
+	w.Cleanup(stop)
 	select {
 	case <-ready:
 	case <-time.After(soon):
@@ -152,6 +153,7 @@ func (w *world) workOn(pool *pgxpool.Pool, slots int) {
 	w.slots[store.PostTweet.Queue()] += slots
 	w.slots[store.DeleteTweet.Queue()] += max(1, slots/4)
 	w.slots[store.Retweet.Queue()] += max(1, slots/4)
+	return stop
 }
 
 func (w *world) observe(e jobs.Event) {

@@ -54,7 +54,7 @@ func TestMigrate(t *testing.T) {
 
 	stdout, _, err = command(t, s, "migrate", "status", "--json")
 	require.NoError(t, err)
-	require.JSONEq(t, fmt.Sprintf(`{"version":%d,"river_version":8,"oldest_worker":10,"latest":%[1]d}`, migrations.Latest), stdout)
+	require.JSONEq(t, fmt.Sprintf(`{"version":%d,"river_version":8,"oldest_worker":%[1]d,"latest":%[1]d}`, migrations.Latest), stdout)
 
 	stdout, _, err = command(t, s, "migrate", "down")
 	require.NoError(t, err)

@@ -145,11 +145,11 @@ func TestMoveAndCancelWhenFetched(t *testing.T) {
 
 // TestOpenTransaction keeps another application's transaction open, which has edited one due row; many
 // other tweets become due meanwhile, evenly, and go out on time. Of three rounds one has to do: other
-// work on the machine is no fault of the worker. Were they held up, they would be late by up to 10 s.
+// work on the machine is no fault of the worker. Were they held up, they would be late by up to 25 s.
 func TestOpenTransaction(t *testing.T) {
 	t.Parallel()
 	holdQuiet(t)
-	const tweets, while, limit = 1000, 10 * time.Second, 3 * time.Second
+	const tweets, while, limit = 1000, 25 * time.Second, 3 * time.Second
 	b := newBundleOn(t, sandbox.Config{Limits: []sandbox.Limit{}})
 	b.exec(t, `UPDATE tweetqueue.quotas SET maximum = 1000000`)
 	w := startProcess(t, "worker", b.settings)

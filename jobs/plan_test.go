@@ -1,0 +1,96 @@
+package jobs
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+	"tweetqueue/store/storetest"
+	"tweetqueue/twitter/sandbox"
+)
+
+// claimer is a worker that does nothing by itself.
+func (w *world) claimer() *Worker {
+	w.Helper()
+	worker := w.newWorker(opts{})
+	require.NoError(w, worker.lease.start(w.Context()))
+	return worker
+}
+
+// claimed is the rows that a claim for a row's job sends.
+func (w *world) claimed(worker *Worker, kind store.Kind, rowID int64) []int64 {
+	w.Helper()
+	claims, _, err := worker.claim(w.Context(), kind, []wakeUp{{jobID: rowID, rowID: rowID}})
+	require.NoError(w, err)
+	var ids []int64
+	for _, claim := range claims {
+		ids = append(ids, claim.row.ID)
+	}
+	return ids
+}
+
+// A job that took a better row than its own leaves its own to that one's job; if somebody has it locked by then, it
+// comes to it a little later.
+func TestJobOfATakenRowFindsTheOtherLocked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.claimer()
+	better, worse := w.tweet("better"), w.tweet("worse")
+	w.exec(`UPDATE tweetqueue.river_job SET state = 'running'`) // both have been fetched
+	require.Equal(t, []int64{better}, w.claimed(worker, store.PostTweet, worse))
+	app := w.application()
+	_, err := app.Exec(t.Context(), `UPDATE tweetqueue.tweets SET metadata = '{}' WHERE id = $1`, worse)
+	require.NoError(t, err)
+	require.Empty(t, w.claimed(worker, store.PostTweet, better))
+	require.NoError(t, app.Rollback(t.Context()))
+	parked := storetest.Jobs(t, w.db, worse)
+	require.Equal(t, "pending", parked[len(parked)-1].State)
+	require.Equal(t, []int64{worse}, w.claimed(worker, store.PostTweet, worse))
+}
+
+// What waits for a limit goes before all that is due after it, whichever job comes.
+func TestWaitingRowsGoFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.claimer()
+	best, better, worse := w.tweet("best"), w.tweet("better"), w.tweet("worse")
+	w.exec(`UPDATE tweetqueue.river_job SET state = 'running'`)
+	w.exec(`UPDATE tweetqueue.tweets SET waiting_for = 'quota', next_attempt_at = tweetqueue.clock() + interval '100 years' WHERE id = $1`, best)
+	require.Empty(t, w.claimed(worker, store.PostTweet, worse))
+	require.Empty(t, w.claimed(worker, store.PostTweet, better))
+	for _, id := range []int64{better, worse} {
+		require.Equal(t, "scheduled:quota", w.status(id))
+	}
+}
+
+// A row that becomes another account's or another action, while its claim waits for the windows of what it was, is decided on
+// when those are locked that it has by then.
+func TestOwnersChangeWhileTheClaimWaits(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]string{
+		"Action": `UPDATE tweetqueue.deletions SET retweet = true`,
+		"App": `WITH other AS (INSERT INTO tweetqueue.apps (name, credentials) SELECT 'other', credentials FROM tweetqueue.apps RETURNING id)
+			UPDATE tweetqueue.accounts SET app_id = (SELECT id FROM other)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.Config{})
+			worker := w.claimer()
+			id := storetest.Deletion(t, w.db, "77", 0)
+			holder := w.application()
+			_, err := holder.Exec(t.Context(), `SELECT FROM tweetqueue.quotas WHERE name = 'deletions' FOR UPDATE`)
+			require.NoError(t, err)
+			claims := make(chan []int64)
+			go func() { claims <- w.claimed(worker, store.DeleteTweet, id) }()
+			w.lockWaits(workerApp, 1)
+			_, err = holder.Exec(t.Context(), change)
+			require.NoError(t, err)
+			require.NoError(t, holder.Commit(t.Context()))
+			require.Empty(t, <-claims)
+			parked := storetest.Jobs(t, w.db, id)
+			require.Equal(t, "pending", parked[len(parked)-1].State)
+			require.Equal(t, []int64{id}, w.claimed(worker, store.DeleteTweet, id))
+		})
+	}
+}
