@@ -44,9 +44,9 @@ func TestMoneyIsGone(t *testing.T) {
 		for _, resume := range []string{"ByProbe", "ByHand"} {
 			t.Run(name+resume, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, sandbox.Config{Billing: test.billing})
+				w, o := newMidMonthWorld(t, sandbox.Config{Billing: test.billing})
 				w.account("other")
-				r := w.start(opts{})
+				r := w.start(o)
 				r.wait(EventDone, w.tweet("one"))
 				r.wait(EventDone, w.tweet("two"))
 				now, err := store.Clock(t.Context(), w.db)

@@ -93,6 +93,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		return p.write(ctx, tx)
 	})
 	if unknown := new(store.CommitError); errors.As(err, &unknown) {
+		p.tellWarnings(w) // if it is noted that they were told, nobody tells them again
 		return p.claims, nil, fmt.Errorf("claim %s: %w", kind, err)
 	}
 	if err != nil {

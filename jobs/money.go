@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -31,6 +32,14 @@ func lackOfMoney(row *store.Row, now time.Time) decision {
 	short := row.Budgets.Lacking(price)
 	if short == nil {
 		return decision{}
+	}
+	for _, b := range row.Budgets.Of {
+		if b.Limit < price {
+			return decision{
+				wait: store.ForBudget, until: now.Add(waitLong),
+				reason: fmt.Sprintf("it costs $%s, and the whole budget of %s is $%s a month: 'enqueue budget set' raises it", price, ofWhom(b), b.Limit),
+			}
+		}
 	}
 	ends := short.Month.AddDate(0, 1, 0)
 	return decision{
@@ -105,24 +114,32 @@ func (p *plan) warn(b *store.Budget, waits bool, about Event) {
 	p.events = append(p.events, warning)
 }
 
+// tellWarnings tells of budgets, and of nothing else.
+func (p *plan) tellWarnings(w *Worker) {
+	for i := range p.events {
+		if p.events[i].Type == EventBudget {
+			w.tell(p.events[i])
+		}
+	}
+}
+
 // write writes it, after the rows' waits.
-func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind) error {
+func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind, now time.Time) error {
 	if err := store.BudgetsTold(ctx, tx, s.told); err != nil {
 		return err
 	}
-	return store.BudgetWaitsBegin(ctx, tx, kind, s.waits)
+	return store.BudgetWaitsBegin(ctx, tx, kind, now, s.waits)
 }
 
-// releaseBudgets lets rows go on that waited for a budget that has money again.
+// releaseBudgets lets rows go on that waited for a budget that has money again. An account for which that fails holds up no other.
 func (w *Worker) releaseBudgets(ctx context.Context) error {
 	due, err := store.BudgetWaitsDue(ctx, w.pool, waitsBatch)
+	failures := []error{err}
 	for _, account := range due {
-		if err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		failures = append(failures, w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			_, err := store.BudgetWaitRelease(ctx, tx, account, waitsBatch)
 			return err
-		}); err != nil {
-			return err
-		}
+		}))
 	}
-	return err
+	return errors.Join(failures...)
 }

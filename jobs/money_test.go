@@ -73,6 +73,17 @@ func TestRecordedCostIsTheBillAfterDoubts(t *testing.T) {
 	}
 }
 
+// newMidMonthWorld is a newWorld in the middle of a month, so that none ends during the test: X's clock, the database's and, by the
+// opts, that of workers.
+func newMidMonthWorld(t *testing.T, config sandbox.Config) (*world, opts) {
+	t.Helper()
+	now := time.Now().UTC()
+	offset := time.Date(now.Year(), now.Month()+1, 15, 0, 0, 0, 0, time.UTC).Sub(now)
+	config.Now, config.TimestampSkew = func() time.Time { return time.Now().Add(offset) }, -1
+	w := newWorld(t, config)
+	return w, opts{config: w.moveClock(Config{}, offset)}
+}
+
 // budget sets what acme, or its app, may spend in a month.
 func (w *world) budget(table, usd string) {
 	w.Helper()
@@ -85,9 +96,9 @@ func TestBudgetHoldsBack(t *testing.T) {
 	for _, table := range []string{"accounts", "apps"} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, sandbox.Config{})
+			w, o := newMidMonthWorld(t, sandbox.Config{})
 			w.budget(table, "0.245")
-			r := w.start(opts{})
+			r := w.start(o)
 			r.wait(EventDone, w.tweet("see example.com"))
 			r.wait(EventDone, w.tweet("plain"))
 			dear := w.tweet("see example.com again")
@@ -131,19 +142,22 @@ func TestBudgetIsRaised(t *testing.T) {
 		end  func(w *world)
 		goes int
 	}{
-		"Raised":       {func(w *world) { w.budget("accounts", "0.045") }, 2},
-		"Removed":      {func(w *world) { w.budget("accounts", "") }, 3},
-		"TheNextMonth": {func(w *world) { storetest.MoveClock(w, w.db, 31*24*time.Hour) }, 1},
+		"Raised":  {func(w *world) { w.budget("accounts", "0.045") }, 2},
+		"Removed": {func(w *world) { w.budget("accounts", "") }, 3},
+		"TheNextMonth": {func(w *world) {
+			moved := one[time.Duration](w, `SELECT tweetqueue.clock() - clock_timestamp()`)
+			storetest.MoveClock(w, w.db, moved+31*24*time.Hour)
+		}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, sandbox.Config{})
+			w, o := newMidMonthWorld(t, sandbox.Config{})
 			w.budget("accounts", "0.02")
 			var ids []int64
 			for _, text := range []string{"first", "second", "third", "fourth"} {
 				ids = append(ids, w.tweet(text))
 			}
-			r := w.start(opts{})
+			r := w.start(o)
 			w.eventually("all but one wait", func() bool {
 				return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE waiting_for = 'budget'`) == 3
 			})
@@ -164,12 +178,12 @@ func TestBudgetIsRaised(t *testing.T) {
 // Money that was not spent after all is there for the next.
 func TestBudgetOfRefusals(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sandbox.Config{DuplicateWindow: time.Hour})
+	w, o := newMidMonthWorld(t, sandbox.Config{DuplicateWindow: time.Hour})
 	_, err := w.x.AddTweet(sandbox.Tweet{Username: "acme", Text: "twice"})
 	require.NoError(t, err)
 	w.budget("accounts", "0.02")
 	hold := w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindHoldBefore, Times: 1})
-	r := w.start(opts{})
+	r := w.start(o)
 	refused := w.tweet("twice")
 	w.held(hold, 1)
 	next := w.tweet("the next one")
@@ -188,31 +202,81 @@ func TestBudgetIsNeverOver(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
 			const tweets = 15
-			w := newWorld(t, sandbox.Config{})
+			w, o := newMidMonthWorld(t, sandbox.Config{})
 			accounts := []string{"acme", "second", "third"}
 			for _, account := range accounts[1:] {
 				w.account(account)
 			}
+			o.config.Workers = 3
+			hold := w.fault(sandbox.Fault{Match: creates(), Kind: sandbox.KindHoldBefore})
 			if when == "Before" {
 				w.budget("apps", "0.31")
 			}
-			r, other := w.start(opts{}), w.start(opts{})
+			r, other := w.start(o), w.start(o)
 			w.exec(`INSERT INTO tweetqueue.tweets (account, text) SELECT account, 'number ' || i FROM unnest($1::text[]) AS account, generate_series(1, $2) AS i`, accounts, tweets)
+			w.held(hold, 2*o.config.Workers)
 			if when == "Meanwhile" {
-				r.waitFor(func(e Event) bool { return e.Type == EventDue })
 				w.budget("apps", "0.31")
 			}
+			hold.Lift()
 			w.eventually("nothing moves any more", func() bool {
 				return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE status = 'posted' OR waiting_for = 'budget'`) == tweets*len(accounts)
 			})
 			w.requireBilled()
 			spent := one[store.USD](w, `SELECT spent_usd FROM tweetqueue.app_spending`)
 			require.Equal(t, one[store.USD](w, `SELECT sum(spent_usd) FROM tweetqueue.spending`), spent)
-			if when == "Before" {
-				require.Equal(t, "0.3", spent.String(), "as much as fits, and not more")
-			}
+			require.Equal(t, "0.3", spent.String(), "as much as fits, and not more")
 			require.LessOrEqual(t, len(r.all(EventBudget))+len(other.all(EventBudget)), 2, "most, and all: each once")
 			w.requireNoAttempts()
 		})
 	}
+}
+
+// What costs more than a whole budget waits until that is raised, and no month ends the wait.
+func TestBudgetIsTooSmall(t *testing.T) {
+	t.Parallel()
+	w, o := newMidMonthWorld(t, sandbox.Config{})
+	w.budget("accounts", "0.201")
+	w.budget("apps", "0.1")
+	r := w.start(o)
+	id := w.tweet("example.com")
+	waiting := r.wait(EventWaiting, id)
+	require.Equal(t, `it costs $0.2, and the whole budget of app "default" is $0.1 a month: 'enqueue budget set' raises it`, waiting.Reason)
+	require.Nil(t, waiting.Until)
+	w.budget("apps", "0.2")
+	r.wait(EventDone, id)
+}
+
+// A warning that is noted as told is told, also if nobody knows whether the note was committed.
+func TestBudgetWarningWhoseCommitIsCut(t *testing.T) {
+	t.Parallel()
+	for _, how := range []cut{cutBefore, cutAfter} {
+		t.Run(string(how), func(t *testing.T) {
+			t.Parallel()
+			w, o := newMidMonthWorld(t, sandbox.Config{})
+			w.budget("accounts", "0.01")
+			p := newProxy(t, w.url)
+			made := p.cut(how, "AccountBudgetTold", nil)
+			id := w.tweet("too dear")
+			o.database = p.url
+			r := w.start(o)
+			w.within(made, "a COMMIT is cut")
+			r.waitFor(func(e Event) bool { return e.Type == EventBudget })
+			w.eventually("it waits", func() bool { return w.status(id) == "scheduled:budget" })
+		})
+	}
+}
+
+// An account whose rows cannot be let go on holds up no other.
+func TestReleaseBudgetsGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.account("other")
+	ids := []int64{w.tweet("stuck"), w.enqueue("other", store.Tweet{Text: "free"}, 0)}
+	w.exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget', next_attempt_at = now() + interval '1 year'`)
+	w.exec(`INSERT INTO tweetqueue.budget_waits SELECT id, tweetqueue.clock() - interval '1 minute' * row_number() OVER (ORDER BY id DESC) FROM tweetqueue.accounts`)
+	w.exec(`ALTER TABLE tweetqueue.tweets ADD CONSTRAINT stuck CHECK (account <> 'acme' OR waiting_for = 'budget')`)
+	require.ErrorContains(t, w.newWorker(opts{}).releaseBudgets(t.Context()), `"stuck"`)
+	require.Equal(t, "scheduled:budget", w.status(ids[0]))
+	require.Equal(t, "scheduled:time", w.status(ids[1]))
 }

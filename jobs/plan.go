@@ -185,7 +185,7 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
-	if err := p.budgets.write(ctx, tx, p.kind); err != nil {
+	if err := p.budgets.write(ctx, tx, p.kind, p.now); err != nil {
 		return err
 	}
 	if len(p.closings) > 0 {

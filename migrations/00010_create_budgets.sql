@@ -86,7 +86,7 @@ ALTER TABLE tweetqueue.apps ADD COLUMN budget_usd numeric(12, 6),
     ADD CONSTRAINT apps_budget_usd_check CHECK (budget_usd >= 0);
 
 -- An account of which rows wait for a budget, and when these are looked at: when the month is over, or at once, for
--- a person has changed a budget, or X has refused what was to be paid for.
+-- a person has changed a budget or a price, or X has refused what was to be paid for.
 CREATE TABLE tweetqueue.budget_waits (
     account_id bigint PRIMARY KEY REFERENCES tweetqueue.accounts (id) ON DELETE CASCADE,
     until timestamptz NOT NULL
@@ -98,14 +98,21 @@ CREATE INDEX deletions_budget_idx ON tweetqueue.deletions (account, priority, de
     WHERE status = 'scheduled' AND waiting_for = 'budget';
 CREATE INDEX retweets_budget_idx ON tweetqueue.retweets (account, priority, retweet_at, id)
     WHERE status = 'scheduled' AND waiting_for = 'budget';
+-- What was let go on, for a limit or a budget, and will cost money once it is claimed.
+CREATE INDEX tweets_late_from_idx ON tweetqueue.tweets (account, wake_at)
+    WHERE status = 'scheduled' AND waiting_for = 'time' AND late_from IS NOT NULL;
+CREATE INDEX deletions_late_from_idx ON tweetqueue.deletions (account, wake_at)
+    WHERE status = 'scheduled' AND waiting_for = 'time' AND late_from IS NOT NULL;
+CREATE INDEX retweets_late_from_idx ON tweetqueue.retweets (account, wake_at)
+    WHERE status = 'scheduled' AND waiting_for = 'time' AND late_from IS NOT NULL;
 
 CREATE FUNCTION tweetqueue.month_of(at timestamptz) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN date_trunc('month', at AT TIME ZONE 'UTC')::date;
 
-CREATE FUNCTION tweetqueue.month_end() RETURNS timestamptz
-LANGUAGE sql VOLATILE PARALLEL SAFE
-RETURN (tweetqueue.month_of(tweetqueue.clock()) + interval '1 month') AT TIME ZONE 'UTC';
+CREATE FUNCTION tweetqueue.month_end(at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (tweetqueue.month_of(at) + interval '1 month') AT TIME ZONE 'UTC';
 
 -- What waits for a budget is looked at in the next month, if it has no deadline before that.
 CREATE OR REPLACE FUNCTION tweetqueue.next_attempt(
@@ -113,17 +120,19 @@ CREATE OR REPLACE FUNCTION tweetqueue.next_attempt(
 RETURNS timestamptz
 LANGUAGE sql VOLATILE PARALLEL SAFE
 RETURN CASE waiting_for WHEN 'account' THEN account_until WHEN 'app' THEN app_until
-    WHEN 'thread' THEN NULL WHEN 'budget' THEN least(wake_at, tweetqueue.month_end()) ELSE wake_at END;
+    WHEN 'thread' THEN NULL WHEN 'budget' THEN least(wake_at, tweetqueue.month_end(tweetqueue.clock())) ELSE wake_at END;
 
 -- A budget that changes is looked at at once, and warned of again. Each waits for the claims that are under way by the
--- old one: they have the month's row locked, and may be about to make rows wait.
+-- old one: they have the month's row locked, and may be about to make rows wait. Just before the month ends, one that
+-- comes before this is committed may be of the next.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.change_account_budget() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     INSERT INTO tweetqueue.spending (account_id, month)
-    VALUES (NEW.id, tweetqueue.month_of(tweetqueue.clock()))
+    SELECT DISTINCT NEW.id, tweetqueue.month_of(tweetqueue.clock() + later)
+    FROM unnest(ARRAY[interval '0', '1 hour']) AS later ORDER BY 2
     ON CONFLICT (account_id, month) DO UPDATE SET told = 0;
     UPDATE tweetqueue.budget_waits SET until = tweetqueue.clock() WHERE account_id = NEW.id;
     RETURN NULL;
@@ -141,17 +150,22 @@ CREATE FUNCTION tweetqueue.change_app_budget() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NEW.budget_usd IS NULL THEN
-        DELETE FROM tweetqueue.app_spending WHERE app_id = NEW.id;
-    ELSIF OLD.budget_usd IS NULL THEN
+    IF OLD.budget_usd IS NULL THEN
         LOCK TABLE tweetqueue.spending IN SHARE ROW EXCLUSIVE MODE;
         INSERT INTO tweetqueue.app_spending (app_id, month, spent_usd)
         SELECT NEW.id, s.month, sum(s.spent_usd)
         FROM tweetqueue.spending s JOIN tweetqueue.accounts a ON a.id = s.account_id
         WHERE a.app_id = NEW.id GROUP BY s.month
+        -- A claim that was under way when the last budget was removed may have left a row.
         ON CONFLICT (app_id, month) DO UPDATE SET spent_usd = excluded.spent_usd, told = 0;
     ELSE
-        UPDATE tweetqueue.app_spending SET told = 0 WHERE app_id = NEW.id;
+        INSERT INTO tweetqueue.app_spending (app_id, month)
+        SELECT DISTINCT NEW.id, tweetqueue.month_of(tweetqueue.clock() + later)
+        FROM unnest(ARRAY[interval '0', '1 hour']) AS later ORDER BY 2
+        ON CONFLICT (app_id, month) DO UPDATE SET told = 0;
+    END IF;
+    IF NEW.budget_usd IS NULL THEN
+        DELETE FROM tweetqueue.app_spending WHERE app_id = NEW.id;
     END IF;
     UPDATE tweetqueue.budget_waits SET until = tweetqueue.clock()
     WHERE account_id IN (SELECT id FROM tweetqueue.accounts WHERE app_id = NEW.id);
@@ -162,6 +176,22 @@ $$;
 CREATE TRIGGER change_budget AFTER UPDATE OF budget_usd ON tweetqueue.apps
     FOR EACH ROW WHEN (OLD.budget_usd IS DISTINCT FROM NEW.budget_usd)
     EXECUTE FUNCTION tweetqueue.change_app_budget();
+
+-- With a new price there may be money for what waits. The lock waits for the claims that are under way by the old one.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.change_price() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE tweetqueue.spending IN SHARE ROW EXCLUSIVE MODE;
+    UPDATE tweetqueue.budget_waits SET until = tweetqueue.clock();
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER change_price AFTER UPDATE OF usd ON tweetqueue.prices
+    FOR EACH ROW WHEN (OLD.usd IS DISTINCT FROM NEW.usd)
+    EXECUTE FUNCTION tweetqueue.change_price();
 
 -- The user who owns the app at X: what they read of their own timeline costs less. X's API does not tell.
 ALTER TABLE tweetqueue.apps ADD COLUMN owner_x_user_id text,
@@ -180,7 +210,7 @@ BEGIN
     GRANT SELECT (price_usd) ON tweetqueue.requests TO tweetqueue_reader, tweetqueue_writer;
     GRANT SELECT (budget_usd) ON tweetqueue.accounts TO tweetqueue_reader, tweetqueue_writer;
     GRANT SELECT (budget_usd, owner_x_user_id) ON tweetqueue.apps TO tweetqueue_reader, tweetqueue_writer;
-    GRANT EXECUTE ON FUNCTION tweetqueue.month_of(timestamptz), tweetqueue.month_end(),
+    GRANT EXECUTE ON FUNCTION tweetqueue.month_of(timestamptz), tweetqueue.month_end(timestamptz),
         tweetqueue.next_attempt(text, timestamptz, timestamptz, timestamptz)
         TO tweetqueue_reader, tweetqueue_writer;
 END
@@ -202,7 +232,8 @@ DROP FUNCTION tweetqueue.grant_roles;
 ALTER FUNCTION tweetqueue.grant_roles_8() RENAME TO grant_roles;
 DROP TRIGGER change_budget ON tweetqueue.accounts;
 DROP TRIGGER change_budget ON tweetqueue.apps;
-DROP FUNCTION tweetqueue.change_account_budget, tweetqueue.change_app_budget;
+DROP TRIGGER change_price ON tweetqueue.prices;
+DROP FUNCTION tweetqueue.change_account_budget, tweetqueue.change_app_budget, tweetqueue.change_price;
 ALTER TABLE tweetqueue.accounts DROP COLUMN budget_usd;
 ALTER TABLE tweetqueue.apps DROP COLUMN owner_x_user_id, DROP COLUMN budget_usd;
 CREATE OR REPLACE FUNCTION tweetqueue.next_attempt(
@@ -219,7 +250,8 @@ UPDATE tweetqueue.deletions SET waiting_for = 'time', next_attempt_at = NULL
 WHERE status = 'scheduled' AND waiting_for = 'budget';
 UPDATE tweetqueue.retweets SET waiting_for = 'time', next_attempt_at = NULL
 WHERE status = 'scheduled' AND waiting_for = 'budget';
-DROP INDEX tweetqueue.tweets_budget_idx, tweetqueue.deletions_budget_idx, tweetqueue.retweets_budget_idx;
+DROP INDEX tweetqueue.tweets_budget_idx, tweetqueue.deletions_budget_idx, tweetqueue.retweets_budget_idx,
+    tweetqueue.tweets_late_from_idx, tweetqueue.deletions_late_from_idx, tweetqueue.retweets_late_from_idx;
 DROP TABLE tweetqueue.budget_waits, tweetqueue.app_spending, tweetqueue.spending, tweetqueue.reads;
 ALTER TABLE tweetqueue.requests DROP COLUMN price_usd;
 -- +goose StatementBegin

@@ -17,7 +17,8 @@ type BudgetLine struct {
 	BudgetUSD *USD        `json:"budget_usd"`        // null: none
 	State     BudgetState `json:"state"`
 	Waiting   int         `json:"waiting"`    // rows that wait for a budget
-	MonthEnds time.Time   `json:"month_ends"` // when they go on, at the latest
+	TooDear   int         `json:"too_dear"`   // those of them that cost more than the whole of one
+	MonthEnds time.Time   `json:"month_ends"` // when the others may go on, as far as the next month's money goes
 }
 
 // BudgetState says how an account or an app stands.
@@ -46,24 +47,27 @@ func (l *BudgetLine) state(told int) BudgetState {
 // BudgetList returns what each app and each of its accounts has spent in this month, by their names, an app before its accounts.
 func BudgetList(ctx context.Context, db DBTX) ([]BudgetLine, error) {
 	query := `-- name: BudgetList :many
-WITH month AS MATERIALIZED (SELECT tweetqueue.month_of(tweetqueue.clock()) AS month, tweetqueue.month_end() AS ends
+WITH month AS MATERIALIZED (SELECT tweetqueue.month_of(tweetqueue.clock()) AS month, tweetqueue.month_end(tweetqueue.clock()) AS ends
 ), waiting AS MATERIALIZED (
-    SELECT account, sum(n) AS n FROM (` + everyKind(`SELECT account, count(*) AS n FROM {table}
-        WHERE status = 'scheduled' AND waiting_for = 'budget' GROUP BY account`) + `) AS w GROUP BY account
+    SELECT w.account, count(*) AS n, count(*) FILTER (WHERE w.usd > least(a.budget_usd, p.budget_usd)) AS too_dear
+    FROM (` + everyKind(`SELECT t.account, coalesce(p.usd, 0) AS usd
+        FROM {table} t LEFT JOIN tweetqueue.prices p ON p.action = {action} AND p.with_url = {has_url}
+        WHERE t.status = 'scheduled' AND t.waiting_for = 'budget'`) + `) AS w
+    JOIN tweetqueue.accounts a ON a.username = w.account JOIN tweetqueue.apps p ON p.id = a.app_id GROUP BY w.account
 ), lines AS (
     SELECT p.name AS app, a.username AS account, coalesce(s.spent_usd, 0) AS spent, a.budget_usd AS budget, coalesce(s.told, 0) AS told,
-        coalesce(w.n, 0) AS waiting
+        coalesce(w.n, 0) AS waiting, coalesce(w.too_dear, 0) AS too_dear
     FROM tweetqueue.accounts a JOIN tweetqueue.apps p ON p.id = a.app_id
     LEFT JOIN tweetqueue.spending s ON s.account_id = a.id AND s.month = (SELECT month FROM month)
     LEFT JOIN waiting w ON w.account = a.username
 )
 SELECT p.name, '' AS account, (SELECT to_char(month, 'YYYY-MM') FROM month), coalesce(s.spent_usd, l.spent, 0), p.budget_usd,
-    coalesce(l.waiting, 0), (SELECT ends FROM month), coalesce(s.told, 0)
+    coalesce(l.waiting, 0), coalesce(l.too_dear, 0), (SELECT ends FROM month), coalesce(s.told, 0)
 FROM tweetqueue.apps p
 LEFT JOIN tweetqueue.app_spending s ON s.app_id = p.id AND s.month = (SELECT month FROM month)
-LEFT JOIN (SELECT app, sum(spent) AS spent, sum(waiting) AS waiting FROM lines GROUP BY app) AS l ON l.app = p.name
+LEFT JOIN (SELECT app, sum(spent) AS spent, sum(waiting) AS waiting, sum(too_dear) AS too_dear FROM lines GROUP BY app) AS l ON l.app = p.name
 UNION ALL
-SELECT app, account, (SELECT to_char(month, 'YYYY-MM') FROM month), spent, budget, waiting, (SELECT ends FROM month), told FROM lines
+SELECT app, account, (SELECT to_char(month, 'YYYY-MM') FROM month), spent, budget, waiting, too_dear, (SELECT ends FROM month), told FROM lines
 ORDER BY 1, 2`
 	rows, err := db.Query(ctx, query)
 	if err != nil {
@@ -72,7 +76,7 @@ ORDER BY 1, 2`
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (BudgetLine, error) {
 		var l BudgetLine
 		var told int
-		err := row.Scan(&l.App, &l.Account, &l.Month, &l.SpentUSD, &l.BudgetUSD, &l.Waiting, &l.MonthEnds, &told)
+		err := row.Scan(&l.App, &l.Account, &l.Month, &l.SpentUSD, &l.BudgetUSD, &l.Waiting, &l.TooDear, &l.MonthEnds, &told)
 		l.State = l.state(told)
 		return l, err
 	})

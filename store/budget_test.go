@@ -30,7 +30,9 @@ func (b *testBundle) waitForBudget(t *testing.T, kind store.Kind, hasURL bool, i
 			require.NoError(t, store.WaitRows(t.Context(), tx, kind, []store.Wait{{RowID: id, For: store.ForBudget, Until: time.Now().AddDate(100, 0, 0)}}))
 			waits = append(waits, store.BudgetWait{RowID: id, AccountID: b.accountID, HasURL: hasURL})
 		}
-		require.NoError(t, store.BudgetWaitsBegin(t.Context(), tx, kind, waits))
+		now, err := store.Clock(t.Context(), tx)
+		require.NoError(t, err)
+		require.NoError(t, store.BudgetWaitsBegin(t.Context(), tx, kind, now, waits))
 	})
 }
 
@@ -105,9 +107,10 @@ func TestBudgetWaitRelease(t *testing.T) {
 	}{
 		{"0.004", nil},
 		{"0.035", []int64{retweet, first, deletion}}, // 0.015 each, and 0.005
-		{"0.214", []int64{dear}},
-		{"0.014", nil},
-		{"0.02", []int64{second}},
+		{"0.049", nil},
+		{"0.235", []int64{dear}}, // what went before counts, although nobody has claimed it
+		{"0.249", nil},
+		{"0.25", []int64{second}},
 	} {
 		exec(t, b.db, `UPDATE tweetqueue.accounts SET budget_usd = $1::numeric`, step.budget)
 		before := queryAll[int64](t, b.db, `SELECT id FROM tweetqueue.waiting WHERE waiting_for = 'budget' ORDER BY id`)
@@ -131,7 +134,7 @@ func TestBudgetWaitReleaseOfMany(t *testing.T) {
 	exec(t, b.db, `UPDATE tweetqueue.tweets SET waiting_for = 'budget', next_attempt_at = now() + interval '1 year'`)
 	require.NoError(t, store.BudgetWaitsSweep(t.Context(), b.db))
 	require.Zero(t, b.releaseBudgets(t, 2), "there is no money")
-	ends := query[time.Time](t, b.db, `SELECT tweetqueue.month_end()`)
+	ends := query[time.Time](t, b.db, `SELECT tweetqueue.month_end(tweetqueue.clock())`)
 	require.Equal(t, ends, query[time.Time](t, b.db, `SELECT until FROM tweetqueue.budget_waits`))
 	require.Equal(t, ends, query[time.Time](t, b.db, `SELECT min(next_attempt_at) FROM tweetqueue.waiting`))
 	exec(t, b.db, `UPDATE tweetqueue.accounts SET budget_usd = NULL`)
@@ -153,6 +156,12 @@ func TestBudgetIsLookedAtAgain(t *testing.T) {
 			inTx(t, b.db, func(tx pgx.Tx) {
 				require.NoError(t, store.TweetsMeasured(t.Context(), tx, []int64{id}, []bool{false}))
 			})
+		},
+		"Price": func(t *testing.T, b *testBundle, _ int64) {
+			t.Helper()
+			exec(t, b.db, `UPDATE tweetqueue.prices SET usd = usd`)
+			require.Empty(t, budgetsDue(t, b))
+			exec(t, b.db, `UPDATE tweetqueue.prices SET usd = 0.02 WHERE name = 'post_create_with_url'`)
 		},
 		"Refusal": func(t *testing.T, b *testBundle, _ int64) {
 			t.Helper()

@@ -12,8 +12,8 @@ import (
 )
 
 // What waits for a budget has no instant of its own, and its account waits until the month ends ([BudgetWaitsBegin]). Then, or as
-// soon as a budget is changed or X has refused what was to be paid for, as many of the account's best rows go on as there is money
-// for ([BudgetWaitRelease]). So a row is fetched once for each time that it waits, however many there are.
+// soon as a budget or a price is changed or X has refused what was to be paid for, as many of the account's best rows go on as there is
+// money for ([BudgetWaitRelease]). So a row is fetched once for each time that it waits, however many there are.
 
 // BudgetWait is a row that waits for a budget.
 type BudgetWait struct {
@@ -22,11 +22,12 @@ type BudgetWait struct {
 	HasURL    bool // of a tweet: see [Request]
 }
 
-// BudgetWaitsBegin writes that accounts have rows that wait for a budget, until the month ends. The budgets are locked.
-func BudgetWaitsBegin(ctx context.Context, tx pgx.Tx, kind Kind, waits []BudgetWait) error {
+// BudgetWaitsBegin writes that accounts have rows that wait for a budget, until the month of an instant ends: that for
+// which the budgets are locked.
+func BudgetWaitsBegin(ctx context.Context, tx pgx.Tx, kind Kind, now time.Time, waits []BudgetWait) error {
 	const begin = `-- name: BudgetWaitsBegin :exec
 INSERT INTO tweetqueue.budget_waits AS w (account_id, until)
-SELECT DISTINCT id, tweetqueue.month_end() FROM unnest($1::bigint[]) AS i (id) ORDER BY id
+SELECT DISTINCT id, tweetqueue.month_end($2) FROM unnest($1::bigint[]) AS i (id) ORDER BY id
 ON CONFLICT (account_id) DO UPDATE SET until = least(w.until, excluded.until)`
 	const known = `-- name: TweetsHaveURLs :exec
 UPDATE tweetqueue.tweets t SET has_url = i.has_url FROM unnest($1::bigint[], $2::boolean[]) AS i (id, has_url)
@@ -39,7 +40,7 @@ WHERE t.id = i.id AND t.has_url IS DISTINCT FROM i.has_url`
 	for i, w := range waits {
 		accountIDs[i], rowIDs[i], hasURLs[i] = w.AccountID, w.RowID, w.HasURL
 	}
-	if _, err := tx.Exec(ctx, begin, accountIDs); err != nil {
+	if _, err := tx.Exec(ctx, begin, accountIDs, now); err != nil {
 		return fmt.Errorf("begin to wait for a budget: %w", err)
 	}
 	if kind != PostTweet {
@@ -77,7 +78,7 @@ type budgetRow struct {
 
 // BudgetWaitRelease lets as many of an account's best rows go on as there is money for, at most limit of each kind: by
 // priority, then by when they are due; one that costs too much stays, and a cheaper one goes. It writes when the others are looked at
-// again, and returns how many go on. Their claims take the money.
+// again, and returns how many go on. Their claims take the money; until then it is counted.
 func BudgetWaitRelease(ctx context.Context, tx pgx.Tx, accountID int64, limit int) (int, error) {
 	const lock = `-- name: BudgetWaitLock :one
 SELECT TRUE FROM tweetqueue.budget_waits WHERE account_id = $1 AND until <= tweetqueue.clock() FOR UPDATE`
@@ -98,14 +99,18 @@ SELECT TRUE FROM tweetqueue.budget_waits WHERE account_id = $1 AND until <= twee
 		return 0, fmt.Errorf("lock what waits for a budget: %w", err)
 	}
 	left := budgets[accountID].left()
-	rows, more, err := budgetRows(ctx, tx, accountID, left, limit)
+	unclaimed, err := budgetsUnclaimed(ctx, tx, budgets[accountID])
+	if err != nil {
+		return 0, err
+	}
+	rows, more, err := budgetRows(ctx, tx, accountID, unclaimed.left(), limit)
 	if err != nil {
 		return 0, err
 	}
 	released := 0
 	for _, kind := range Kinds() {
 		var ids []int64
-		for _, row := range affordable(rows, left) {
+		for _, row := range affordable(rows, unclaimed.left()) {
 			if row.kind == kind {
 				ids = append(ids, row.id)
 			}
@@ -115,7 +120,27 @@ SELECT TRUE FROM tweetqueue.budget_waits WHERE account_id = $1 AND until <= twee
 		}
 		released += len(ids)
 	}
-	return released, budgetWaitNext(ctx, tx, accountID, more)
+	return released, budgetWaitNext(ctx, tx, accountID, now, left, more)
+}
+
+// budgetsUnclaimed returns budgets as they will be once what was let go on is claimed.
+func budgetsUnclaimed(ctx context.Context, tx pgx.Tx, budgets Budgets) (Budgets, error) {
+	query := `-- name: BudgetsUnclaimed :one
+SELECT coalesce(sum(usd), 0) FROM (` + everyKind(`SELECT coalesce(p.usd, 0) AS usd
+    FROM {table} t LEFT JOIN tweetqueue.prices p ON p.action = {action} AND p.with_url = {has_url}
+    WHERE t.account = ANY (ARRAY(SELECT username FROM tweetqueue.accounts WHERE id = $1 OR app_id = $2))
+        AND t.status = 'scheduled' AND t.waiting_for = 'time' AND t.late_from IS NOT NULL AND t.wake_at <= tweetqueue.clock()`) + `
+) AS unclaimed`
+	unclaimed := Budgets{Prices: budgets.Prices}
+	for _, b := range budgets.Of {
+		budget, usd := *b, USD(0)
+		if err := tx.QueryRow(ctx, query, budget.AccountID, budget.AppID).Scan(&usd); err != nil {
+			return unclaimed, fmt.Errorf("sum what will be spent: %w", err)
+		}
+		budget.Take(usd)
+		unclaimed.Of = append(unclaimed.Of, &budget)
+	}
+	return unclaimed, nil
 }
 
 // affordable returns the rows that go on: the best, less those for which too little is left.
@@ -173,17 +198,20 @@ UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL, l
 	return nil
 }
 
-// budgetWaitNext writes when an account is looked at again, or that it waits no more: none of its rows does.
-func budgetWaitNext(ctx context.Context, tx pgx.Tx, accountID int64, more bool) error {
+// budgetWaitNext writes when an account is looked at again, or that it waits no more: none of its rows does. A row for which there is
+// money was locked by somebody, or leaves it to another that was let go on, and that may yet be cancelled.
+func budgetWaitNext(ctx context.Context, tx pgx.Tx, accountID int64, now time.Time, left USD, more bool) error {
 	query := `-- name: BudgetWaitNext :exec
-WITH waiting AS (` + everyKind(`SELECT FROM {table} t
+WITH waiting AS (` + everyKind(`SELECT coalesce(p.usd, 0) AS usd
+    FROM {table} t LEFT JOIN tweetqueue.prices p ON p.action = {action} AND p.with_url = {has_url}
     WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND t.status = 'scheduled' AND t.waiting_for = 'budget'`) + `
 ), over AS (
     DELETE FROM tweetqueue.budget_waits WHERE account_id = $1 AND NOT EXISTS (SELECT FROM waiting)
 )
-UPDATE tweetqueue.budget_waits SET until = CASE WHEN $2 THEN tweetqueue.clock() ELSE tweetqueue.month_end() END
+UPDATE tweetqueue.budget_waits SET until = CASE WHEN $2 THEN tweetqueue.clock()
+    WHEN EXISTS (SELECT FROM waiting WHERE usd <= $3) THEN tweetqueue.clock() + $4 ELSE tweetqueue.month_end($5) END
 WHERE account_id = $1 AND EXISTS (SELECT FROM waiting)`
-	if _, err := tx.Exec(ctx, query, accountID, more); err != nil {
+	if _, err := tx.Exec(ctx, query, accountID, more, left, releaseAgain, now); err != nil {
 		return fmt.Errorf("write when a budget is looked at again: %w", err)
 	}
 	return nil

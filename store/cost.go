@@ -32,13 +32,15 @@ func spend(rows string) string {
 )`
 }
 
-// spendLess is spend where amounts may be below 0: then what waits for a budget is looked at again.
+// spendLess is spend where amounts may be below 0: then what waits for a budget of the account, or of its app, is looked at again.
 func spendLess(rows string) string {
 	return spend(rows) + `, freed AS (
     UPDATE tweetqueue.budget_waits SET until = tweetqueue.clock()
     WHERE account_id = ANY (ARRAY(
         SELECT w.account_id FROM ` + rows + ` r JOIN tweetqueue.accounts a ON a.id = r.account_id
-        JOIN tweetqueue.accounts b ON b.app_id = a.app_id JOIN tweetqueue.budget_waits w ON w.account_id = b.id
+        JOIN tweetqueue.apps p ON p.id = a.app_id
+        JOIN tweetqueue.accounts b ON b.app_id = p.id AND (b.id = a.id OR p.budget_usd IS NOT NULL)
+        JOIN tweetqueue.budget_waits w ON w.account_id = b.id
         WHERE r.usd < 0 AND w.until > tweetqueue.clock()
             AND (SELECT count(*) FROM spent) + (SELECT count(*) FROM spent_by_app) > 0 -- and so after them
         ORDER BY w.account_id FOR NO KEY UPDATE OF w))
@@ -118,7 +120,7 @@ SELECT`
 
 // settledBill settles what the requests of rows have cost that are done, and of which earlier ones left a doubt. X did what the
 // last one asked, and so nothing for those before it; or it says that there was nothing left to do. Of an undoing it
-// says the same either way: then what is in doubt stays so.
+// says the same either way, and of a row that failed nothing: then what is in doubt stays so, and keeps its price.
 func settledBill(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement, settled []Settled) error {
 	var rowIDs []int64
 	var effect []bool

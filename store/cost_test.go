@@ -176,6 +176,21 @@ func TestDoubtsCost(t *testing.T) {
 	}
 }
 
+// A refusal tells nothing of the request before it, which X may have done and billed: it keeps its price.
+func TestDoubtCostsIfNothingTells(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := storetest.Deletion(t, b.db, "77", 0)
+	first := b.start(t, store.DeleteTweet, id)[0]
+	b.settle(t, store.DeleteTweet, first, store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, Outcome: "repeat", Error: "no answer"})
+	second := b.start(t, store.DeleteTweet, id)[0]
+	b.settle(t, store.DeleteTweet, second, store.Settlement{Status: store.Failed, Outcome: "fail", StatusCode: 403, Doubt: true, Error: "refused"})
+	list, err := store.RequestList(t.Context(), b.db, id)
+	require.NoError(t, err)
+	require.Equal(t, []string{"0.005", "0"}, []string{list[0].CostUSD.String(), list[1].CostUSD.String()})
+	require.Equal(t, "0.005", b.spent(t))
+}
+
 // X's late answer to a request that was taken for absent tells better.
 func TestLateAnswerCosts(t *testing.T) {
 	t.Parallel()

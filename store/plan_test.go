@@ -138,7 +138,7 @@ func explainBudgets(t *testing.T, db *explainer, tx pgx.Tx, b *testBundle) {
 	_, err = store.BudgetsLock(ctx, explained, []int64{b.accountID}, now)
 	require.NoError(t, err)
 	id := query[int64](t, tx, `UPDATE tweetqueue.tweets SET waiting_for = 'budget' WHERE id = (SELECT min(id) FROM tweetqueue.tweets WHERE status = 'scheduled') RETURNING id`)
-	require.NoError(t, store.BudgetWaitsBegin(ctx, explained, store.PostTweet, []store.BudgetWait{{RowID: id, AccountID: b.accountID, HasURL: true}}))
+	require.NoError(t, store.BudgetWaitsBegin(ctx, explained, store.PostTweet, now, []store.BudgetWait{{RowID: id, AccountID: b.accountID, HasURL: true}}))
 	require.NoError(t, store.BudgetWaitsSweep(ctx, db))
 	exec(t, tx, `UPDATE tweetqueue.accounts SET budget_usd = 2`)
 	due, err := store.BudgetWaitsDue(ctx, db, 500)

@@ -292,7 +292,7 @@ func keepsToBudgets(t *testing.T, b *testBundle, db *pgxpool.Pool) {
 		require.NoError(t, err)
 		require.Len(t, budgets[b.accountID].Of, 2)
 		require.NoError(t, store.BudgetsTold(ctx, tx, budgets[b.accountID].Of))
-		require.NoError(t, store.BudgetWaitsBegin(ctx, tx, store.PostTweet, []store.BudgetWait{{RowID: 1, AccountID: b.accountID}}))
+		require.NoError(t, store.BudgetWaitsBegin(ctx, tx, store.PostTweet, now, []store.BudgetWait{{RowID: 1, AccountID: b.accountID}}))
 	})
 	require.NoError(t, store.AppBudgetSet(ctx, db, store.DefaultApp, nil))
 	due, err := store.BudgetWaitsDue(ctx, db, 10)

@@ -60,7 +60,10 @@ func budgetTable(w io.Writer, list []store.BudgetLine) {
 			budget, left = "$"+l.BudgetUSD.String(), "$"+max(0, *l.BudgetUSD-l.SpentUSD).String()
 		}
 		if l.Waiting > 0 {
-			state += fmt.Sprintf("; rows that wait: %d, at the latest until %s", l.Waiting, l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"))
+			state += fmt.Sprintf("; rows that wait: %d, for new money on %s", l.Waiting, l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"))
+		}
+		if l.TooDear > 0 {
+			state += fmt.Sprintf("; of these cost more than a whole budget: %d, until it is raised", l.TooDear)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t$%s\t%s\t%s\t%s\n", l.App, account, l.Month, l.SpentUSD, budget, left, state)
 	}
@@ -78,7 +81,7 @@ type budgetSetCmd struct {
 
 // Help is shown by --help.
 func (*budgetSetCmd) Help() string {
-	return `A tweet that costs more than is left of a budget waits for the next month, and a cheaper one goes; a warning comes at 80%. A budget that is raised or removed lets what waits go on at once. Look-ups of what is in doubt are not held back, and count.
+	return `A tweet that costs more than is left of a budget waits for the next month, or, if it costs more than the whole budget, until that is raised; a cheaper one goes. A warning comes at 80%. A budget that is raised or removed lets what waits go on at once. Look-ups of what is in doubt are not held back, and count.
 
 Examples:
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,7 +56,14 @@ func TestBudget(t *testing.T) {
 		require.Equal(t, month, l.Month)
 	}
 	require.Equal(t, map[string]store.BudgetState{"": store.BudgetOpen, "acme": store.BudgetSpent, "Other": store.BudgetSpent}, states)
-	require.Contains(t, b.ok(t, "budget"), "  spent; rows that wait: 1, at the latest until "+app[0].MonthEnds.Format("2006-01-02")+" 00:00 UTC\n")
+	wait := "rows that wait: %d, for new money on " + app[0].MonthEnds.Format("2006-01-02") + " 00:00 UTC"
+	require.Contains(t, b.ok(t, "budget"), "  spent; "+fmt.Sprintf(wait, 1)+"\n")
+
+	// What costs more than the whole budget does not go in the next month either.
+	exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget' WHERE id = ` + id(storetest.Tweet(t, b.db, "example.com", 0)))
+	b.ok(t, "budget", "set", "--app", "default", "--monthly", "0.1")
+	lines := b.ok(t, "budget")
+	require.Equal(t, 2, strings.Count(lines, fmt.Sprintf(wait, 2)+"; of these cost more than a whole budget: 1, until it is raised\n"), lines)
 
 	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "acme", "--none")[0].State)
 	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "--app", "default", "--none")[0].State)
