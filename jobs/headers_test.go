@@ -55,7 +55,7 @@ func TestRateLimitedRetweetLeavesTweetsAlone(t *testing.T) {
 	event := r.wait(EventWaiting, id)
 	require.Equal(t, store.ForQuota, event.WaitingFor)
 	require.WithinDuration(t, time.Now().Add(15*time.Minute), *event.Until, time.Minute)
-	require.Equal(t, window{maximum: 50, xMaximum: 50, others: 49, blocked: true}, w.window("retweet in 15m, by X"))
+	require.Equal(t, window{maximum: 50, xMaximum: 50, others: 50, blocked: true}, w.window("retweet in 15m, by X"))
 	require.False(t, w.window("writes").blocked)
 	r.wait(EventDone, w.tweet("goes on"))
 	w.requireNoAttempts()
