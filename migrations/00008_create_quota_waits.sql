@@ -12,15 +12,21 @@ ALTER TABLE tweetqueue.limits
     ADD COLUMN per text NOT NULL DEFAULT 'user', -- whose requests count together: one user's or all of an app
     ADD COLUMN family text, -- the headers by which X tells of it; null: none
     ADD COLUMN fixed boolean NOT NULL DEFAULT false, -- X's headers may lower it, and not raise it
+    ADD COLUMN built_in boolean NOT NULL DEFAULT false, -- of a preset that is not one's own
     DROP CONSTRAINT limits_actions_check,
+    DROP CONSTRAINT limits_period_check,
     ADD CONSTRAINT limits_actions_check CHECK (cardinality(actions) > 0
         AND actions <@ ARRAY['post', 'retweet', 'undo_retweet', 'delete', 'look_up', 'media']),
     ADD CONSTRAINT limits_per_check CHECK (per IN ('user', 'app')),
     ADD CONSTRAINT limits_family_check CHECK (family IN ('endpoint', 'user_24hour', 'app_24hour'));
-UPDATE tweetqueue.limits SET family = 'endpoint';
+UPDATE tweetqueue.limits SET family = 'endpoint', built_in = preset = 'guide';
+-- A request takes seconds to arrive, and its place must outlast that. What was shorter before stays.
+ALTER TABLE tweetqueue.limits
+    ADD CONSTRAINT limits_period_check CHECK (period >= interval '1 minute') NOT VALID;
 
--- X's plans (X's documents: rate-limits, of 2024 to 2026).
-INSERT INTO tweetqueue.limits (preset, name, per, family, actions, maximum, period) VALUES
+-- X's plans (X's documents: rate-limits, of 2024 to 2026). A preset of one's own that is called as one of them stays as it is.
+INSERT INTO tweetqueue.limits (preset, name, per, family, actions, maximum, period, built_in)
+SELECT plan.preset, plan.name, plan.per, plan.family, plan.actions::text[], plan.maximum, plan.period::interval, true FROM (VALUES
     ('pay-per-use', 'posts', 'user', 'endpoint', '{post}', 100, '15 minutes'),
     ('pay-per-use', 'posts of the app', 'app', 'app_24hour', '{post}', 10000, '24 hours'),
     ('pay-per-use', 'deletions', 'user', 'endpoint', '{delete}', 50, '15 minutes'),
@@ -45,7 +51,8 @@ INSERT INTO tweetqueue.limits (preset, name, per, family, actions, maximum, peri
     ('free', 'deletions of the app', 'app', 'app_24hour', '{delete}', 17, '24 hours'),
     ('free', 'retweets', 'user', 'endpoint', '{retweet}', 1, '15 minutes'),
     ('free', 'undone retweets', 'user', 'endpoint', '{undo_retweet}', 1, '15 minutes')
-ON CONFLICT (preset, name) DO NOTHING; -- a preset of one's own may have the name
+) AS plan (preset, name, per, family, actions, maximum, period)
+WHERE NOT EXISTS (SELECT FROM tweetqueue.limits l WHERE l.preset = plan.preset);
 
 -- One row per window of an account, or of an app.
 ALTER TABLE tweetqueue.quotas
@@ -61,11 +68,88 @@ ALTER TABLE tweetqueue.quotas
     ADD COLUMN x_reset timestamptz, -- of X's latest window, by X's clock,
     ADD COLUMN x_used integer NOT NULL DEFAULT 0, -- and the most that it has counted in it
     ADD COLUMN rolls boolean NOT NULL DEFAULT false, -- X's window rolls, by the resets that it told
+    ADD COLUMN told_at timestamptz NOT NULL DEFAULT tweetqueue.clock(), -- when X's headers last told of one that is not configured
     ADD CONSTRAINT quotas_of_one_check CHECK (num_nonnulls(account_id, app_id) = 1),
     ADD CONSTRAINT quotas_app_id_name_key UNIQUE (app_id, name),
     ADD CONSTRAINT quotas_x_maximum_check CHECK (x_maximum > 0),
     ADD CONSTRAINT quotas_others_check CHECK (others >= 0 AND (others = 0 OR others_until IS NOT NULL));
 UPDATE tweetqueue.quotas SET family = 'endpoint';
+
+-- Finds the latest requests of an account.
+CREATE INDEX requests_account_id_idx ON tweetqueue.requests (account_id, granted_at);
+
+-- How long a bucket of a window is, in microseconds.
+CREATE FUNCTION tweetqueue.bucket_width(period interval) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN greatest(1, (extract(epoch FROM period) * 1000000)::bigint / 256);
+
+CREATE FUNCTION tweetqueue.microseconds(timestamptz) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (extract(epoch FROM $1) * 1000000)::bigint;
+
+-- The account, or those of the app. (With an OR each account would read all of them.)
+CREATE FUNCTION tweetqueue.accounts_of(account bigint, app bigint) RETURNS bigint[]
+LANGUAGE sql STABLE
+RETURN CASE WHEN account IS NOT NULL THEN ARRAY[account]
+    ELSE ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.app_id = app) END;
+
+-- When requests of these actions that an account, or an app, has made since an instant have arrived at X, or will have by
+-- the latest: the latest so many. One that certainly was not sent is none.
+CREATE FUNCTION tweetqueue.requests_since(since timestamptz, account bigint, app bigint, actions text[], latest integer)
+RETURNS TABLE (action text, at bigint) -- microseconds since the epoch
+LANGUAGE sql STABLE
+AS $$
+    SELECT k.action, tweetqueue.microseconds(CASE WHEN r.status_code IS NULL THEN r.send_by ELSE r.answered_at END)
+    FROM tweetqueue.requests r CROSS JOIN LATERAL (SELECT CASE r.kind
+        WHEN 'post_tweet' THEN 'post'
+        WHEN 'delete_tweet' THEN CASE WHEN EXISTS (SELECT FROM tweetqueue.deletions d WHERE d.id = r.row_id AND d.retweet)
+            THEN 'undo_retweet' ELSE 'delete' END
+        ELSE r.kind END) AS k (action)
+    WHERE r.account_id = ANY (tweetqueue.accounts_of(account, app))
+        AND r.granted_at > since - interval '5 minutes' -- longer than a request is under way
+        AND r.outcome IS DISTINCT FROM 'not_sent' AND k.action = ANY (actions)
+    ORDER BY r.granted_at DESC LIMIT latest
+$$;
+
+-- What a window counts that is new, or gets other actions or another period: what it counted and still counts, and, by the
+-- requests, what it did not count: those of other actions, and those of longer ago. Buckets are numbered by the period,
+-- and a grant counts until its bucket's end plus the period: that end falls into the new bucket.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.count_quota() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    now CONSTANT timestamptz := tweetqueue.clock();
+    width CONSTANT bigint := tweetqueue.bucket_width(NEW.period);
+    old_width CONSTANT bigint := tweetqueue.bucket_width(OLD.period);
+    expired CONSTANT bigint := tweetqueue.microseconds(now - NEW.period); -- what ended by then counts no more
+    old_expired CONSTANT bigint := tweetqueue.microseconds(now - OLD.period);
+BEGIN
+    SELECT coalesce(array_agg(c.bucket ORDER BY c.bucket), '{}'), coalesce(array_agg(c.grants ORDER BY c.bucket), '{}')
+    INTO NEW.buckets, NEW.grants
+    FROM (
+        SELECT counted.bucket, sum(counted.grants) AS grants FROM (
+            SELECT ((b.bucket + 1) * old_width + width - 1) / width - 1 AS bucket, b.grants
+            FROM unnest(OLD.buckets, OLD.grants) AS b (bucket, grants)
+            WHERE (b.bucket + 1) * old_width > old_expired
+            UNION ALL
+            SELECT r.at / width, 1
+            FROM tweetqueue.requests_since(now - NEW.period, NEW.account_id, NEW.app_id, NEW.actions,
+                greatest(NEW.maximum, NEW.x_maximum)) r
+            WHERE OLD IS NULL OR r.action <> ALL (OLD.actions) OR (r.at / old_width + 1) * old_width <= old_expired
+        ) counted
+        WHERE (counted.bucket + 1) * width > expired
+        GROUP BY counted.bucket
+    ) c;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER count_quota_insert BEFORE INSERT ON tweetqueue.quotas
+    FOR EACH ROW WHEN (NEW.buckets = '{}') EXECUTE FUNCTION tweetqueue.count_quota();
+CREATE TRIGGER count_quota_update BEFORE UPDATE OF actions, period ON tweetqueue.quotas
+    FOR EACH ROW WHEN ((OLD.actions, OLD.period) IS DISTINCT FROM (NEW.actions, NEW.period) AND OLD.buckets = NEW.buckets)
+    EXECUTE FUNCTION tweetqueue.count_quota();
 
 -- The limits of an account's preset: those per user are the account's, those per app the app's. An app has
 -- the limits of all presets of its accounts, of two of one name the lower.
@@ -78,50 +162,104 @@ AS $$
     ORDER BY l.name, l.maximum / extract(epoch FROM l.period), l.preset
 $$;
 
+-- The windows that accounts and apps are to have.
+CREATE FUNCTION tweetqueue.limits_of(accounts bigint[], apps bigint[]) RETURNS TABLE (account_id bigint, app_id bigint,
+    name text, family text, fixed boolean, actions text[], maximum integer, period interval)
+LANGUAGE sql STABLE
+AS $$
+    SELECT a.id, NULL::bigint, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
+    FROM tweetqueue.accounts a JOIN tweetqueue.limits l ON l.preset = a.limits_preset AND l.per = 'user'
+    WHERE a.id = ANY (accounts)
+    UNION ALL
+    SELECT NULL, app.id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
+    FROM unnest(apps) AS app (id) CROSS JOIN LATERAL tweetqueue.limits_of_app(app.id) l
+$$;
+
+-- Gives accounts and apps the windows of the accounts' presets, as they are now. What X told of a window of another family or
+-- length does not hold for the new one, nor does a maximum that X told when another was configured, nor that a
+-- smaller one was exhausted.
+-- +goose StatementBegin
+CREATE FUNCTION tweetqueue.set_quotas(accounts bigint[], apps bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unknown CONSTANT text := (SELECT a.limits_preset FROM tweetqueue.accounts a WHERE a.id = ANY (accounts)
+        AND NOT EXISTS (SELECT FROM tweetqueue.limits l WHERE l.preset = a.limits_preset) LIMIT 1);
+BEGIN
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown limits preset "%"', unknown
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'accounts_limits_preset_check',
+                HINT = 'The presets are in tweetqueue.limits.';
+    END IF;
+    -- A claim locks them in this order, too.
+    PERFORM FROM tweetqueue.quotas q WHERE q.account_id = ANY (accounts) OR q.app_id = ANY (apps)
+    ORDER BY q.app_id IS NOT NULL, q.id FOR UPDATE;
+    -- What only X's headers told of an account belongs to the plan before.
+    DELETE FROM tweetqueue.quotas q
+    WHERE (q.account_id = ANY (accounts) OR q.app_id = ANY (apps) AND q.configured)
+        AND (coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name) NOT IN (
+            SELECT coalesce(l.account_id, 0), coalesce(l.app_id, 0), l.name FROM tweetqueue.limits_of(accounts, apps) l);
+    UPDATE tweetqueue.quotas q SET family = l.family, fixed = l.fixed, configured = true,
+        actions = l.actions, maximum = l.maximum, period = l.period,
+        x_maximum = CASE WHEN l.other OR q.maximum <> l.maximum THEN NULL ELSE q.x_maximum END,
+        blocked_until = CASE WHEN l.other OR q.maximum < l.maximum THEN NULL ELSE q.blocked_until END,
+        others = CASE WHEN l.other THEN 0 ELSE q.others END,
+        others_until = CASE WHEN l.other THEN NULL ELSE q.others_until END,
+        others_seen = CASE WHEN l.other THEN NULL ELSE q.others_seen END,
+        x_reset = CASE WHEN l.other THEN NULL ELSE q.x_reset END,
+        x_used = CASE WHEN l.other THEN 0 ELSE q.x_used END,
+        rolls = NOT l.other AND q.rolls
+    FROM (SELECT w.id, l.*, (w.family, w.period) IS DISTINCT FROM (l.family, l.period) AS other
+        FROM tweetqueue.limits_of(accounts, apps) l JOIN tweetqueue.quotas w
+            ON coalesce(w.account_id, 0) = coalesce(l.account_id, 0) AND coalesce(w.app_id, 0) = coalesce(l.app_id, 0)
+            AND w.name = l.name
+        WHERE w.account_id = ANY (accounts) OR w.app_id = ANY (apps)) l
+    WHERE q.id = l.id AND (q.family, q.fixed, q.configured, q.actions, q.maximum, q.period)
+        IS DISTINCT FROM (l.family, l.fixed, true, l.actions, l.maximum, l.period);
+    INSERT INTO tweetqueue.quotas (account_id, app_id, name, family, fixed, actions, maximum, period)
+    SELECT l.account_id, l.app_id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
+    FROM tweetqueue.limits_of(accounts, apps) l
+    WHERE (coalesce(l.account_id, 0), coalesce(l.app_id, 0), l.name) NOT IN (
+        SELECT coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name FROM tweetqueue.quotas q
+        WHERE q.account_id = ANY (accounts) OR q.app_id = ANY (apps))
+    ON CONFLICT DO NOTHING;
+    UPDATE tweetqueue.quota_waits w SET until = tweetqueue.clock() WHERE w.account_id = ANY (accounts);
+END
+$$;
+-- +goose StatementEnd
+
+-- Accounts that are new, or have got another preset or another app, and the apps that they had and have: once for all
+-- that a statement changes.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION tweetqueue.set_quotas() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    accounts bigint[];
+    apps bigint[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM tweetqueue.limits l WHERE l.preset = NEW.limits_preset) THEN
-        RAISE EXCEPTION 'unknown limits preset "%"', NEW.limits_preset
-            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'accounts_limits_preset_check',
-                HINT = 'The presets are in tweetqueue.limits.';
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(n.id), array_agg(DISTINCT n.app_id) INTO accounts, apps FROM new_rows n;
+    ELSE
+        SELECT array_agg(n.id), array_agg(n.app_id) || array_agg(o.app_id) INTO accounts, apps
+        FROM new_rows n JOIN old_rows o USING (id)
+        WHERE (o.app_id, o.limits_preset) IS DISTINCT FROM (n.app_id, n.limits_preset);
     END IF;
-    -- What only X's headers told of belongs to the plan before.
-    DELETE FROM tweetqueue.quotas q
-    WHERE q.account_id = NEW.id AND NOT EXISTS (SELECT FROM tweetqueue.limits l
-        WHERE l.preset = NEW.limits_preset AND l.per = 'user' AND l.name = q.name);
-    INSERT INTO tweetqueue.quotas (account_id, name, family, fixed, actions, maximum, period)
-    SELECT NEW.id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
-    FROM tweetqueue.limits l WHERE l.preset = NEW.limits_preset AND l.per = 'user'
-    ON CONFLICT (account_id, name) DO UPDATE
-    SET family = excluded.family, fixed = excluded.fixed, configured = true,
-        actions = excluded.actions, maximum = excluded.maximum, period = excluded.period,
-        x_maximum = NULL, -- X tells again with its next answer
-        -- Buckets are numbered by the period, so a new period starts a new count.
-        buckets = CASE WHEN quotas.period = excluded.period THEN quotas.buckets ELSE '{}' END,
-        grants = CASE WHEN quotas.period = excluded.period THEN quotas.grants ELSE '{}' END;
-    DELETE FROM tweetqueue.quotas q
-    WHERE q.app_id = NEW.app_id AND q.configured
-        AND NOT EXISTS (SELECT FROM tweetqueue.limits_of_app(NEW.app_id) l WHERE l.name = q.name);
-    INSERT INTO tweetqueue.quotas (app_id, name, family, fixed, actions, maximum, period)
-    SELECT NEW.app_id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
-    FROM tweetqueue.limits_of_app(NEW.app_id) l
-    ON CONFLICT (app_id, name) DO UPDATE
-    SET family = excluded.family, fixed = excluded.fixed, configured = true,
-        actions = excluded.actions, maximum = excluded.maximum, period = excluded.period,
-        buckets = CASE WHEN quotas.period = excluded.period THEN quotas.buckets ELSE '{}' END,
-        grants = CASE WHEN quotas.period = excluded.period THEN quotas.grants ELSE '{}' END
-    WHERE (quotas.family, quotas.fixed, quotas.configured, quotas.actions, quotas.maximum, quotas.period)
-        IS DISTINCT FROM (excluded.family, excluded.fixed, true, excluded.actions, excluded.maximum, excluded.period);
-    UPDATE tweetqueue.quota_waits w SET until = tweetqueue.clock() WHERE w.account_id = NEW.id;
+    IF accounts <> '{}' THEN
+        PERFORM tweetqueue.set_quotas(accounts, ARRAY(SELECT DISTINCT unnest(apps)));
+    END IF;
     RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
-CREATE TRIGGER set_quotas_app AFTER UPDATE OF app_id ON tweetqueue.accounts
-    FOR EACH ROW WHEN (OLD.app_id <> NEW.app_id) EXECUTE FUNCTION tweetqueue.set_quotas();
+DROP TRIGGER set_quotas_insert ON tweetqueue.accounts;
+DROP TRIGGER set_quotas_update ON tweetqueue.accounts;
+CREATE TRIGGER set_quotas_insert AFTER INSERT ON tweetqueue.accounts
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tweetqueue.set_quotas();
+CREATE TRIGGER set_quotas_update AFTER UPDATE ON tweetqueue.accounts
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tweetqueue.set_quotas();
 
 -- An account of which rows wait for a limit, and when a place is free, at the earliest.
 CREATE TABLE tweetqueue.quota_waits (
@@ -134,16 +272,22 @@ CREATE INDEX quota_waits_until_idx ON tweetqueue.quota_waits (until);
 
 -- What waits for a place in a window is looked at again at once. Whoever does this has the window locked, so that
 -- nobody else touches the same waits; those of an app's are locked in one order.
+-- +goose StatementBegin
 CREATE FUNCTION tweetqueue.recheck_waits(q tweetqueue.quotas) RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = ANY (tweetqueue.accounts_of(q.account_id, q.app_id))) THEN
+        RETURN; -- mostly, where a preset changes the windows of many accounts
+    END IF;
     UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() WHERE (account_id, action) IN (
         SELECT w.account_id, w.action FROM tweetqueue.quota_waits w
-        WHERE w.account_id = ANY (ARRAY(
-                SELECT a.id FROM tweetqueue.accounts a WHERE a.id = q.account_id OR a.app_id = q.app_id))
+        WHERE w.account_id = ANY (tweetqueue.accounts_of(q.account_id, q.app_id))
             AND w.action = ANY (q.actions) AND w.until > tweetqueue.clock()
-        ORDER BY w.account_id, w.action FOR NO KEY UPDATE)
+        ORDER BY w.account_id, w.action FOR NO KEY UPDATE);
+END
 $$;
+-- +goose StatementEnd
 
 -- A window that X's headers or a person change: there may be a place now, or none.
 -- +goose StatementBegin
@@ -282,7 +426,18 @@ DROP TABLE tweetqueue.quota_waits;
 UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
 UPDATE tweetqueue.deletions SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
 UPDATE tweetqueue.retweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
-DROP TRIGGER set_quotas_app ON tweetqueue.accounts;
+DROP TRIGGER set_quotas_insert ON tweetqueue.accounts;
+DROP TRIGGER set_quotas_update ON tweetqueue.accounts;
+CREATE TRIGGER set_quotas_insert AFTER INSERT ON tweetqueue.accounts
+    FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
+CREATE TRIGGER set_quotas_update AFTER UPDATE OF limits_preset ON tweetqueue.accounts
+    FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
+DROP FUNCTION tweetqueue.set_quotas(bigint[], bigint[]), tweetqueue.limits_of;
+DROP TRIGGER count_quota_insert ON tweetqueue.quotas;
+DROP TRIGGER count_quota_update ON tweetqueue.quotas;
+DROP FUNCTION tweetqueue.count_quota, tweetqueue.requests_since, tweetqueue.accounts_of, tweetqueue.microseconds,
+    tweetqueue.bucket_width;
+DROP INDEX tweetqueue.requests_account_id_idx;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION tweetqueue.set_quotas() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -320,21 +475,24 @@ ALTER TABLE tweetqueue.quotas
     DROP COLUMN x_reset,
     DROP COLUMN x_used,
     DROP COLUMN rolls,
+    DROP COLUMN told_at,
     DROP COLUMN configured,
     DROP COLUMN fixed,
     DROP COLUMN family,
     DROP COLUMN app_id,
     ALTER COLUMN account_id SET NOT NULL;
-UPDATE tweetqueue.accounts SET limits_preset = 'guide'
-WHERE limits_preset IN ('pay-per-use', 'pro', 'basic', 'free');
-DELETE FROM tweetqueue.limits WHERE preset IN ('pay-per-use', 'pro', 'basic', 'free') OR per = 'app'
-    OR actions && ARRAY['look_up', 'media'];
+DELETE FROM tweetqueue.limits WHERE built_in AND preset <> 'guide' OR per = 'app' OR actions && ARRAY['look_up', 'media'];
+UPDATE tweetqueue.accounts a SET limits_preset = 'guide'
+WHERE NOT EXISTS (SELECT FROM tweetqueue.limits l WHERE l.preset = a.limits_preset);
 ALTER TABLE tweetqueue.limits
     DROP CONSTRAINT limits_family_check,
     DROP CONSTRAINT limits_per_check,
     DROP CONSTRAINT limits_actions_check,
     ADD CONSTRAINT limits_actions_check CHECK (cardinality(actions) > 0
         AND actions <@ ARRAY['post', 'retweet', 'delete', 'undo_retweet']),
+    DROP CONSTRAINT limits_period_check,
+    ADD CONSTRAINT limits_period_check CHECK (period > interval '0'),
+    DROP COLUMN built_in,
     DROP COLUMN fixed,
     DROP COLUMN family,
     DROP COLUMN per;

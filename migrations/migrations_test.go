@@ -194,20 +194,57 @@ func TestDownRefusesRows(t *testing.T) {
 	}
 }
 
-// A preset of one's own may be called as one of X's plans is by now.
+// A preset of one's own may be called as one of X's plans is by now, and may have a window that nobody can make by now.
 func TestUpKeepsPresets(t *testing.T) {
 	t.Parallel()
 	url := storetest.URL(t)
 	db := storetest.Open(t, url)
+	storetest.Account(t, db, storetest.AccountOpts{})
 	for range migrations.Latest - 7 {
-		require.NoError(t, migrations.Down(t.Context(), migrations.Config{}, url, false, false))
+		require.NoError(t, migrations.Down(t.Context(), migrations.Config{}, url, false, true))
 	}
-	_, err := db.Exec(t.Context(), `INSERT INTO tweetqueue.limits (preset, name, actions, maximum, period) VALUES ('basic', 'posts', '{post}', 7, '1 day')`)
+	own := func() (windows, preset string) {
+		require.NoError(t, db.QueryRow(t.Context(), `SELECT string_agg(concat_ws(' ', name, maximum, period), ',' ORDER BY name),
+			(SELECT limits_preset FROM tweetqueue.accounts) FROM tweetqueue.limits WHERE preset = 'basic'`).Scan(&windows, &preset))
+		return windows, preset
+	}
+	_, err := db.Exec(t.Context(), `INSERT INTO tweetqueue.limits (preset, name, actions, maximum, period) VALUES
+		('basic', 'posts', '{post}', 7, '24 hours'), ('basic', 'short', '{post}', 1, '3 seconds')`)
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), `UPDATE tweetqueue.accounts SET limits_preset = 'basic'`)
 	require.NoError(t, err)
 	require.NoError(t, migrations.Up(t.Context(), migrations.Config{}, url))
-	var maximum int
-	require.NoError(t, db.QueryRow(t.Context(), `SELECT maximum FROM tweetqueue.limits WHERE preset = 'basic' AND name = 'posts'`).Scan(&maximum))
-	require.Equal(t, 7, maximum)
+	for range 2 {
+		windows, preset := own()
+		require.Equal(t, "posts 7 24:00:00,short 1 00:00:03", windows)
+		require.Equal(t, "basic", preset)
+		for range migrations.Latest - 7 {
+			require.NoError(t, migrations.Down(t.Context(), migrations.Config{}, url, false, true))
+		}
+	}
+}
+
+// An account of which the preset is no more has the guide's on the way down.
+func TestDownGivesTheGuide(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	db := storetest.Open(t, url)
+	storetest.Account(t, db, storetest.AccountOpts{})
+	storetest.Account(t, db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+	for _, change := range []string{
+		`INSERT INTO tweetqueue.limits (preset, name, actions, maximum, period, per) VALUES ('mine', 'of the app', '{post}', 7, '1 hour', 'app')`,
+		`UPDATE tweetqueue.accounts SET limits_preset = CASE username WHEN 'acme' THEN 'mine' ELSE 'pro' END`,
+	} {
+		_, err := db.Exec(t.Context(), change)
+		require.NoError(t, err)
+	}
+	for range migrations.Latest - 7 {
+		require.NoError(t, migrations.Down(t.Context(), migrations.Config{}, url, false, true))
+	}
+	var windows string
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT string_agg(concat_ws(' ', a.username, a.limits_preset, q.name), ',' ORDER BY a.username, q.name)
+		FROM tweetqueue.accounts a JOIN tweetqueue.quotas q ON q.account_id = a.id`).Scan(&windows))
+	require.Equal(t, "acme guide deletions,acme guide posts,acme guide writes,other guide deletions,other guide posts,other guide writes", windows)
 }
 
 // What undoes a retweet is no deletion of a tweet, and does not become one on the way down.

@@ -38,13 +38,17 @@ FROM tweetqueue.limits ORDER BY preset, per DESC, name`
 }
 
 // LimitPut writes a window of a preset, which is new with its first, and gives it to the accounts that have the
-// preset, and to their apps. It returns their number. What was counted stays counted if the period is as it was.
+// preset, and to their apps. It returns their number. What was counted stays counted. [ErrRefused] if the preset is not
+// one's own.
 func LimitPut(ctx context.Context, tx pgx.Tx, limit Limit) (accounts int, err error) {
 	const query = `-- name: LimitPut :exec
 INSERT INTO tweetqueue.limits (preset, name, per, actions, maximum, period, family, fixed)
 VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), $8)
 ON CONFLICT (preset, name) DO UPDATE SET per = excluded.per, actions = excluded.actions, maximum = excluded.maximum,
     period = excluded.period, family = excluded.family, fixed = excluded.fixed`
+	if err := presetOwn(ctx, tx, limit.Preset); err != nil {
+		return 0, err
+	}
 	_, err = tx.Exec(ctx, query, limit.Preset, limit.Name, limit.Per, limit.Actions, limit.Maximum, limit.Period, limit.Family, limit.Fixed)
 	if err != nil {
 		return 0, fmt.Errorf("save limit %q of preset %q: %w", limit.Name, limit.Preset, refusal(err))
@@ -53,19 +57,43 @@ ON CONFLICT (preset, name) DO UPDATE SET per = excluded.per, actions = excluded.
 }
 
 // LimitRemove removes a window from a preset, and from the accounts that have the preset and their apps, of which it
-// returns the number. [ErrNotFound] if there is no such window; [ErrRefused] if it is the last and accounts have
-// the preset.
-func LimitRemove(ctx context.Context, tx pgx.Tx, preset, name string) (accounts int, err error) {
+// returns the number, and whether it was the last, with which the preset is gone. [ErrNotFound] if there is no such
+// window; [ErrRefused] if it is the last and accounts have the preset, or the preset is not one's own.
+func LimitRemove(ctx context.Context, tx pgx.Tx, preset, name string) (accounts int, gone bool, err error) {
 	const query = `-- name: LimitRemove :exec
 DELETE FROM tweetqueue.limits WHERE preset = $1 AND name = $2`
+	const left = `-- name: PresetIsGone :one
+SELECT NOT EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1)`
+	if err := presetOwn(ctx, tx, preset); err != nil {
+		return 0, false, err
+	}
 	tag, err := tx.Exec(ctx, query, preset, name)
 	if err != nil {
-		return 0, fmt.Errorf("remove limit %q of preset %q: %w", name, preset, err)
+		return 0, false, fmt.Errorf("remove limit %q of preset %q: %w", name, preset, err)
 	}
 	if tag.RowsAffected() == 0 {
-		return 0, fmt.Errorf("limit %q of preset %q: %w: see 'enqueue limits presets'", name, preset, ErrNotFound)
+		return 0, false, fmt.Errorf("limit %q of preset %q: %w: see 'enqueue limits presets'", name, preset, ErrNotFound)
 	}
-	return presetApply(ctx, tx, preset)
+	if err := tx.QueryRow(ctx, left, preset).Scan(&gone); err != nil {
+		return 0, false, fmt.Errorf("read what is left of preset %q: %w", preset, err)
+	}
+	accounts, err = presetApply(ctx, tx, preset)
+	return accounts, gone, err
+}
+
+// presetOwn returns [ErrRefused] if a preset is the guide or one of X's plans.
+func presetOwn(ctx context.Context, tx pgx.Tx, preset string) error {
+	const query = `-- name: PresetIsBuiltIn :one
+SELECT EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1 AND built_in)`
+	var builtIn bool
+	if err := tx.QueryRow(ctx, query, preset).Scan(&builtIn); err != nil {
+		return fmt.Errorf("look up preset %q: %w", preset, err)
+	}
+	if builtIn {
+		return fmt.Errorf("preset %q: %w: it is built in: make one of your own with 'enqueue limits set', and give it to accounts with 'enqueue limits use'",
+			preset, ErrRefused)
+	}
+	return nil
 }
 
 // presetApply gives a preset's windows, as they are now, to the accounts that have it. It returns their number.
@@ -84,7 +112,7 @@ SELECT id FROM tweetqueue.accounts WHERE limits_preset = $1 ORDER BY id FOR NO K
 }
 
 // AccountsLimits gives accounts a preset. [ErrNotFound] if there is no account of one of the usernames, [ErrRefused] if there
-// is no such preset. What was counted stays counted in windows that have a name and a period in both presets.
+// is no such preset. What was counted stays counted, and a window that is new counts their latest requests.
 func AccountsLimits(ctx context.Context, tx pgx.Tx, usernames []string, preset string) error {
 	const query = `-- name: AccountsLock :many
 SELECT id FROM tweetqueue.accounts WHERE username = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
@@ -104,22 +132,20 @@ SELECT id FROM tweetqueue.accounts WHERE username = ANY ($1) ORDER BY id FOR NO 
 	return presetGive(ctx, tx, preset, ids)
 }
 
-// presetGive gives accounts that are locked a preset; a trigger then gives them and their apps its windows. A claim locks
-// windows, too, those of accounts before those of apps, so they are locked in that order before.
+// presetGive gives accounts that are locked a preset, and them and their apps its windows.
 func presetGive(ctx context.Context, tx pgx.Tx, preset string, accountIDs []int64) error {
-	const lock = `-- name: QuotasOfAccountsLock :exec
-SELECT FROM tweetqueue.quotas q
-WHERE q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1)))
-ORDER BY q.app_id IS NOT NULL, q.id FOR UPDATE`
 	const give = `-- name: AccountsSetPreset :exec
 UPDATE tweetqueue.accounts SET limits_preset = $2 WHERE id = ANY ($1)`
+	// The trigger does so only where an account has got another preset, not where the preset has changed.
+	const again = `-- name: AccountsSetQuotas :exec
+SELECT tweetqueue.set_quotas($1, ARRAY(SELECT DISTINCT app_id FROM tweetqueue.accounts WHERE id = ANY ($1)))`
 	if len(accountIDs) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, lock, accountIDs); err != nil {
-		return fmt.Errorf("lock quotas: %w", err)
-	}
 	if _, err := tx.Exec(ctx, give, accountIDs, preset); err != nil {
+		return fmt.Errorf("give accounts the limits of preset %q: %w", preset, refusal(err))
+	}
+	if _, err := tx.Exec(ctx, again, accountIDs); err != nil {
 		return fmt.Errorf("give accounts the limits of preset %q: %w", preset, refusal(err))
 	}
 	return nil

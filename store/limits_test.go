@@ -74,12 +74,15 @@ func TestLimitsBesideClaims(t *testing.T) {
 	change := func(maximum int) error {
 		return store.InTx(t.Context(), b.db, func(tx pgx.Tx) error {
 			n, err := store.LimitPut(t.Context(), tx, store.Limit{
-				Preset: "guide", Name: "all of the app", Per: "app", Actions: []string{"post"}, Maximum: maximum, Period: time.Hour,
+				Preset: "mine", Name: "all of the app", Per: "app", Actions: []string{"post"}, Maximum: maximum, Period: time.Hour,
 			})
 			require.Equal(t, len(ids), n)
 			return err
 		})
 	}
+	exec(t, b.db, `INSERT INTO tweetqueue.limits (preset, name, actions, maximum, period, family)
+		SELECT 'mine', name, actions, maximum, period, family FROM tweetqueue.limits WHERE preset = 'guide'`)
+	exec(t, b.db, `UPDATE tweetqueue.accounts SET limits_preset = 'mine'`)
 	require.NoError(t, change(100)) // the window is there
 	group, ctx := errgroup.WithContext(t.Context())
 	for i := range 4 {

@@ -37,6 +37,8 @@ type Quota struct {
 	XUsed        int        // and the most that it has counted in it
 	Rolls        bool       // X's window rolls, by the resets that it told
 	BlockedUntil *time.Time // X said so: nothing before this instant
+	Configured   bool       // false: only X's headers have told of it, and it is over when they have not for two of its periods
+	ToldAt       time.Time  // when X's headers last told of it, of one that is not configured
 
 	// The non-empty buckets, by number since the epoch, ascending, and the grants in each. A grant
 	// counts until its bucket's end plus the period.
@@ -210,6 +212,18 @@ func (all Quotas) Of(accountID int64, action string) []*Quota {
 	return counting
 }
 
+// byID returns the window of that id; nil if it is none of these.
+func (all Quotas) byID(id int64) *Quota {
+	for _, windows := range all {
+		for _, q := range windows {
+			if q.ID == id {
+				return q
+			}
+		}
+	}
+	return nil
+}
+
 // QuotasLock locks the windows of the accounts and of their apps that count one of the actions: those of
 // accounts by id, then those of apps.
 func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...string) (Quotas, error) {
@@ -252,7 +266,7 @@ SELECT ` + quotaColumns + `,
     ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.id = ANY ($1) AND (a.id = q.account_id OR a.app_id = q.app_id))
 FROM tweetqueue.quotas q
 WHERE (q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
-    AND q.actions && $2
+    AND q.actions && $2 AND ` + quotaHolds + `
 ORDER BY q.app_id IS NOT NULL, q.id
 ` + lock
 	rows, err := db.Query(ctx, query, accountIDs, actions)
@@ -275,8 +289,12 @@ ORDER BY q.app_id IS NOT NULL, q.id
 }
 
 const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name, q.actions, coalesce(q.family, ''),
-    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until, q.others_seen, q.x_reset, q.x_used, q.rolls, q.blocked_until,
-    q.buckets, q.grants`
+    q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until,
+    CASE WHEN q.others_seen + 2 * q.period > tweetqueue.clock() THEN q.others_seen END, -- longer ago it says nothing
+    q.x_reset, q.x_used, q.rolls, q.blocked_until, q.configured, q.told_at, q.buckets, q.grants`
+
+// quotaHolds is true of a window that is configured, or of which X's headers have told lately.
+const quotaHolds = `(q.configured OR greatest(q.told_at + 2 * q.period, q.blocked_until) > tweetqueue.clock())`
 
 // quotasOpen counts the rows that are being sent, of locked windows of which others take places; of one that is ours
 // alone it does not matter. It reads after the locks: what the statement that waited for them sees may be older.
@@ -319,7 +337,7 @@ SELECT q.id, ` + strings.Join(counts, " + ") + ` FROM tweetqueue.quotas q WHERE 
 func (q *Quota) targets() []any {
 	return []any{
 		&q.ID, &q.AccountID, &q.AppID, &q.Name, &q.Actions, &q.Family, &q.Maximum, &q.XMaximum, &q.Fixed, &q.Period,
-		&q.Others, &q.OthersUntil, &q.OthersSeen, &q.XReset, &q.XUsed, &q.Rolls, &q.BlockedUntil, &q.buckets, &q.grants,
+		&q.Others, &q.OthersUntil, &q.OthersSeen, &q.XReset, &q.XUsed, &q.Rolls, &q.BlockedUntil, &q.Configured, &q.ToldAt, &q.buckets, &q.grants,
 	}
 }
 
@@ -327,7 +345,7 @@ func (q *Quota) targets() []any {
 func QuotasSave(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 	const query = `-- name: QuotaSave :exec
 UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, x_maximum = nullif($5, 0),
-    others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10, rolls = $11
+    others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10, rolls = $11, told_at = $12
 WHERE id = $1`
 	batch, saved := &pgx.Batch{}, map[int64]bool{}
 	for _, windows := range quotas {
@@ -336,7 +354,7 @@ WHERE id = $1`
 				continue
 			}
 			saved[q.ID] = true
-			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed, q.Rolls)
+			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed, q.Rolls, q.ToldAt)
 		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

@@ -12,9 +12,8 @@ import (
 type QuotaRead struct {
 	Quota
 
-	Account    string // username; empty: it is an app's
-	App        string // the app's name, also where the window is an account's
-	Configured bool   // false: only X's headers have told of it
+	Account string // username; empty: it is an app's
+	App     string // the app's name, also where the window is an account's
 }
 
 // Emptied returns the instant, not before now, from which nothing counts any more of what counts at now, ours and
@@ -30,11 +29,11 @@ func (q *Quota) TooLong(ahead time.Duration) bool { return ahead > q.Period*2/bu
 // apps; by the app's name, then by username.
 func QuotasRead(ctx context.Context, db DBTX, usernames, apps []string) ([]QuotaRead, error) {
 	const query = `-- name: QuotasReadAll :many
-SELECT ` + quotaColumns + `, coalesce(a.username, ''), p.name, q.configured
+SELECT ` + quotaColumns + `, coalesce(a.username, ''), p.name
 FROM tweetqueue.quotas q
 LEFT JOIN tweetqueue.accounts a ON a.id = q.account_id
 JOIN tweetqueue.apps p ON p.id = coalesce(q.app_id, a.app_id)
-WHERE (cardinality($1::text[]) = 0 OR coalesce(a.username = ANY ($1),
+WHERE ` + quotaHolds + ` AND (cardinality($1::text[]) = 0 OR coalesce(a.username = ANY ($1),
         p.id IN (SELECT app_id FROM tweetqueue.accounts WHERE username = ANY ($1))))
     AND (cardinality($2::text[]) = 0 OR p.name = ANY ($2))
 ORDER BY q.app_id IS NOT NULL, p.name, a.username, q.id`
@@ -44,7 +43,7 @@ ORDER BY q.app_id IS NOT NULL, p.name, a.username, q.id`
 	}
 	quotas, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (QuotaRead, error) {
 		var q QuotaRead
-		return q, row.Scan(append(q.targets(), &q.Account, &q.App, &q.Configured)...)
+		return q, row.Scan(append(q.targets(), &q.Account, &q.App)...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read quotas: %w", err)

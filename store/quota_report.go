@@ -26,6 +26,9 @@ const (
 const (
 	// resetMargin is how far off a reset may be: X tells it, and its own time, in whole seconds.
 	resetMargin = 2 * time.Second
+	// fitMargin is how much farther than a window is long a reset of it may be: what X tells, and when, is of several of
+	// its machines. For a window of less than 15 minutes it is less.
+	fitMargin = time.Minute
 	// unknownMaximum is that of a window of which X has said that it is exhausted, and not how many it has.
 	unknownMaximum = 1_000_000
 )
@@ -39,12 +42,25 @@ func periodsOfX() []time.Duration {
 // maximum is; else the shortest that counts this action alone, for a window of several is not told by the
 // headers of one endpoint.
 func (r Report) window(windows []*Quota, action string) *Quota {
-	fits := func(q *Quota) bool { return q.Family == r.Family && q.Period >= r.Reset-resetMargin }
+	fits := func(q *Quota) bool { return q.Family == r.Family && r.fits(q.Period) }
 	same := shortestOf(windows, func(q *Quota) bool { return fits(q) && (q.Maximum == r.Limit || q.XMaximum == r.Limit) })
 	if same != nil {
 		return same
 	}
 	return shortestOf(windows, func(q *Quota) bool { return fits(q) && q.countsOnly(action) })
+}
+
+// fits reports whether the reset may be that of a window of this length.
+func (r Report) fits(period time.Duration) bool {
+	return r.Reset <= period+max(resetMargin, min(fitMargin, period/15))
+}
+
+// isOdd reports whether the report is of a longer window than the one that is configured for its family and its action alone:
+// that one is believed. A window for one odd answer would hold the account back for long.
+func (r Report) isOdd(windows []*Quota, action string) bool {
+	return slices.ContainsFunc(windows, func(q *Quota) bool {
+		return q.Configured && q.Family == r.Family && q.countsOnly(action)
+	})
 }
 
 // shortestOf returns the shortest of the windows that are so; nil if none is.
@@ -66,7 +82,7 @@ func (r Report) period() time.Duration {
 	if r.Family != familyEndpoint {
 		return periods[len(periods)-1]
 	}
-	i := slices.IndexFunc(periods, func(period time.Duration) bool { return period >= r.Reset-resetMargin })
+	i := slices.IndexFunc(periods, r.fits)
 	if i < 0 {
 		i = len(periods) - 1
 	}
@@ -102,7 +118,10 @@ func keyed(query string, ofApp bool) string {
 func (s Settlement) reportsNews(windows []*Quota, action string, now time.Time) bool {
 	for _, r := range s.Reports {
 		q := r.window(windows, action)
-		if q == nil {
+		if q == nil && r.isOdd(windows, action) {
+			continue
+		}
+		if q == nil || !q.Configured && now.Sub(q.ToldAt) > q.Period/2 {
 			return true
 		}
 		told := *q
@@ -118,6 +137,7 @@ func (s Settlement) reportsNews(windows []*Quota, action string, now time.Time) 
 // beside our own requests is others', and ends with that window. Answers come in any order: in one window of X the
 // most that it has counted is the latest, and one to an earlier window says nothing.
 func (q *Quota) report(r Report, now time.Time) {
+	q.ToldAt = now
 	if r.Limit > 0 {
 		q.XMaximum = r.Limit
 	}
@@ -135,9 +155,9 @@ func (q *Quota) report(r Report, now time.Time) {
 		q.XReset, q.XUsed = &r.ResetAt, 0
 	}
 	q.XUsed = max(q.XUsed, used)
-	// X's window began its length before its reset. Ours may be on their way still: then others have more, and the
-	// next answers tell.
-	q.Others = max(0, q.XUsed-q.since(now.Add(r.Reset-q.Period-resetMargin), now))
+	// X's window began its length before its reset, and not after this answer. Ours may be on their way still: then others
+	// have more, and the next answers tell.
+	q.Others = max(0, q.XUsed-q.since(now.Add(min(0, r.Reset-q.Period)-resetMargin), now))
 	q.OthersUntil = nil
 	if q.Others > 0 {
 		until := now.Add(r.Reset)

@@ -39,6 +39,8 @@ func TestReportedWindow(t *testing.T) {
 		"AsConfigured":       {told(familyEndpoint, 200, 7, quarter), []*Quota{writes, posts}, "post", posts},
 		"OtherMaximum":       {told(familyEndpoint, 100, 7, quarter), []*Quota{writes, posts}, "post", posts},
 		"ResetRoundedUp":     {told(familyEndpoint, 100, 7, quarter+time.Second), []*Quota{writes, posts}, "post", posts},
+		"ResetAMinuteOff":    {told(familyEndpoint, 100, 7, quarter+time.Minute), []*Quota{writes, posts}, "post", posts},
+		"ShortAndFarOff":     {told(familyEndpoint, 5, 0, 3*time.Minute), []*Quota{window("short", familyEndpoint, 5, 2*time.Minute, "post")}, "post", nil},
 		"TheLongerExhausted": {told(familyEndpoint, 300, 0, 2*time.Hour), []*Quota{posts, writes}, "post", writes},
 		"NoResetTold":        {told(familyEndpoint, 300, 0, 0), []*Quota{posts, writes}, "post", writes},
 		"AsXSaidBefore":      {told(familyEndpoint, 100, 7, time.Minute), []*Quota{window("short", familyEndpoint, 5, time.Minute, "post"), lowered}, "post", lowered},
@@ -52,6 +54,37 @@ func TestReportedWindow(t *testing.T) {
 			require.Same(t, test.want, test.report.window(test.windows, test.action))
 		})
 	}
+}
+
+// What nobody has configured is a window of X's nearest length. Where a window of the action alone is configured, a longer
+// one is not believed.
+func TestReportedLongerWindow(t *testing.T) {
+	t.Parallel()
+	for reset, want := range map[time.Duration]time.Duration{
+		time.Minute: quarter, quarter + 3*time.Second: quarter, quarter + time.Minute: quarter,
+		quarter + 2*time.Minute: 3 * time.Hour, 3*time.Hour + time.Minute: 3 * time.Hour, 25 * time.Hour: 24 * time.Hour,
+	} {
+		require.Equal(t, want, told(familyEndpoint, 100, 99, reset).period(), reset)
+	}
+	require.Equal(t, 24*time.Hour, told(familyUser, 100, 99, time.Minute).period())
+
+	posts, writes := guideWindows()
+	posts.Configured, writes.Configured = true, true
+	windows := []*Quota{posts, writes}
+	require.True(t, told(familyEndpoint, 100, 99, 2*time.Hour).isOdd(windows, "post"))
+	require.False(t, told(familyEndpoint, 50, 49, 2*time.Hour).isOdd(windows, "retweet"), "that of several says nothing of one")
+	require.False(t, told(familyUser, 50, 49, 2*time.Hour).isOdd(windows, "post"))
+	posts.Configured = false // only X has told of it
+	require.False(t, told(familyEndpoint, 100, 99, 2*time.Hour).isOdd(windows, "post"))
+}
+
+// A reset may be told farther away than the window is long: our own request is among what X counted all the same.
+func TestReportedResetTooFar(t *testing.T) {
+	t.Parallel()
+	q, _ := guideWindows()
+	q.Take(noon)
+	q.report(told(familyEndpoint, 200, 199, quarter+50*time.Second), noon)
+	require.Zero(t, q.others(noon))
 }
 
 // X's maximum outranks what was believed, in both directions; a fixed window is only lowered.

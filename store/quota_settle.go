@@ -140,20 +140,15 @@ func (s Settlement) placeAt(q *Quota, now time.Time) time.Time {
 func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Quotas, now time.Time) error {
 	action := s.action(kind)
 	for _, q := range quotas.Of(s.AccountID, action) {
-		at := s.placeAt(q, now)
-		switch {
-		case s.GiveBack:
-			q.GiveBack(s.SendBy)
-		case !at.Equal(s.SendBy):
-			q.Move(s.SendBy, at)
-		}
-		for range s.More {
-			q.Take(now)
-		}
+		s.place(q, now)
 	}
 	blocked := false
 	for _, r := range s.Reports {
-		q := r.window(quotas.Of(s.AccountID, action), action)
+		windows := quotas.Of(s.AccountID, action)
+		q := r.window(windows, action)
+		if q == nil && r.isOdd(windows, action) {
+			continue
+		}
 		if q == nil {
 			var err error
 			if q, err = s.learn(ctx, tx, quotas, action, r, now); err != nil {
@@ -182,8 +177,27 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 	return nil
 }
 
-// learn writes a window that nobody has configured, and that X tells of. The request has a place in it.
+// place holds the request's place in a window for as long as the request may have been under way, or gives it back.
+func (s Settlement) place(q *Quota, now time.Time) {
+	at := s.placeAt(q, now)
+	switch {
+	case s.GiveBack:
+		q.GiveBack(s.SendBy)
+	case !at.Equal(s.SendBy):
+		q.Move(s.SendBy, at)
+	}
+	for range s.More {
+		q.Take(now)
+	}
+}
+
+// learn writes a window that nobody has configured, and that X tells of. A trigger counts the account's latest requests
+// in it, or the app's, and this one.
 func (s Settlement) learn(ctx context.Context, tx pgx.Tx, quotas Quotas, action string, r Report, now time.Time) (*Quota, error) {
+	// One that was over counts nothing since.
+	const forget = `-- name: QuotaForget :exec
+DELETE FROM tweetqueue.quotas q USING tweetqueue.accounts a
+WHERE a.id = $1 AND CASE WHEN $2 THEN q.app_id = a.app_id ELSE q.account_id = a.id END AND q.name = $3 AND NOT (` + quotaHolds + `)`
 	const query = `-- name: QuotaLearn :one
 INSERT INTO tweetqueue.quotas AS q (account_id, app_id, name, family, actions, maximum, period, configured)
 SELECT CASE WHEN NOT $2 THEN a.id END, CASE WHEN $2 THEN a.app_id END, $3, $4, ARRAY[$5], $6, $7, false
@@ -191,15 +205,19 @@ FROM tweetqueue.accounts a WHERE a.id = $1
 ON CONFLICT ON CONSTRAINT {key} DO UPDATE SET name = excluded.name
 RETURNING ` + quotaColumns
 	ofApp := r.Family == familyApp
+	if _, err := tx.Exec(ctx, forget, s.AccountID, ofApp, r.name(action)); err != nil {
+		return nil, fmt.Errorf("forget a window that X told of: %w", err)
+	}
 	q := &Quota{}
 	err := tx.QueryRow(ctx, keyed(query, ofApp), s.AccountID, ofApp, r.name(action), r.Family, action,
 		cmp.Or(max(0, r.Limit), unknownMaximum), r.period()).Scan(q.targets()...)
 	if err != nil {
 		return nil, fmt.Errorf("write a window that X tells of: %w", err)
 	}
-	if !s.GiveBack {
-		q.Take(laterOf(now, s.SendBy))
+	if learned := quotas.byID(q.ID); learned != nil { // by another account of the app
+		q = learned
 	}
+	s.place(q, now)
 	quotas[s.AccountID] = append(quotas[s.AccountID], q)
 	return q, nil
 }

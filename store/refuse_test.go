@@ -149,7 +149,7 @@ func illegal() map[string][]string {
 
 		"limits_actions_check":       {set("limits", "actions = '{}'"), set("limits", "actions = '{like}'")},
 		"limits_maximum_check":       {set("limits", "maximum = 0")},
-		"limits_period_check":        {set("limits", "period = '0'")},
+		"limits_period_check":        {set("limits", "period = '0'"), set("limits", "period = '59 seconds'")},
 		"quotas_account_id_name_key": {`INSERT INTO tweetqueue.quotas (account_id, name, actions, maximum, period) SELECT account_id, name, actions, maximum, period FROM tweetqueue.quotas`},
 		"quotas_buckets_check":       {set("quotas", "buckets = '{1}'")},
 		"quotas_maximum_check":       {set("quotas", "maximum = 0")},

@@ -89,7 +89,7 @@ type limitsUseCmd struct {
 
 // Help is shown by --help.
 func (*limitsUseCmd) Help() string {
-	return `What was counted stays counted in windows that have the same name and length in both presets.
+	return `What was counted stays counted, and a window that is new counts the latest requests.
 
 Example:
 
@@ -120,12 +120,12 @@ func (c *limitsUseCmd) Run(ctx context.Context, s *session) error {
 }
 
 type limitsSetCmd struct {
-	Preset string `arg:"" help:"The preset: one that there is, or a new one."`
+	Preset string `arg:"" help:"The preset: one of your own, or a new one."`
 	Name   string `arg:"" help:"The window's name, unique in the preset."`
 
 	Actions []string `required:"" placeholder:"ACTION" enum:"post,retweet,undo_retweet,delete,look_up,media" help:"What counts: post, retweet, undo_retweet, delete, look_up or media, or several with commas between, which count together."`
 	Maximum int      `required:"" placeholder:"N" help:"So many requests."`
-	Period  string   `required:"" placeholder:"DURATION" help:"On any interval of this length: 15m, 3h, 1d."`
+	Period  string   `required:"" placeholder:"DURATION" help:"On any interval of this length, at least a minute: 15m, 3h, 1d."`
 	Per     string   `enum:"user,app" default:"user" help:"Whose requests count together: those of one user, or of all users of an app."`
 	Family  string   `enum:"none,endpoint,user_24hour,app_24hour" default:"none" help:"The headers by which X tells of it: none, endpoint (x-rate-limit-...), user_24hour or app_24hour."`
 	Fixed   bool     `help:"X's headers may lower it, and not raise it."`
@@ -133,7 +133,9 @@ type limitsSetCmd struct {
 
 // Help is shown by --help.
 func (*limitsSetCmd) Help() string {
-	return `Accounts that have the preset, and their apps, get the window at once. Give accounts the preset with 'enqueue limits use'.
+	return `guide and X's plans stay as they are: make a preset of your own, and give it to accounts.
+
+Accounts that have the preset, and their apps, get the window at once. Give accounts the preset with 'enqueue limits use'.
 
 Examples:
 
@@ -152,7 +154,10 @@ func (c *limitsSetCmd) Run(ctx context.Context, s *session) error {
 		Preset: c.Preset, Name: c.Name, Per: c.Per, Actions: unique(c.Actions), Maximum: c.Maximum, Period: period,
 		Family: strings.TrimPrefix(c.Family, "none"), Fixed: c.Fixed,
 	}
-	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx) (int, error) { return store.LimitPut(ctx, tx, l) })
+	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx) (int, bool, error) {
+		accounts, err := store.LimitPut(ctx, tx, l)
+		return accounts, false, err
+	})
 }
 
 func (c *limitsSetCmd) check(env *setup.Env) time.Duration {
@@ -168,7 +173,11 @@ func (c *limitsSetCmd) check(env *setup.Env) time.Duration {
 	if err != nil {
 		env.Errorf("--period: %w", err)
 	}
-	return time.Duration(period.Microseconds) * time.Microsecond
+	length := time.Duration(period.Microseconds) * time.Microsecond
+	if err == nil && length < time.Minute {
+		env.Errorf("--period is %s: use 1m or more, for a request takes seconds to arrive", c.Period)
+	}
+	return length
 }
 
 type limitsRemoveCmd struct {
@@ -191,27 +200,32 @@ func (c *limitsRemoveCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx) (int, error) { return store.LimitRemove(ctx, tx, c.Preset, c.Name) })
+	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx) (int, bool, error) { return store.LimitRemove(ctx, tx, c.Preset, c.Name) })
 }
 
 // presetChanged is the JSON of a preset that was changed.
 type presetChanged struct {
 	Preset   string `json:"preset"`
-	Accounts int    `json:"accounts"` // so many have it
+	Accounts int    `json:"accounts"`       // so many have it
+	Gone     bool   `json:"gone,omitempty"` // its last window was removed
 }
 
 // changePreset changes a preset, and the windows of the accounts that have it, and tells how many do.
-func (s *session) changePreset(ctx context.Context, settings setup.Settings, preset string, change func(tx pgx.Tx) (int, error)) error {
+func (s *session) changePreset(ctx context.Context, settings setup.Settings, preset string, change func(tx pgx.Tx) (accounts int, gone bool, err error)) error {
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
 		changed := presetChanged{Preset: preset}
 		err := store.InTx(ctx, db.Pool, func(tx pgx.Tx) (err error) {
-			changed.Accounts, err = change(tx)
+			changed.Accounts, changed.Gone, err = change(tx)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		return s.print(changed, func(w io.Writer) {
+			if changed.Gone {
+				fmt.Fprintf(w, "preset %s is gone with its last window\n", oneLine(preset, 60))
+				return
+			}
 			fmt.Fprintf(w, "preset %s is saved; accounts that have it: %d\n", oneLine(preset, 60), changed.Accounts)
 		})
 	})

@@ -145,7 +145,7 @@ func TestLimitsPresets(t *testing.T) {
 		b.run(t, "", "limits", "remove", "careful", "posts").refused(t, setup.ExitRefused, `unknown limits preset "careful"`)
 		b.run(t, "", "limits", "remove", "careful", "none").refused(t, setup.ExitRefused, `limit "none" of preset "careful": not found`)
 		b.ok(t, "limits", "use", "guide", "acme")
-		b.ok(t, "limits", "remove", "careful", "posts")
+		require.Equal(t, "preset careful is gone with its last window\n", b.ok(t, "limits", "remove", "careful", "posts"))
 		require.NotContains(t, b.ok(t, "limits", "presets"), "careful")
 	})
 
@@ -157,6 +157,11 @@ func TestLimitsPresets(t *testing.T) {
 		set("p", "w", "--maximum", "1", "--period", "1h").refused(t, setup.ExitUsage, "missing flags: --actions")
 		set("p", "a\nb", "--actions", "post", "--maximum", "0", "--period", "soon").refused(t, setup.ExitUsage,
 			`"a b" is no name for a window`, "--maximum is 0", `--period: "soon" is not a length of time`)
+		set("p", "w", "--actions", "post", "--maximum", "1", "--period", "59s").refused(t, setup.ExitUsage, "--period is 59s: use 1m or more")
+		for _, preset := range []string{"guide", "pro", "free"} {
+			set(preset, "posts", "--actions", "post", "--maximum", "1", "--period", "1h").refused(t, setup.ExitRefused, "built in", "enqueue limits set", "enqueue limits use")
+			b.run(t, "", "limits", "remove", preset, "posts").refused(t, setup.ExitRefused, "built in")
+		}
 	})
 }
 
