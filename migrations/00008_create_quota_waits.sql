@@ -162,17 +162,27 @@ AS $$
     ORDER BY l.name, l.maximum / extract(epoch FROM l.period), l.preset
 $$;
 
--- The windows that accounts and apps are to have.
-CREATE FUNCTION tweetqueue.limits_of(accounts bigint[], apps bigint[]) RETURNS TABLE (account_id bigint, app_id bigint,
+-- The windows that accounts and apps have.
+CREATE FUNCTION tweetqueue.quotas_of(accounts bigint[], apps bigint[]) RETURNS SETOF tweetqueue.quotas
+LANGUAGE sql STABLE
+AS $$
+    SELECT q.* FROM unnest(accounts) AS a (id) JOIN tweetqueue.quotas q ON q.account_id = a.id
+    UNION ALL SELECT q.* FROM unnest(apps) AS app (id) JOIN tweetqueue.quotas q ON q.app_id = app.id
+$$;
+
+-- The windows that they are to have, and the id of those that they have.
+CREATE FUNCTION tweetqueue.limits_of(accounts bigint[], apps bigint[]) RETURNS TABLE (id bigint, account_id bigint, app_id bigint,
     name text, family text, fixed boolean, actions text[], maximum integer, period interval)
 LANGUAGE sql STABLE
 AS $$
-    SELECT a.id, NULL::bigint, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
-    FROM tweetqueue.accounts a JOIN tweetqueue.limits l ON l.preset = a.limits_preset AND l.per = 'user'
-    WHERE a.id = ANY (accounts)
+    SELECT q.id, a.id, NULL::bigint, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
+    FROM unnest(accounts) AS given (id) JOIN tweetqueue.accounts a USING (id)
+    JOIN tweetqueue.limits l ON l.preset = a.limits_preset AND l.per = 'user'
+    LEFT JOIN tweetqueue.quotas q ON q.account_id = a.id AND q.name = l.name
     UNION ALL
-    SELECT NULL, app.id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
+    SELECT q.id, NULL, app.id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
     FROM unnest(apps) AS app (id) CROSS JOIN LATERAL tweetqueue.limits_of_app(app.id) l
+    LEFT JOIN tweetqueue.quotas q ON q.app_id = app.id AND q.name = l.name
 $$;
 
 -- Gives accounts and apps the windows of the accounts' presets, as they are now. What X told of a window of another family or
@@ -183,8 +193,8 @@ CREATE FUNCTION tweetqueue.set_quotas(accounts bigint[], apps bigint[]) RETURNS 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    unknown CONSTANT text := (SELECT a.limits_preset FROM tweetqueue.accounts a WHERE a.id = ANY (accounts)
-        AND NOT EXISTS (SELECT FROM tweetqueue.limits l WHERE l.preset = a.limits_preset) LIMIT 1);
+    unknown CONSTANT text := (SELECT a.limits_preset FROM unnest(accounts) AS given (id) JOIN tweetqueue.accounts a USING (id)
+        WHERE NOT EXISTS (SELECT FROM tweetqueue.limits l WHERE l.preset = a.limits_preset) LIMIT 1);
 BEGIN
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'unknown limits preset "%"', unknown
@@ -192,13 +202,12 @@ BEGIN
                 HINT = 'The presets are in tweetqueue.limits.';
     END IF;
     -- A claim locks them in this order, too.
-    PERFORM FROM tweetqueue.quotas q WHERE q.account_id = ANY (accounts) OR q.app_id = ANY (apps)
+    PERFORM FROM tweetqueue.quotas q WHERE q.id IN (SELECT id FROM tweetqueue.quotas_of(accounts, apps))
     ORDER BY q.app_id IS NOT NULL, q.id FOR UPDATE;
     -- What only X's headers told of an account belongs to the plan before.
     DELETE FROM tweetqueue.quotas q
-    WHERE (q.account_id = ANY (accounts) OR q.app_id = ANY (apps) AND q.configured)
-        AND (coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name) NOT IN (
-            SELECT coalesce(l.account_id, 0), coalesce(l.app_id, 0), l.name FROM tweetqueue.limits_of(accounts, apps) l);
+    WHERE q.id IN (SELECT id FROM tweetqueue.quotas_of(accounts, apps)) AND (q.account_id IS NOT NULL OR q.configured)
+        AND NOT EXISTS (SELECT FROM tweetqueue.limits_of(accounts, apps) l WHERE l.id = q.id);
     UPDATE tweetqueue.quotas q SET family = l.family, fixed = l.fixed, configured = true,
         actions = l.actions, maximum = l.maximum, period = l.period,
         x_maximum = CASE WHEN l.other OR q.maximum <> l.maximum THEN NULL ELSE q.x_maximum END,
@@ -209,21 +218,16 @@ BEGIN
         x_reset = CASE WHEN l.other THEN NULL ELSE q.x_reset END,
         x_used = CASE WHEN l.other THEN 0 ELSE q.x_used END,
         rolls = NOT l.other AND q.rolls
-    FROM (SELECT w.id, l.*, (w.family, w.period) IS DISTINCT FROM (l.family, l.period) AS other
-        FROM tweetqueue.limits_of(accounts, apps) l JOIN tweetqueue.quotas w
-            ON coalesce(w.account_id, 0) = coalesce(l.account_id, 0) AND coalesce(w.app_id, 0) = coalesce(l.app_id, 0)
-            AND w.name = l.name
-        WHERE w.account_id = ANY (accounts) OR w.app_id = ANY (apps)) l
+    FROM (SELECT l.*, (w.family, w.period) IS DISTINCT FROM (l.family, l.period) AS other
+        FROM tweetqueue.limits_of(accounts, apps) l JOIN tweetqueue.quotas w USING (id)) l
     WHERE q.id = l.id AND (q.family, q.fixed, q.configured, q.actions, q.maximum, q.period)
         IS DISTINCT FROM (l.family, l.fixed, true, l.actions, l.maximum, l.period);
     INSERT INTO tweetqueue.quotas (account_id, app_id, name, family, fixed, actions, maximum, period)
     SELECT l.account_id, l.app_id, l.name, l.family, l.fixed, l.actions, l.maximum, l.period
     FROM tweetqueue.limits_of(accounts, apps) l
-    WHERE (coalesce(l.account_id, 0), coalesce(l.app_id, 0), l.name) NOT IN (
-        SELECT coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name FROM tweetqueue.quotas q
-        WHERE q.account_id = ANY (accounts) OR q.app_id = ANY (apps))
+    WHERE l.id IS NULL ORDER BY l.app_id, l.account_id, l.period, l.maximum DESC, l.name
     ON CONFLICT DO NOTHING;
-    UPDATE tweetqueue.quota_waits w SET until = tweetqueue.clock() WHERE w.account_id = ANY (accounts);
+    UPDATE tweetqueue.quota_waits w SET until = tweetqueue.clock() FROM unnest(accounts) AS given (id) WHERE w.account_id = given.id;
 END
 $$;
 -- +goose StatementEnd
@@ -241,12 +245,12 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         SELECT array_agg(n.id), array_agg(DISTINCT n.app_id) INTO accounts, apps FROM new_rows n;
     ELSE
-        SELECT array_agg(n.id), array_agg(n.app_id) || array_agg(o.app_id) INTO accounts, apps
-        FROM new_rows n JOIN old_rows o USING (id)
-        WHERE (o.app_id, o.limits_preset) IS DISTINCT FROM (n.app_id, n.limits_preset);
+        SELECT array_agg(DISTINCT c.id), array_agg(DISTINCT c.app_id) INTO accounts, apps FROM ( -- a join may be planned for few
+            (SELECT id, app_id, limits_preset FROM new_rows EXCEPT SELECT id, app_id, limits_preset FROM old_rows) UNION ALL
+            (SELECT id, app_id, limits_preset FROM old_rows EXCEPT SELECT id, app_id, limits_preset FROM new_rows)) c;
     END IF;
     IF accounts <> '{}' THEN
-        PERFORM tweetqueue.set_quotas(accounts, ARRAY(SELECT DISTINCT unnest(apps)));
+        PERFORM tweetqueue.set_quotas(accounts, apps);
     END IF;
     RETURN NULL;
 END
@@ -419,8 +423,7 @@ DROP INDEX tweetqueue.tweets_line_idx, tweetqueue.deletions_line_idx, tweetqueue
     tweetqueue.tweets_released_idx, tweetqueue.deletions_released_idx, tweetqueue.retweets_released_idx;
 DROP TRIGGER recheck_waits ON tweetqueue.quotas;
 DROP TRIGGER recheck_waits_of_none ON tweetqueue.quotas;
-DROP FUNCTION tweetqueue.recheck_waits_of_none;
-DROP FUNCTION tweetqueue.recheck_waits(), tweetqueue.recheck_waits(tweetqueue.quotas);
+DROP FUNCTION tweetqueue.recheck_waits_of_none, tweetqueue.recheck_waits(), tweetqueue.recheck_waits(tweetqueue.quotas);
 DROP TABLE tweetqueue.quota_waits;
 -- What waits for a limit would not wake by itself.
 UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
@@ -432,7 +435,7 @@ CREATE TRIGGER set_quotas_insert AFTER INSERT ON tweetqueue.accounts
     FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
 CREATE TRIGGER set_quotas_update AFTER UPDATE OF limits_preset ON tweetqueue.accounts
     FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
-DROP FUNCTION tweetqueue.set_quotas(bigint[], bigint[]), tweetqueue.limits_of;
+DROP FUNCTION tweetqueue.set_quotas(bigint[], bigint[]), tweetqueue.limits_of, tweetqueue.quotas_of;
 DROP TRIGGER count_quota_insert ON tweetqueue.quotas;
 DROP TRIGGER count_quota_update ON tweetqueue.quotas;
 DROP FUNCTION tweetqueue.count_quota, tweetqueue.requests_since, tweetqueue.accounts_of, tweetqueue.microseconds,
@@ -468,14 +471,9 @@ DELETE FROM tweetqueue.quotas WHERE account_id IS NULL OR NOT configured;
 ALTER TABLE tweetqueue.quotas
     DROP CONSTRAINT quotas_of_one_check,
     DROP CONSTRAINT quotas_others_check,
-    DROP COLUMN others_until,
-    DROP COLUMN others,
-    DROP COLUMN x_maximum,
-    DROP COLUMN others_seen,
-    DROP COLUMN x_reset,
-    DROP COLUMN x_used,
-    DROP COLUMN rolls,
-    DROP COLUMN told_at,
+    DROP COLUMN others, DROP COLUMN others_until, DROP COLUMN others_seen,
+    DROP COLUMN x_maximum, DROP COLUMN x_reset, DROP COLUMN x_used,
+    DROP COLUMN rolls, DROP COLUMN told_at,
     DROP COLUMN configured,
     DROP COLUMN fixed,
     DROP COLUMN family,
