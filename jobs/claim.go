@@ -164,6 +164,9 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 	until, binding := placeAt(quotas, now)
 	if binding != nil {
 		reason := "no place is left in the limit " + binding.Name
+		if binding.AppID != 0 {
+			reason += " of its app"
+		}
 		if binding.BlockedUntil != nil && binding.BlockedUntil.Equal(until) {
 			reason += ": X said 429"
 		}

@@ -22,7 +22,7 @@ ALTER TABLE tweetqueue.limits
 UPDATE tweetqueue.limits SET family = 'endpoint', built_in = preset = 'guide';
 -- A request takes seconds to arrive, and its place must outlast that. What was shorter before stays.
 ALTER TABLE tweetqueue.limits
-    ADD CONSTRAINT limits_period_check CHECK (period >= interval '1 minute') NOT VALID;
+    ADD CONSTRAINT limits_period_check CHECK (period BETWEEN interval '1 minute' AND interval '366 days') NOT VALID;
 
 -- X's plans (X's documents: rate-limits, of 2024 to 2026). A preset of one's own that is called as one of them stays as it is.
 INSERT INTO tweetqueue.limits (preset, name, per, family, actions, maximum, period, built_in)
@@ -113,7 +113,8 @@ $$;
 
 -- What a window counts that is new, or gets other actions or another period: what it counted and still counts, and, by the
 -- requests, what it did not count: those of other actions, and those of longer ago. Buckets are numbered by the period,
--- and a grant counts until its bucket's end plus the period: that end falls into the new bucket.
+-- and a grant counts until its bucket's end plus the period: that end falls into the new bucket, but no later than what is on
+-- its way may arrive, for a bucket of a long period may end long after.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.count_quota() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -129,7 +130,8 @@ BEGIN
     INTO NEW.buckets, NEW.grants
     FROM (
         SELECT counted.bucket, sum(counted.grants) AS grants FROM (
-            SELECT ((b.bucket + 1) * old_width + width - 1) / width - 1 AS bucket, b.grants
+            SELECT least(((b.bucket + 1) * old_width + width - 1) / width - 1,
+                tweetqueue.microseconds(now + interval '1 minute') / width) AS bucket, b.grants
             FROM unnest(OLD.buckets, OLD.grants) AS b (bucket, grants)
             WHERE (b.bucket + 1) * old_width > old_expired
             UNION ALL

@@ -63,7 +63,8 @@ func LimitRemove(ctx context.Context, tx pgx.Tx, preset, name string) (accounts 
 	const query = `-- name: LimitRemove :exec
 DELETE FROM tweetqueue.limits WHERE preset = $1 AND name = $2`
 	const left = `-- name: PresetIsGone :one
-SELECT NOT EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1)`
+SELECT NOT EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1), EXISTS (SELECT FROM tweetqueue.accounts WHERE limits_preset = $1)`
+	var used bool
 	if err := presetOwn(ctx, tx, preset); err != nil {
 		return 0, false, err
 	}
@@ -74,8 +75,12 @@ SELECT NOT EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1)`
 	if tag.RowsAffected() == 0 {
 		return 0, false, fmt.Errorf("limit %q of preset %q: %w: see 'enqueue limits presets'", name, preset, ErrNotFound)
 	}
-	if err := tx.QueryRow(ctx, left, preset).Scan(&gone); err != nil {
+	if err := tx.QueryRow(ctx, left, preset).Scan(&gone, &used); err != nil {
 		return 0, false, fmt.Errorf("read what is left of preset %q: %w", preset, err)
+	}
+	if gone && used {
+		return 0, false, fmt.Errorf("remove limit %q of preset %q: %w: it is the last, and accounts have the preset: give them another one with 'enqueue limits use' first",
+			name, preset, ErrRefused)
 	}
 	accounts, err = presetApply(ctx, tx, preset)
 	return accounts, gone, err
@@ -132,6 +137,30 @@ SELECT id FROM tweetqueue.accounts WHERE username = ANY ($1) ORDER BY id FOR NO 
 	return presetGive(ctx, tx, preset, ids)
 }
 
+// PresetApp is an app that has the windows of a preset that are per app.
+type PresetApp struct {
+	App      string `json:"app"`
+	Accounts int    `json:"accounts"` // all that it has: they share these windows
+}
+
+// PresetApps returns the apps that have windows of a preset, because an account of theirs has the preset.
+func PresetApps(ctx context.Context, db DBTX, preset string) ([]PresetApp, error) {
+	const query = `-- name: PresetApps :many
+SELECT p.name, (SELECT count(*) FROM tweetqueue.accounts a WHERE a.app_id = p.id) FROM tweetqueue.apps p
+WHERE EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1 AND per = 'app')
+    AND EXISTS (SELECT FROM tweetqueue.accounts a WHERE a.app_id = p.id AND a.limits_preset = $1)
+ORDER BY p.name`
+	rows, err := db.Query(ctx, query, preset)
+	if err != nil {
+		return nil, fmt.Errorf("list the apps of preset %q: %w", preset, err)
+	}
+	apps, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PresetApp])
+	if err != nil {
+		return nil, fmt.Errorf("list the apps of preset %q: %w", preset, err)
+	}
+	return apps, nil
+}
+
 // presetGive gives accounts that are locked a preset, and them and their apps its windows.
 func presetGive(ctx context.Context, tx pgx.Tx, preset string, accountIDs []int64) error {
 	const give = `-- name: AccountsSetPreset :exec
@@ -143,7 +172,7 @@ SELECT tweetqueue.set_quotas($1, ARRAY(SELECT DISTINCT app_id FROM tweetqueue.ac
 		return nil
 	}
 	if _, err := tx.Exec(ctx, give, accountIDs, preset); err != nil {
-		return fmt.Errorf("give accounts the limits of preset %q: %w", preset, refusal(err))
+		return fmt.Errorf("give accounts the limits of preset %q: %w: see 'enqueue limits presets'", preset, refusal(err))
 	}
 	if _, err := tx.Exec(ctx, again, accountIDs); err != nil {
 		return fmt.Errorf("give accounts the limits of preset %q: %w", preset, refusal(err))

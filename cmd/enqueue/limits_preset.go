@@ -111,10 +111,15 @@ func (c *limitsUseCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		apps, err := store.PresetApps(ctx, db.Pool, c.Preset)
+		if err != nil {
+			return err
+		}
 		return s.print(accounts, func(w io.Writer) {
 			for i := range accounts {
 				fmt.Fprintf(w, "%s has the limits of preset %s\n", accounts[i].Username, accounts[i].LimitsPreset)
 			}
+			tellApps(w, apps)
 		})
 	})
 }
@@ -125,7 +130,7 @@ type limitsSetCmd struct {
 
 	Actions []string `required:"" placeholder:"ACTION" enum:"post,retweet,undo_retweet,delete,look_up,media" help:"What counts: post, retweet, undo_retweet, delete, look_up or media, or several with commas between, which count together."`
 	Maximum int      `required:"" placeholder:"N" help:"So many requests."`
-	Period  string   `required:"" placeholder:"DURATION" help:"On any interval of this length, at least a minute: 15m, 3h, 1d."`
+	Period  string   `required:"" placeholder:"DURATION" help:"On any interval of this length, from a minute to 366 days: 15m, 3h, 1d."`
 	Per     string   `enum:"user,app" default:"user" help:"Whose requests count together: those of one user, or of all users of an app."`
 	Family  string   `enum:"none,endpoint,user_24hour,app_24hour" default:"none" help:"The headers by which X tells of it: none, endpoint (x-rate-limit-...), user_24hour or app_24hour."`
 	Fixed   bool     `help:"X's headers may lower it, and not raise it."`
@@ -174,8 +179,12 @@ func (c *limitsSetCmd) check(env *setup.Env) time.Duration {
 		env.Errorf("--period: %w", err)
 	}
 	length := time.Duration(period.Microseconds) * time.Microsecond
-	if err == nil && length < time.Minute {
+	switch {
+	case err != nil:
+	case length < time.Minute:
 		env.Errorf("--period is %s: use 1m or more, for a request takes seconds to arrive", c.Period)
+	case length > 366*24*time.Hour:
+		env.Errorf("--period is %s: use 366d or less", c.Period)
 	}
 	return length
 }
@@ -208,6 +217,15 @@ type presetChanged struct {
 	Preset   string `json:"preset"`
 	Accounts int    `json:"accounts"`       // so many have it
 	Gone     bool   `json:"gone,omitempty"` // its last window was removed
+	// Apps have its windows that are per app, for all of their accounts, whatever preset these have.
+	Apps []store.PresetApp `json:"apps,omitempty"`
+}
+
+// tellApps says for whom the windows of a preset hold that are per app.
+func tellApps(w io.Writer, apps []store.PresetApp) {
+	for _, app := range apps {
+		fmt.Fprintf(w, "its limits per app hold for all accounts of app %s together: %d\n", oneLine(app.App, 60), app.Accounts)
+	}
 }
 
 // changePreset changes a preset, and the windows of the accounts that have it, and tells how many do.
@@ -215,7 +233,10 @@ func (s *session) changePreset(ctx context.Context, settings setup.Settings, pre
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
 		changed := presetChanged{Preset: preset}
 		err := store.InTx(ctx, db.Pool, func(tx pgx.Tx) (err error) {
-			changed.Accounts, changed.Gone, err = change(tx)
+			if changed.Accounts, changed.Gone, err = change(tx); err != nil {
+				return err
+			}
+			changed.Apps, err = store.PresetApps(ctx, tx, preset)
 			return err
 		})
 		if err != nil {
@@ -227,6 +248,7 @@ func (s *session) changePreset(ctx context.Context, settings setup.Settings, pre
 				return
 			}
 			fmt.Fprintf(w, "preset %s is saved; accounts that have it: %d\n", oneLine(preset, 60), changed.Accounts)
+			tellApps(w, changed.Apps)
 		})
 	})
 }

@@ -130,19 +130,19 @@ func TestLimitsPresets(t *testing.T) {
 		_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.quotas SET buckets = ARRAY[$1::bigint], grants = '{7}' WHERE name = 'posts'`,
 			b.now(t).UnixMicro()/(15*60*1_000_000/256))
 		require.NoError(t, err)
-		require.Equal(t, "acme has the limits of preset careful\n", b.ok(t, "limits", "use", "careful", "acme"))
+		require.Equal(t, "acme has the limits of preset careful\nits limits per app hold for all accounts of app default together: 1\n", b.ok(t, "limits", "use", "careful", "acme"))
 		windows := b.windows(t)
 		require.Len(t, windows, 2)
 		require.Equal(t, []any{"posts", 7, 20}, []any{windows[0].Name, windows[0].Used, windows[0].Maximum})
 		require.Equal(t, []any{"all writes", 0, 100, "app"}, []any{windows[1].Name, windows[1].Used, windows[1].Maximum, windows[1].Per})
 
-		require.Equal(t, "preset careful is saved; accounts that have it: 1\n",
+		require.Equal(t, "preset careful is saved; accounts that have it: 1\nits limits per app hold for all accounts of app default together: 1\n",
 			b.ok(t, "limits", "set", "careful", "posts", "--actions", "post", "--maximum", "30", "--period", "15m"))
 		require.Equal(t, 30, b.windows(t)[0].Maximum)
 		require.Equal(t, 7, b.windows(t)[0].Used)
 		b.ok(t, "limits", "remove", "careful", "all writes")
 		require.Len(t, b.windows(t), 1)
-		b.run(t, "", "limits", "remove", "careful", "posts").refused(t, setup.ExitRefused, `unknown limits preset "careful"`)
+		b.run(t, "", "limits", "remove", "careful", "posts").refused(t, setup.ExitRefused, "it is the last, and accounts have the preset: give them another one")
 		b.run(t, "", "limits", "remove", "careful", "none").refused(t, setup.ExitRefused, `limit "none" of preset "careful": not found`)
 		b.ok(t, "limits", "use", "guide", "acme")
 		require.Equal(t, "preset careful is gone with its last window\n", b.ok(t, "limits", "remove", "careful", "posts"))
