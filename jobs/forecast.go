@@ -35,7 +35,8 @@ type AccountForecast struct {
 	Account string `json:"account"`
 	App     string `json:"app"`
 	Outlook
-	Limits []LimitForecast `json:"limits,omitempty"`
+	Limits  []LimitForecast  `json:"limits,omitempty"`
+	Budgets []BudgetForecast `json:"budgets,omitempty"`
 	// Held are rows that are not counted: nobody knows when they go.
 	Held []HeldForecast `json:"held,omitempty"`
 
@@ -50,38 +51,79 @@ type LimitForecast struct {
 	Last time.Time `json:"last_at"` // when the last of them goes
 }
 
+// BudgetForecast is a monthly budget that rows of an account wait for, the account's or its app's: each until a month ends. Then a
+// limit may hold them back, too.
+type BudgetForecast struct {
+	Per       string    `json:"per"`        // user or app
+	BudgetUSD store.USD `json:"budget_usd"` // a month
+	Rows      int       `json:"rows"`       // so many go in a later month than they could without it
+	Last      time.Time `json:"last_at"`    // when the last of them goes
+}
+
 // HeldForecast is rows that go when somebody, or something that has no known end, lets them.
 type HeldForecast struct {
-	For  string `json:"for"` // as store.HeldRows; quota: later than the year 9999
+	// For is as in store.HeldRows. quota: later than the year 9999; budget: or it costs more than the budget of a whole month;
+	// thread: a tweet before it does not go.
+	For  string `json:"for"`
 	Rows int    `json:"rows"`
 }
 
 // ForecastRead makes the forecast of accounts. It reads the windows without a lock, and all rows of the
-// accounts' apps, whose windows they share: better in a snapshot ([store.InSnapshot]). After the writes of a transaction that is
-// then rolled back it says what they would come to.
+// accounts' apps, whose windows and budgets they share: better in a snapshot ([store.InSnapshot]). After writes that are then
+// taken back ([store.TrySnapshot]) it says what they would come to.
 func ForecastRead(ctx context.Context, db store.DBTX, accounts []store.Account) (*Forecast, error) {
 	f := newForecasting(accounts)
-	quotas, err := store.QuotasRead(ctx, db, nil, f.apps)
-	if err != nil {
-		return nil, err
-	}
-	all, err := store.AccountList(ctx, db)
-	if err != nil {
-		return nil, err
-	}
 	held, err := store.HeldList(ctx, db, f.apps)
 	if err != nil {
 		return nil, err
 	}
-	if f.prices, err = store.PricesRead(ctx, db); err != nil {
+	s, err := simulationRead(ctx, db, f.apps)
+	if err != nil {
 		return nil, err
 	}
-	if f.At, err = store.Clock(ctx, db); err != nil {
-		return nil, err
-	}
-	s := newSimulation(f.At, sendWithin, quotasOf(quotas, all))
+	f.At = s.now
 	s.went, s.missed = f.went, f.missed
-	err = store.UpcomingRead(ctx, db, f.apps, func(row store.Upcoming) {
+	if err := s.readRows(ctx, db, f.apps); err != nil {
+		return nil, err
+	}
+	s.rest(func(accountID int64, what store.WaitingFor, rows int) {
+		held = append(held, store.HeldRows{AccountID: accountID, For: string(what), Rows: rows})
+	})
+	return f.result(held), nil
+}
+
+// simulationRead reads the windows, the budgets and the threads of apps and of their accounts.
+func simulationRead(ctx context.Context, db store.DBTX, apps []string) (*simulation, error) {
+	quotas, err := store.QuotasRead(ctx, db, nil, apps)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := store.AccountList(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	budgets, err := store.BudgetsRead(ctx, db, apps)
+	if err != nil {
+		return nil, err
+	}
+	prices, err := store.PricesRead(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := store.ThreadsRead(ctx, db, apps)
+	if err != nil {
+		return nil, err
+	}
+	now, err := store.Clock(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	return newSimulation(now, prices.Of, quotasOf(quotas, accounts), budgets, gone), nil
+}
+
+// readRows reads the rows of the apps' accounts, and lets all go that ever do.
+func (s *simulation) readRows(ctx context.Context, db store.DBTX, apps []string) error {
+	err := store.UpcomingRead(ctx, db, apps, func(row store.Upcoming) {
 		if row.Text != "" {
 			row.HasURL, row.Text = HasURL(row.Text), ""
 		}
@@ -89,13 +131,10 @@ func ForecastRead(ctx context.Context, db store.DBTX, accounts []store.Account) 
 		s.add(row)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.run(endOfTime())
-	s.rest(func(accountID int64, rows int) {
-		held = append(held, store.HeldRows{AccountID: accountID, For: string(store.ForQuota), Rows: rows})
-	})
-	return f.result(held), nil
+	return nil
 }
 
 // endOfTime is the last instant that rows and JSON can hold.
@@ -124,7 +163,6 @@ type forecasting struct {
 	Forecast
 
 	apps     []string
-	prices   store.Prices
 	accounts map[int64]*AccountForecast
 	own      Outlook
 }
@@ -143,19 +181,21 @@ func newForecasting(accounts []store.Account) *forecasting {
 	return f
 }
 
-func (f *forecasting) went(row *store.Upcoming, at time.Time, limit *store.Quota) {
-	cost := f.prices.Of(row.Action, row.HasURL)
+func (f *forecasting) went(row *store.Upcoming, how departure) {
 	if row.Own {
-		f.own.went(at, cost)
+		f.own.went(how)
 	}
 	account := f.accounts[row.AccountID]
 	if account == nil {
 		return // another account of the app
 	}
-	f.Outlook.went(at, cost)
-	account.went(at, cost)
-	if limit != nil {
-		account.waited(at, limit)
+	f.Outlook.went(how)
+	account.went(how)
+	if how.limit != nil {
+		account.waited(how.at, how.limit)
+	}
+	if how.budget != nil {
+		account.waitedForMoney(how.at, how.budget)
 	}
 }
 
@@ -169,20 +209,25 @@ func (f *forecasting) missed(row *store.Upcoming) {
 	}
 }
 
-func (o *Outlook) went(at time.Time, cost store.USD) {
+func (o *Outlook) went(how departure) {
 	o.Rows++
-	o.CostUSD += cost
+	o.CostUSD += how.cost
 	if o.First == nil {
-		o.First = &at
+		o.First = &how.at
 	}
-	o.Last = &at
+	o.Last = &how.at
+}
+
+// per says whose a window or a budget is, by the app's id that it has.
+func per(appID int64) string {
+	if appID != 0 {
+		return "app"
+	}
+	return "user"
 }
 
 func (a *AccountForecast) waited(at time.Time, limit *store.Quota) {
-	per := "user"
-	if limit.AppID != 0 {
-		per = "app"
-	}
+	per := per(limit.AppID)
 	i := slices.IndexFunc(a.Limits, func(l LimitForecast) bool { return l.Name == limit.Name && l.Per == per })
 	if i < 0 {
 		i = len(a.Limits)
@@ -190,6 +235,17 @@ func (a *AccountForecast) waited(at time.Time, limit *store.Quota) {
 	}
 	a.Limits[i].Rows++
 	a.Limits[i].Last = at
+}
+
+func (a *AccountForecast) waitedForMoney(at time.Time, budget *store.Budget) {
+	per := per(budget.AppID)
+	i := slices.IndexFunc(a.Budgets, func(b BudgetForecast) bool { return b.Per == per })
+	if i < 0 {
+		i = len(a.Budgets)
+		a.Budgets = append(a.Budgets, BudgetForecast{Per: per, BudgetUSD: budget.Limit})
+	}
+	a.Budgets[i].Rows++
+	a.Budgets[i].Last = at
 }
 
 // result completes the forecast with what is held.

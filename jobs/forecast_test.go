@@ -165,6 +165,107 @@ VALUES ('acme', 'plain', NULL, 1), ('acme', 'see example.com', NULL, 1), ('acme'
 		require.Equal(t, 1, f.Missed)
 	})
 
+	// What a budget has too little for goes in the next month, what is cheaper before that, and what no month can pay for never.
+	t.Run("Budget", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		exec := func(sql string, args ...any) {
+			_, err := db.Exec(t.Context(), sql, args...)
+			require.NoError(t, err, sql)
+		}
+		exec(`UPDATE tweetqueue.accounts SET budget_usd = 0.05`)
+		exec(`INSERT INTO tweetqueue.tweets (account, text, priority)
+VALUES ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'see example.com', 1)`)
+		exec(`INSERT INTO tweetqueue.deletions (account, tweet_id, priority) VALUES ('acme', '1', 4)`)
+		f := forecast(t, db)
+		ends := time.Date(f.At.Year(), f.At.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+		require.Equal(t, 5, f.Rows)
+		require.Equal(t, f.At, *f.First)
+		require.Equal(t, ends, *f.Last)
+		require.Equal(t, "0.065", f.CostUSD.String())
+		require.Equal(t, []BudgetForecast{{Per: "user", BudgetUSD: 50_000, Rows: 1, Last: ends}}, f.Accounts[0].Budgets)
+		require.Equal(t, []HeldForecast{{For: "budget", Rows: 1}}, f.Accounts[0].Held)
+		require.Empty(t, f.Accounts[0].Limits)
+
+		// What was spent counts, and so does what waits for the budget already.
+		exec(`UPDATE tweetqueue.spending SET spent_usd = 0.045`)
+		exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget', next_attempt_at = tweetqueue.clock() + interval '100 years'`)
+		f = forecast(t, db)
+		require.Equal(t, 5, f.Rows)
+		require.Equal(t, "0.065", f.CostUSD.String())
+		later := ends.AddDate(0, 1, 0) // the next month pays for three
+		require.Equal(t, []BudgetForecast{{Per: "user", BudgetUSD: 50_000, Rows: 4, Last: later}}, f.Accounts[0].Budgets)
+
+		// With the month, a window's places come free one after the other.
+		exec(`UPDATE tweetqueue.quotas SET maximum = 2 WHERE name = 'posts'`)
+		f = forecast(t, db)
+		require.Equal(t, later, *f.Last)
+		require.Equal(t, 4, f.Accounts[0].Budgets[0].Rows)
+		require.Equal(t, 1, f.Accounts[0].Limits[0].Rows)
+		require.WithinDuration(t, ends.Add(15*time.Minute), f.Accounts[0].Limits[0].Last, 10*time.Second)
+
+		exec(`UPDATE tweetqueue.accounts SET budget_usd = 0`)
+		f = forecast(t, db)
+		require.Zero(t, f.Rows)
+		require.Zero(t, f.CostUSD)
+		require.Equal(t, []HeldForecast{{For: "budget", Rows: 6}}, f.Accounts[0].Held)
+	})
+
+	// An app's budget makes one account wait for another that nobody asked about.
+	t.Run("AppBudget", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		storetest.Account(t, db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+		_, err := db.Exec(t.Context(), `UPDATE tweetqueue.apps SET budget_usd = 0.03`)
+		require.NoError(t, err)
+		_, err = db.Exec(t.Context(), `INSERT INTO tweetqueue.tweets (account, text) SELECT account, 'a' FROM unnest(ARRAY['acme', 'other', 'other', 'acme']) AS account`)
+		require.NoError(t, err)
+		acme, err := store.AccountGet(t.Context(), db, "acme")
+		require.NoError(t, err)
+		f, err := ForecastRead(t.Context(), db, []store.Account{acme})
+		require.NoError(t, err)
+		ends := time.Date(f.At.Year(), f.At.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+		require.Equal(t, 2, f.Rows)
+		require.Equal(t, f.At, *f.First)
+		require.Equal(t, []BudgetForecast{{Per: "app", BudgetUSD: 30_000, Rows: 1, Last: ends}}, f.Accounts[0].Budgets)
+	})
+
+	// A tweet goes after the one before it, however early it is due; and never if that never does.
+	t.Run("Thread", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		exec := func(sql string, args ...any) {
+			_, err := db.Exec(t.Context(), sql, args...)
+			require.NoError(t, err, sql)
+		}
+		first := storetest.Tweet(t, db, "first", 48*time.Hour)
+		exec(`INSERT INTO tweetqueue.tweets (account, text, previous_id) VALUES ('acme', 'second', $1)`, first)
+		exec(`INSERT INTO tweetqueue.tweets (account, text, previous_id, post_at) SELECT 'acme', 'third', max(id), tweetqueue.clock() + interval '72 hours' FROM tweetqueue.tweets`)
+		f := forecast(t, db)
+		require.Equal(t, 3, f.Rows)
+		require.WithinDuration(t, f.At.Add(48*time.Hour), *f.First, 10*time.Second)
+		require.WithinDuration(t, f.At.Add(72*time.Hour), *f.Last, 10*time.Second)
+
+		// The second waits for a limit, then.
+		exec(`UPDATE tweetqueue.quotas SET maximum = 1 WHERE name = 'posts'`)
+		f = forecast(t, db)
+		require.Len(t, f.Accounts[0].Limits, 1)
+		require.WithinDuration(t, f.At.Add(48*time.Hour+15*time.Minute), f.Accounts[0].Limits[0].Last, 20*time.Second)
+		require.Equal(t, 1, f.Accounts[0].Limits[0].Rows)
+
+		exec(`UPDATE tweetqueue.tweets SET post_before = post_at + interval '1 minute' WHERE id = $1`, first)
+		for range 2 {
+			storetest.Tweet(t, db, "takes the place", 48*time.Hour-time.Minute)
+		}
+		f = forecast(t, db)
+		require.Equal(t, 2, f.Rows)
+		require.Equal(t, 1, f.Missed)
+		require.Equal(t, []HeldForecast{{For: "thread", Rows: 2}}, f.Accounts[0].Held)
+	})
+
 	// What can never go is no instant of a calendar.
 	t.Run("Never", func(t *testing.T) {
 		t.Parallel()
@@ -213,5 +314,27 @@ func BenchmarkForecast(b *testing.B) {
 		f := forecast(b, db)
 		require.Equal(b, 100_000, f.Rows)
 		require.InEpsilon(b, 1999*15*time.Minute, f.Last.Sub(f.At), 0.01)
+	}
+}
+
+// BenchmarkForecastThreads: 100,000 tweets in threads of ten, of which one in ten has come to its end at its first tweet, under
+// a budget that lets a thousand go in a month.
+func BenchmarkForecastThreads(b *testing.B) {
+	db := storetest.DB(b)
+	storetest.Account(b, db, storetest.AccountOpts{})
+	for _, sql := range []string{
+		`UPDATE tweetqueue.accounts SET budget_usd = 15`,
+		`INSERT INTO tweetqueue.tweets (id, account, text, previous_id) OVERRIDING SYSTEM VALUE
+SELECT i, 'acme', 'a', CASE WHEN i % 10 > 0 THEN i - 1 END FROM generate_series(1000000, 1099999) AS i`,
+		`UPDATE tweetqueue.tweets SET status = 'cancelled' WHERE id % 100 = 0`,
+	} {
+		_, err := db.Exec(b.Context(), sql)
+		require.NoError(b, err)
+	}
+	for b.Loop() {
+		f := forecast(b, db)
+		require.Equal(b, 90_000, f.Rows)
+		require.Equal(b, []HeldForecast{{For: "thread", Rows: 9000}}, f.Accounts[0].Held)
+		require.InEpsilon(b, 89*30*24*time.Hour, f.Last.Sub(f.At), 0.04)
 	}
 }

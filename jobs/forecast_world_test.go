@@ -178,23 +178,16 @@ func (s *scenario) decide() {
 	s.Helper()
 	for {
 		near := []int64{}
-		all, err := store.AccountList(s.Context(), s.db)
+		sim, err := simulationRead(s.Context(), s.db, []string{store.DefaultApp})
 		require.NoError(s, err)
-		quotas, err := store.QuotasRead(s.Context(), s.db, nil, nil)
-		require.NoError(s, err)
-		sim := newSimulation(one[time.Time](s.world, `SELECT tweetqueue.clock()`), sendWithin, quotasOf(quotas, all))
 		isNear := func(row *store.Upcoming, at time.Time) {
 			if row.Before != nil && at.Sub(*row.Before).Abs() < 5*time.Minute {
 				near = append(near, row.ID)
 			}
 		}
-		sim.went = func(row *store.Upcoming, at time.Time, _ *store.Quota) { isNear(row, at) }
+		sim.went = func(row *store.Upcoming, how departure) { isNear(row, how.at) }
 		sim.missed = func(row *store.Upcoming) { isNear(row, sim.now) }
-		require.NoError(s, store.UpcomingRead(s.Context(), s.db, []string{"tests", store.DefaultApp}, func(row store.Upcoming) {
-			sim.run(row.ReadyAt)
-			sim.add(row)
-		}))
-		sim.run(endOfTime())
+		require.NoError(s, sim.readRows(s.Context(), s.db, []string{store.DefaultApp}))
 		if len(near) == 0 {
 			return
 		}

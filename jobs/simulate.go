@@ -8,18 +8,21 @@ import (
 	"tweetqueue/store"
 )
 
-// simulation lets rows go as the claims do, and as fast as the limits allow, on copies of the windows: the decision
-// is the windows' own. It jumps from one instant at which a row may go to the next, and so costs the same for a
-// minute and a year.
+// simulation lets rows go as the claims do, and as fast as the limits and the budgets allow, on copies of these: the
+// decision is the windows' and the budgets' own. It jumps from one instant at which a row may go to the next, and so costs the
+// same for a minute and a year.
 //
-// Of an account, the best of the rows that are ready and for which all windows have a place goes first, by
-// priority, then by when it is due; accounts that share an app's window take turns.
+// Of an account, the best of the rows that are ready, for which all windows have a place and all budgets have money, goes first,
+// by priority, then by when it is due; accounts that share an app's window or budget take turns. What a budget has too little for
+// waits until the month ends, and what costs less goes. The next tweet of a thread is ready when the one before it went.
 type simulation struct {
-	quotas store.Quotas
+	quotas  store.Quotas
+	budgets map[int64]store.Budgets // by account
+	price   func(action string, hasURL bool) store.USD
 	// sendWithin is how long after its claim a request may start: the instant for which its places are taken.
 	sendWithin time.Duration
-	// went is told of each row when it went, and of which window had held it back since it was ready, nil if none.
-	went func(row *store.Upcoming, at time.Time, limit *store.Quota)
+	// went is told of each row when it went.
+	went func(row *store.Upcoming, how departure)
 	// missed is told of each row whose deadline passed before it could go.
 	missed func(row *store.Upcoming)
 
@@ -27,6 +30,15 @@ type simulation struct {
 	accounts map[int64]*simulated
 	waiting  turns
 	turn     int // how many rows went
+	threads
+}
+
+// departure is how a row went.
+type departure struct {
+	at     time.Time
+	cost   store.USD
+	limit  *store.Quota  // the window that had held it back since it was ready, nil if none
+	budget *store.Budget // the budget that had, until a month ended, nil if none
 }
 
 // simulated is an account of which rows wait.
@@ -38,47 +50,78 @@ type simulated struct {
 	index int       // in turns
 }
 
-// line is the rows of an account and an action that are ready and wait, the best first.
+// line is the rows of an account that are ready and wait, of one action and one price: what holds one of them back
+// holds all. The best comes first.
 type line struct {
 	action  string
+	price   store.USD
 	windows []*store.Quota
+	budgets store.Budgets
 	rows    rowHeap
 	at      time.Time    // when the first of them goes, at the earliest
-	limit   *store.Quota // the window that has put it off until then
+	limit   *store.Quota // the window that has put it off until then; nil: a budget has
+
+	budget      *store.Budget // the last one that has put it off,
+	budgetUntil time.Time     // until then
 }
 
-func newSimulation(now time.Time, sendWithin time.Duration, quotas store.Quotas) *simulation {
-	return &simulation{now: now, sendWithin: sendWithin, quotas: quotas, accounts: map[int64]*simulated{}}
+func newSimulation(now time.Time, price func(action string, hasURL bool) store.USD, quotas store.Quotas, budgets map[int64]store.Budgets,
+	gone map[int64]bool,
+) *simulation {
+	return &simulation{
+		now: now, sendWithin: sendWithin, price: price, quotas: quotas, budgets: budgets, accounts: map[int64]*simulated{},
+		threads: threads{gone: gone, next: map[int64][]store.Upcoming{}},
+	}
 }
 
 // run lets go what goes before an instant.
 func (s *simulation) run(until time.Time) {
-	for len(s.waiting) > 0 && s.waiting[0].at.Before(until) {
-		account := s.waiting[0]
-		s.now = account.at
-		next := account.best()
-		if next.putOff() {
-			s.moved(account)
-			continue
+	for {
+		switch {
+		case len(s.follow) > 0 && (len(s.waiting) == 0 || s.waiting[0].at.After(s.now)):
+			// What goes at the same instant is on its way before X has answered.
+			for _, row := range s.followers() {
+				s.ready(row)
+			}
+		case len(s.waiting) == 0 || !s.waiting[0].at.Before(until):
+			return
+		default:
+			s.step(s.waiting[0])
 		}
-		s.let(account, next)
 	}
+}
+
+// step lets the best row of the account that is the first go, or puts it off.
+func (s *simulation) step(account *simulated) {
+	s.now = account.at
+	next := account.best()
+	if next.putOff() {
+		s.moved(account)
+		return
+	}
+	s.let(account, next)
 }
 
 // add adds a row. Rows come by the instant at which they are ready, after all went that goes before it.
 func (s *simulation) add(row store.Upcoming) {
-	if row.ReadyAt.After(s.now) {
-		s.now = row.ReadyAt
+	s.now = later(s.now, row.ReadyAt)
+	if s.mayGo(row) {
+		s.ready(row)
 	}
+}
+
+// ready adds a row that is ready now.
+func (s *simulation) ready(row store.Upcoming) {
 	row.ReadyAt = s.now
 	account := s.accounts[row.AccountID]
 	if account == nil {
 		account = &simulated{id: row.AccountID, index: -1}
 		s.accounts[row.AccountID] = account
 	}
-	own := account.line(row.Action)
+	price := s.price(row.Action, row.HasURL)
+	own := account.line(row.Action, price)
 	if own == nil {
-		own = &line{action: row.Action, windows: s.quotas.Of(row.AccountID, row.Action)}
+		own = &line{action: row.Action, price: price, windows: s.quotas.Of(row.AccountID, row.Action), budgets: s.budgets[row.AccountID]}
 		account.lines = append(account.lines, own)
 	}
 	if len(own.rows) == 0 {
@@ -94,35 +137,26 @@ func (s *simulation) let(account *simulated, from *line) {
 	if row.Before != nil && !s.now.Before(*row.Before) {
 		s.missed(&row)
 	} else {
-		sendBy := earlier(s.now.Add(s.sendWithin), row.Before)
-		for _, q := range from.windows {
-			if q.TooLong(sendBy.Sub(s.now)) {
-				q.Take(s.now) // X answers at once
-			} else {
-				q.Take(sendBy)
-			}
-		}
+		from.take(s.now, earlier(s.now.Add(s.sendWithin), row.Before))
 		s.turn++
 		account.turn = s.turn
-		var limit *store.Quota
-		if s.now.After(row.ReadyAt) {
-			limit = from.limit
-		}
-		s.went(&row, s.now, limit)
+		s.went(&row, from.departure(&row, s.now))
+		s.leads(&row)
 	}
 	s.moved(account)
 }
 
-// rest tells how many rows of each account have not gone.
-func (s *simulation) rest(do func(accountID int64, rows int)) {
+// rest tells how many rows of each account have not gone, and for what they wait.
+func (s *simulation) rest(do func(accountID int64, what store.WaitingFor, rows int)) {
 	for id, account := range s.accounts {
-		rows := 0
 		for _, l := range account.lines {
-			rows += len(l.rows)
+			if len(l.rows) > 0 {
+				do(id, l.waitsFor(), len(l.rows))
+			}
 		}
-		if rows > 0 {
-			do(id, rows)
-		}
+	}
+	for id, rows := range s.stuck() {
+		do(id, store.ForThread, rows)
 	}
 }
 
@@ -142,9 +176,9 @@ func (s *simulation) moved(account *simulated) {
 	}
 }
 
-func (a *simulated) line(action string) *line {
+func (a *simulated) line(action string, price store.USD) *line {
 	for _, l := range a.lines {
-		if l.action == action {
+		if l.action == action && l.price == price {
 			return l
 		}
 	}
@@ -166,15 +200,66 @@ func (a *simulated) best() *line {
 	return best
 }
 
-// putOff reports whether the line may go only later than it was thought, because others have taken places.
+// putOff reports whether the line may go only later than it was thought, because others have taken places or money. It asks what a
+// claim asks, in the same order.
 func (l *line) putOff() bool {
-	at := l.at
-	for _, q := range l.windows {
-		if next := q.Next(at); next.After(l.at) {
-			l.at, l.limit = next, q
+	if budget, until := l.short(); budget != nil {
+		l.at, l.limit, l.budget, l.budgetUntil = until, nil, budget, until
+		return true
+	}
+	until, window := placeAt(l.windows, l.at)
+	if window != nil {
+		l.at, l.limit = until, window
+	}
+	return window != nil
+}
+
+// short returns the budget of which too little is left when the line goes, and until when; nil if there is none.
+func (l *line) short() (*store.Budget, time.Time) {
+	for _, b := range l.budgets.Of {
+		b.Renew(l.at)
+		if b.Limit < l.price {
+			return b, endOfTime()
 		}
 	}
-	return l.at.After(at)
+	if b := l.budgets.Lacking(l.price); b != nil {
+		return b, b.Month.AddDate(0, 1, 0)
+	}
+	return nil, time.Time{}
+}
+
+// take takes the places and the money of a request that starts by an instant.
+func (l *line) take(now, sendBy time.Time) {
+	for _, q := range l.windows {
+		if q.TooLong(sendBy.Sub(now)) {
+			q.Take(now) // X answers at once
+		} else {
+			q.Take(sendBy)
+		}
+	}
+	for _, b := range l.budgets.Of {
+		b.Take(l.price)
+	}
+}
+
+// departure says how a row of the line goes now.
+func (l *line) departure(row *store.Upcoming, now time.Time) departure {
+	d := departure{at: now, cost: l.price}
+	if now.After(row.ReadyAt) {
+		d.limit = l.limit
+	}
+	if row.ReadyAt.Before(l.budgetUntil) {
+		d.budget = l.budget
+	}
+	return d
+}
+
+// waitsFor is what has put the line off last.
+func (l *line) waitsFor() store.WaitingFor {
+	if l.budget != nil && l.limit == nil {
+		return store.ForBudget
+	}
+	return store.ForQuota
 }
 
 // compareRows orders rows as they go: by priority, by when they are due, by id.

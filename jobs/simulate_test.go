@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"tweetqueue/store"
 )
 
-// epoch is when the simulations of these tests begin. Their windows' buckets are whole seconds, counted from 1970.
-var epoch = time.Date(2026, time.December, 1, 9, 0, 0, 0, time.UTC)
+// epoch is when the simulations of these tests begin, before a month ends. Their windows' buckets are whole seconds, counted from 1970.
+var epoch = time.Date(2026, time.November, 30, 23, 55, 0, 0, time.UTC)
 
 // seconds is so many seconds after epoch.
 func seconds(n int) time.Time { return epoch.Add(time.Duration(n) * time.Second) }
@@ -26,14 +27,37 @@ type gone struct {
 	missed bool
 }
 
-// simulate runs a simulation of rows.
-func simulate(quotas store.Quotas, sendWithin time.Duration, rows []store.Upcoming) []gone {
-	var all []gone
-	s := newSimulation(epoch, sendWithin, quotas)
-	s.went = func(row *store.Upcoming, at time.Time, _ *store.Quota) {
-		all = append(all, gone{id: row.ID, at: int(at.Sub(epoch) / time.Second)})
+// end is what became of all rows: of each, and how many of an account wait for ever, and for what.
+type end struct {
+	gone []gone
+	wait map[string]int
+}
+
+func waits(accountID int64, what store.WaitingFor) string {
+	return fmt.Sprint(accountID, " for ", what)
+}
+
+// testPrice is what a request costs in these tests.
+func testPrice(action string, hasURL bool) store.USD {
+	if hasURL {
+		return 4
 	}
-	s.missed = func(row *store.Upcoming) { all = append(all, gone{id: row.ID, missed: true}) }
+	return store.USD(len(action) / 4) // 1
+}
+
+// simulate runs a simulation of rows.
+func simulate(quotas store.Quotas, budgets map[int64]store.Budgets, sendWithin time.Duration, rows []store.Upcoming) end {
+	e := end{wait: map[string]int{}}
+	followed := map[int64]bool{}
+	for i := range rows {
+		followed[rows[i].PreviousID] = false
+	}
+	s := newSimulation(epoch, testPrice, quotas, budgets, followed)
+	s.sendWithin = sendWithin
+	s.went = func(row *store.Upcoming, how departure) {
+		e.gone = append(e.gone, gone{id: row.ID, at: int(how.at.Sub(epoch) / time.Second)})
+	}
+	s.missed = func(row *store.Upcoming) { e.gone = append(e.gone, gone{id: row.ID, missed: true}) }
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, func(a, b store.Upcoming) int { return a.ReadyAt.Compare(b.ReadyAt) })
 	for _, row := range rows {
@@ -41,7 +65,8 @@ func simulate(quotas store.Quotas, sendWithin time.Duration, rows []store.Upcomi
 		s.add(row)
 	}
 	s.run(endOfTime())
-	return all
+	s.rest(func(accountID int64, what store.WaitingFor, rows int) { e.wait[waits(accountID, what)] += rows })
+	return e
 }
 
 // drawnWindow is a window as a test draws it: it makes the quota and counts by itself.
@@ -121,12 +146,44 @@ func drawWindow(account int64) *rapid.Generator[*drawnWindow] {
 	})
 }
 
+// drawnBudget is a budget as a test draws it: it makes the store's and counts by itself.
+type drawnBudget struct {
+	account      int64 // 0: of the app
+	limit, spent store.USD
+	month        time.Month
+}
+
+func (d *drawnBudget) budget() *store.Budget {
+	b := &store.Budget{AccountID: d.account, Month: time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC), Limit: d.limit, Spent: d.spent}
+	if d.account == 0 {
+		b.AppID = 1
+	}
+	return b
+}
+
+// left is how much is left of it in the month of an instant.
+func (d *drawnBudget) left(now int) store.USD {
+	if month := seconds(now).Month(); month != d.month {
+		d.month, d.spent = month, 0
+	}
+	return d.limit - d.spent
+}
+
+func drawBudget(account int64) *rapid.Generator[*drawnBudget] {
+	return rapid.Custom(func(t *rapid.T) *drawnBudget {
+		return &drawnBudget{
+			account: account, month: time.November,
+			limit: store.USD(rapid.IntRange(0, 15).Draw(t, "budget")), spent: store.USD(rapid.IntRange(0, 16).Draw(t, "spent")),
+		}
+	})
+}
+
 func drawRow(accounts int) *rapid.Generator[store.Upcoming] {
 	return rapid.Custom(func(t *rapid.T) store.Upcoming {
 		due := rapid.IntRange(-50, 400).Draw(t, "due")
 		row := store.Upcoming{
 			AccountID: int64(rapid.IntRange(1, accounts).Draw(t, "account")), Action: rapid.SampledFrom([]string{"post", "retweet"}).Draw(t, "action"),
-			DueAt: seconds(due), Priority: rapid.IntRange(1, 4).Draw(t, "priority"),
+			DueAt: seconds(due), Priority: rapid.IntRange(1, 4).Draw(t, "priority"), HasURL: rapid.IntRange(0, 3).Draw(t, "URL?") == 0,
 		}
 		row.ReadyAt = seconds(due + rapid.SampledFrom([]int{0, 0, 0, 100}).Draw(t, "held"))
 		if rapid.IntRange(0, 4).Draw(t, "deadline?") == 0 {
@@ -136,45 +193,123 @@ func drawRow(accounts int) *rapid.Generator[store.Upcoming] {
 	})
 }
 
-// stepped does what a simulation does, second by second, row by row, and place by place.
-func stepped(windows []*drawnWindow, sendWithin int, rows []store.Upcoming) []gone {
-	var all []gone
-	lastTurn, turn, left := map[int64]int{}, 0, slices.Clone(rows)
-	for now := 0; len(left) > 0; now++ {
-		for {
-			best := -1
-			for i := range left {
-				if !left[i].ReadyAt.After(seconds(now)) && placesFree(windows, &left[i], now) &&
-					(best < 0 || cmp.Or(lastTurn[left[i].AccountID]-lastTurn[left[best].AccountID], int(left[i].AccountID-left[best].AccountID), compareRows(&left[i], &left[best])) < 0) {
-					best = i
-				}
-			}
-			if best < 0 {
-				break
-			}
-			row := left[best]
-			left = slices.Delete(left, best, best+1)
-			if row.Before != nil && !seconds(now).Before(*row.Before) {
-				all = append(all, gone{id: row.ID, missed: true})
-				continue
-			}
-			turn++
-			lastTurn[row.AccountID] = turn
-			at := now + sendWithin
-			if row.Before != nil {
-				at = min(at, int(row.Before.Sub(epoch)/time.Second))
-			}
-			for _, w := range windowsOf(windows, &row) {
-				if at-now > 2*w.bucket {
-					w.take(now)
-				} else {
-					w.take(at)
-				}
-			}
-			all = append(all, gone{id: row.ID, at: now})
+// drawThreads gives rows ids, and makes threads of some.
+func drawThreads(t *rapid.T, rows []store.Upcoming) {
+	for i := range rows {
+		rows[i].ID = int64(i + 1)
+		before := rapid.IntRange(0, 2*len(rows)).Draw(t, "after")
+		if before < i && rows[before].AccountID == rows[i].AccountID {
+			rows[i].PreviousID = rows[before].ID
 		}
 	}
-	return all
+}
+
+// stepping does what a simulation does, second by second, row by row, place by place and month by month.
+type stepping struct {
+	end
+
+	windows    []*drawnWindow
+	budgets    []*drawnBudget
+	sendWithin int
+	left       []store.Upcoming
+	lastTurn   map[int64]int
+	turn       int
+	posted     map[int64]int // tweets that went, and in which round
+	round      int
+}
+
+func (s *stepping) run() end {
+	for now, month := 0, 0; len(s.left) > 0 && month < 40; now++ {
+		for {
+			best := s.best(now)
+			if best < 0 && !slices.Contains(slices.Collect(maps.Values(s.posted)), s.round) {
+				break
+			}
+			if best < 0 { // what follows those that went
+				s.round++
+				continue
+			}
+			s.let(best, now)
+		}
+		// From then on only the next month changes anything.
+		if now > 600 && !slices.ContainsFunc(s.left, func(row store.Upcoming) bool { return s.ready(&row, now) && s.paid(&row, now) }) {
+			month++
+			at := seconds(now)
+			now = int(time.Date(at.Year(), at.Month()+1, 1, 0, 0, 0, 0, time.UTC).Sub(epoch)/time.Second) - 1
+		}
+	}
+	for _, row := range s.left {
+		what := store.ForBudget
+		if _, went := s.posted[row.PreviousID]; row.PreviousID != 0 && !went {
+			what = store.ForThread
+		}
+		s.wait[waits(row.AccountID, what)]++
+	}
+	return s.end
+}
+
+// best is the row that goes first of those that may go now, or -1.
+func (s *stepping) best(now int) int {
+	best := -1
+	for i := range s.left {
+		a := &s.left[i]
+		if !s.ready(a, now) || !s.paid(a, now) || !placesFree(s.windows, a, now) {
+			continue
+		}
+		if best >= 0 {
+			b := &s.left[best]
+			if cmp.Or(s.lastTurn[a.AccountID]-s.lastTurn[b.AccountID], int(a.AccountID-b.AccountID), compareRows(a, b)) >= 0 {
+				continue
+			}
+		}
+		best = i
+	}
+	return best
+}
+
+// ready reports whether a row is ready, in rounds of which each has what followed the one before.
+func (s *stepping) ready(row *store.Upcoming, now int) bool {
+	if row.ReadyAt.After(seconds(now)) {
+		return false
+	}
+	round, went := s.posted[row.PreviousID]
+	return row.PreviousID == 0 || went && round < s.round
+}
+
+func (s *stepping) paid(row *store.Upcoming, now int) bool {
+	return !slices.ContainsFunc(s.budgetsOf(row), func(b *drawnBudget) bool { return b.left(now) < testPrice(row.Action, row.HasURL) })
+}
+
+func (s *stepping) budgetsOf(row *store.Upcoming) []*drawnBudget {
+	return slices.DeleteFunc(slices.Clone(s.budgets), func(b *drawnBudget) bool { return b.account != 0 && b.account != row.AccountID })
+}
+
+// let lets a row go, or be missed.
+func (s *stepping) let(i, now int) {
+	row := s.left[i]
+	s.left = slices.Delete(s.left, i, i+1)
+	if row.Before != nil && !seconds(now).Before(*row.Before) {
+		s.gone = append(s.gone, gone{id: row.ID, missed: true})
+		return
+	}
+	s.turn++
+	s.lastTurn[row.AccountID] = s.turn
+	at := now + s.sendWithin
+	if row.Before != nil {
+		at = min(at, int(row.Before.Sub(epoch)/time.Second))
+	}
+	for _, w := range windowsOf(s.windows, &row) {
+		if at-now > 2*w.bucket {
+			w.take(now)
+		} else {
+			w.take(at)
+		}
+	}
+	for _, b := range s.budgetsOf(&row) {
+		b.spent += testPrice(row.Action, row.HasURL)
+	}
+	s.gone = append(s.gone, gone{id: row.ID, at: now})
+	s.posted[row.ID] = s.round
 }
 
 func windowsOf(windows []*drawnWindow, row *store.Upcoming) []*drawnWindow {
@@ -201,11 +336,9 @@ func TestSimulationIsRight(t *testing.T) {
 			windows = append(windows, rapid.SliceOfN(drawWindow(account), 0, 2).Draw(t, fmt.Sprint("windows of ", account))...)
 		}
 		rows := rapid.SliceOfN(drawRow(accounts), 1, 25).Draw(t, "rows")
-		for i := range rows {
-			rows[i].ID = int64(i)
-		}
+		drawThreads(t, rows)
 		sendWithin := rapid.IntRange(0, 5).Draw(t, "sendWithin")
-		quotas := store.Quotas{}
+		quotas, budgets, drawn := store.Quotas{}, map[int64]store.Budgets{}, []*drawnBudget(nil)
 		for i, w := range windows {
 			q := w.quota(int64(i + 1))
 			for account := range int64(accounts) {
@@ -214,7 +347,21 @@ func TestSimulationIsRight(t *testing.T) {
 				}
 			}
 		}
-		got, want := simulate(quotas, time.Duration(sendWithin)*time.Second, rows), stepped(windows, sendWithin, rows)
-		require.Equal(t, want, got)
+		for account := range int64(accounts + 1) {
+			drawn = append(drawn, rapid.SliceOfN(drawBudget(account), 0, 1).Draw(t, fmt.Sprint("budget of ", account))...)
+		}
+		for _, d := range drawn {
+			b := d.budget()
+			for account := range int64(accounts) {
+				if d.account == 0 || d.account == account+1 {
+					budgets[account+1] = store.Budgets{Of: append(budgets[account+1].Of, b)}
+				}
+			}
+		}
+		want := stepping{
+			end: end{wait: map[string]int{}}, windows: windows, budgets: drawn, sendWithin: sendWithin, left: slices.Clone(rows),
+			lastTurn: map[int64]int{}, posted: map[int64]int{},
+		}
+		require.Equal(t, want.run(), simulate(quotas, budgets, time.Duration(sendWithin)*time.Second, rows))
 	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -23,11 +22,11 @@ type forecastCmd struct {
 
 // Help is shown by --help.
 func (*forecastCmd) Help() string {
-	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows, by the code that lets them go. Rows that wait for a person, or for what has no known end, are counted apart.
+	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows and the budgets, by the code that lets them go. The next tweet of a thread goes after the one before it. What a budget has too little for goes when the month ends (UTC). Rows that wait for a person, or for what has no known end, are counted apart.
 
 What X charges is by the prices in tweetqueue.prices, for the rows alone: not for deletions that follow from delete_after, or for look-ups.
 
-With --json: at (now, by the database's clock), rows, first_at, last_at, missed (whose deadline passes first) and cost_usd in all, and accounts, each with account, app, the same five, limits (name, per, rows that go later than they could without it, last_at) and held (for, rows: not counted).
+With --json: at (now, by the database's clock), rows, first_at, last_at, missed (whose deadline passes first) and cost_usd in all, and accounts, each with account, app, the same five, limits (name, per, rows that go later than they could without it, last_at), budgets (per, budget_usd, rows that wait for a later month, last_at) and held (for, rows: not counted).
 
 Examples:
 
@@ -77,6 +76,10 @@ func writeForecast(w io.Writer, f *jobs.Forecast) {
 			fmt.Fprintf(w, "  %s for the limit %q%s, the last until %s\n", rowsWord(limit.Rows, "waits", "wait"), oneLine(limit.Name, 60),
 				map[string]string{"app": " of its app"}[limit.Per], formatShort(limit.Last, zone))
 		}
+		for _, budget := range account.Budgets {
+			fmt.Fprintf(w, "  %s for %s budget of $%s a month, the last until %s\n", rowsWord(budget.Rows, "waits", "wait"),
+				map[string]string{"user": "its", "app": "its app's"}[budget.Per], budget.BudgetUSD, formatShort(budget.Last, zone))
+		}
 		for _, held := range account.Held {
 			fmt.Fprintf(w, "  not counted: %s\n", heldWords(held))
 		}
@@ -121,27 +124,24 @@ func heldWords(h jobs.HeldForecast) string {
 		return rowsWord(h.Rows, "waits", "wait") + " for the app: see 'enqueue account list'"
 	case string(store.ForThread):
 		return rowsWord(h.Rows, "waits", "wait") + " for a tweet before it in its thread, which is not going out"
+	case string(store.ForBudget):
+		return rowsWord(h.Rows, "costs", "cost") + " more than the budget of a whole month: see 'enqueue budget'"
 	}
 	return rowsWord(h.Rows, "waits", "wait") + " for " + h.For
 }
 
-// errDryRun ends the transaction of a dry run.
-var errDryRun = errors.New("dry run")
-
 // dryRun inserts rows of an account in a transaction, asks when they would go, and takes them back.
 func (s *session) dryRun(ctx context.Context, pool *pgxpool.Pool, kind store.Kind, d due, insert func(db store.DBTX) (int64, error)) error {
 	var forecast *jobs.Forecast
-	err := store.InTx(ctx, pool, func(tx pgx.Tx) error {
+	err := store.TrySnapshot(ctx, pool, func(tx pgx.Tx) error {
 		_, err := insert(tx)
 		if err != nil {
 			return err
 		}
-		if forecast, err = jobs.ForecastRead(ctx, tx, []store.Account{d.account}); err != nil {
-			return err
-		}
-		return errDryRun
+		forecast, err = jobs.ForecastRead(ctx, tx, []store.Account{d.account})
+		return err
 	})
-	if !errors.Is(err, errDryRun) {
+	if err != nil {
 		return err
 	}
 	if _, err := s.warnIfHeld(ctx, pool, d.account); err != nil {
