@@ -135,3 +135,22 @@ func TestResolveUndoing(t *testing.T) {
 	require.Equal(t, "deletion "+gone+" for acme: deleted\n", b.ok(t, "resolve", gone, "--deleted"))
 	require.Equal(t, "deletion "+there+" for acme: scheduled, is undone again at once\n", b.ok(t, "resolve", there, "--not-deleted"))
 }
+
+// The retweet and what undoes it name each other.
+func TestShowUndoing(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.ok(t, "retweet", "--account", "acme", "--undo-after", "7d", retweetedID)
+	retweet := b.entries(t, "list")[0].ID
+	b.doubt(t, store.Retweet, retweet, time.Hour)
+	b.ok(t, "resolve", id(retweet), "--retweeted")
+	undoing := b.entries(t, "list")[0].ID
+	require.Regexp(t, `  to be undone            .* by deletion `+id(undoing)+`: 'enqueue cancel `+id(undoing)+`' stops that\n`, b.ok(t, "show", id(retweet)))
+	out := b.ok(t, "show", id(undoing))
+	require.Contains(t, out, "  retweet of row          "+id(retweet)+"\n")
+	b.doubt(t, store.DeleteTweet, undoing, time.Hour)
+	require.Contains(t, b.ok(t, "show", id(retweet)), ", by deletion "+id(undoing)+", which is unconfirmed\n")
+	b.ok(t, "resolve", id(undoing), "--deleted")
+	require.Regexp(t, `^retweet .* for acme: retweeted, undone since .* \(deletion `+id(undoing)+`\)\n`, b.ok(t, "show", id(retweet)))
+	require.Regexp(t, ` retweeted  .*: undone since .* \(deletion `+id(undoing)+`\)  tweet `, b.ok(t, "list", "--status", "retweeted"))
+}
