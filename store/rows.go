@@ -120,9 +120,12 @@ type EntryPendingDeletion struct {
 }
 
 // nextAttempt is when a row's next attempt is due, as far as it is known: what is on the row of one that waits
-// for an account, an app or a thread is only when it is looked at if nothing wakes it.
-const nextAttempt = `CASE t.waiting_for
-    WHEN 'quota' THEN (SELECT w.until FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = {action})
+// for an account, an app or a thread is only when it is looked at if nothing wakes it, and no month ends the wait of one that costs more
+// than the whole of a budget.
+const nextAttempt = `CASE
+    WHEN t.waiting_for = 'quota' THEN (SELECT w.until FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = {action})
+    WHEN t.waiting_for = 'budget' AND (SELECT c.usd FROM tweetqueue.prices c WHERE c.action = {action} AND c.with_url = {has_url})
+        > least(a.budget_usd, p.budget_usd) THEN NULL
     ELSE tweetqueue.next_attempt(t.waiting_for, t.next_attempt_at, a.state_until, p.state_until) END`
 
 // entries selects all rows as [Entry].

@@ -59,15 +59,24 @@ func budgetTable(w io.Writer, list []store.BudgetLine) {
 		if l.BudgetUSD != nil {
 			budget, left = "$"+l.BudgetUSD.String(), "$"+max(0, *l.BudgetUSD-l.SpentUSD).String()
 		}
-		if l.Waiting > 0 {
-			state += fmt.Sprintf("; rows that wait: %d, for new money on %s", l.Waiting, l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"))
-		}
-		if l.TooDear > 0 {
-			state += fmt.Sprintf("; of these cost more than a whole budget: %d, until it is raised", l.TooDear)
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t$%s\t%s\t%s\t%s\n", l.App, account, l.Month, l.SpentUSD, budget, left, state)
+		fmt.Fprintf(table, "%s\t%s\t%s\t$%s\t%s\t%s\t%s\n", l.App, account, l.Month, l.SpentUSD, budget, left, state+budgetWaits(l))
 	}
 	_ = table.Flush() // what is beneath is a buffer
+}
+
+// budgetWaits says what the rows that wait for a budget wait for: each is told of once.
+func budgetWaits(l store.BudgetLine) string {
+	words := ""
+	if l.Soon > 0 {
+		words += fmt.Sprintf("; rows that a worker looks at again within seconds: %d", l.Soon)
+	}
+	if later := l.Waiting - l.Soon - l.TooDear; later > 0 {
+		words += fmt.Sprintf("; rows that wait for new money on %s: %d", l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"), later)
+	}
+	if l.TooDear > 0 {
+		words += fmt.Sprintf("; rows that cost more than a whole budget, and wait until it is raised: %d", l.TooDear)
+	}
+	return words
 }
 
 type budgetSetCmd struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -55,18 +54,27 @@ func TestBudget(t *testing.T) {
 		states[l.Account] = l.State
 		require.Equal(t, month, l.Month)
 	}
-	require.Equal(t, map[string]store.BudgetState{"": store.BudgetOpen, "acme": store.BudgetSpent, "Other": store.BudgetSpent}, states)
-	wait := "rows that wait: %d, for new money on " + app[0].MonthEnds.Format("2006-01-02") + " 00:00 UTC"
-	require.Contains(t, b.ok(t, "budget"), "  spent; "+fmt.Sprintf(wait, 1)+"\n")
+	require.Equal(t, map[string]store.BudgetState{"": store.BudgetOpen, "acme": store.BudgetLittle, "Other": store.BudgetSpent}, states)
+	wait := "; rows that wait for new money on " + app[0].MonthEnds.Format("2006-01-02") + " 00:00 UTC: 1"
+	require.Contains(t, b.ok(t, "budget"), "  $2.485  too little is left"+wait+"\n")
 
 	// What costs more than the whole budget does not go in the next month either.
-	exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget' WHERE id = ` + id(storetest.Tweet(t, b.db, "example.com", 0)))
+	dear := id(storetest.Tweet(t, b.db, "example.com", 0))
+	exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget', next_attempt_at = '2099-01-01' WHERE id = ` + dear)
+	require.Contains(t, b.ok(t, "show", dear), "\n  not before ")
 	b.ok(t, "budget", "set", "--app", "default", "--monthly", "0.1")
 	lines := b.ok(t, "budget")
-	require.Equal(t, 2, strings.Count(lines, fmt.Sprintf(wait, 2)+"; of these cost more than a whole budget: 1, until it is raised\n"), lines)
+	require.Equal(t, 2, strings.Count(lines, wait+"; rows that cost more than a whole budget, and wait until it is raised: 1\n"), lines)
+	require.Regexp(t, `  waits for budget +example.com\n`, b.ok(t, "list"))
+	require.NotContains(t, b.ok(t, "show", dear), "not before")
+
+	// What waits is looked at soon after a budget has changed.
+	exec(`INSERT INTO tweetqueue.budget_waits (account_id, until) SELECT id, tweetqueue.month_end(tweetqueue.clock()) FROM tweetqueue.accounts WHERE username = 'acme'`)
+	require.Contains(t, b.ok(t, "budget"), wait)
+	require.Contains(t, b.ok(t, "budget", "set", "acme", "--monthly", "12.51"), "; rows that a worker looks at again within seconds: 1; rows that cost more ")
 
 	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "acme", "--none")[0].State)
-	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "--app", "default", "--none")[0].State)
+	require.Contains(t, b.ok(t, "budget", "set", "--app", "default", "--none"), "  no budget; rows that a worker looks at again within seconds: 2\n")
 	require.Equal(t, "20.03", b.budgets(t, "budget")[0].SpentUSD.String())
 }
 
