@@ -127,7 +127,11 @@ func updateNamed(ctx context.Context, db DBTX, query, what, name string, args ..
 		return fmt.Errorf("change %s %q: %w", what, name, refusal(err))
 	}
 	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("%s %q: %w", what, name, ErrNotFound)
+		hint := "see 'enqueue account list'"
+		if what == "account" {
+			hint = fmt.Sprintf("add it with 'enqueue account add %s'", name)
+		}
+		return fmt.Errorf("%s %q: %w: %s", what, name, ErrNotFound, hint)
 	}
 	return nil
 }

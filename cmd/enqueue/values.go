@@ -124,12 +124,15 @@ func formatInterval(interval pgtype.Interval) string {
 // oneLine makes a text from outside fit for a line of a terminal: no control characters, and cut,
 // visibly, after limit characters.
 func oneLine(text string, limit int) string {
-	text = strings.Join(strings.Fields(printable(text)), " ")
+	text = folded(text)
 	if runes := []rune(text); len(runes) > limit {
 		return string(runes[:limit-1]) + "…"
 	}
 	return text
 }
+
+// folded makes a text from outside a line, however long: no control characters.
+func folded(text string) string { return strings.Join(strings.Fields(printable(text)), " ") }
 
 // printable replaces what could steer a terminal. Line breaks stay.
 func printable(text string) string {
