@@ -48,13 +48,15 @@ func TestRetweet(t *testing.T) {
 	}
 
 	for name, args := range map[string][]string{
-		"is not a tweet's id":         {"https://x.com/acme"},
-		"--undo-after: \"soon\" is":   {"--undo-after", "soon", "1"},
-		"\"0s\" is out of range":      {"--undo-after", "0s", "1"},
-		"--at: ":                      {"--at", "yesterday", "1"},
-		"--account is empty":          {"--account", "", "1"},
-		"expected \"<tweet-id>\"":     {},
-		"unknown flag --delete-after": {"--delete-after", "1d", "1"},
+		"is not a tweet's id":          {"https://x.com/acme"},
+		"\"0\" is not a tweet's id":    {"0"},
+		"status/00\" is not a tweet's": {"https://x.com/acme/status/00"},
+		"--undo-after: \"soon\" is":    {"--undo-after", "soon", "1"},
+		"\"0s\" is out of range":       {"--undo-after", "0s", "1"},
+		"--at: ":                       {"--at", "yesterday", "1"},
+		"--account is empty":           {"--account", "", "1"},
+		"expected \"<tweet-id>\"":      {},
+		"unknown flag --delete-after":  {"--delete-after", "1d", "1"},
 	} {
 		b.run(t, "", append([]string{"retweet", "--account", "acme"}, args...)...).refused(t, setup.ExitUsage, name)
 	}
@@ -152,5 +154,5 @@ func TestShowUndoing(t *testing.T) {
 	require.Contains(t, b.ok(t, "show", id(retweet)), ", by deletion "+id(undoing)+", which is unconfirmed\n")
 	b.ok(t, "resolve", id(undoing), "--deleted")
 	require.Regexp(t, `^retweet .* for acme: retweeted, undone since .* \(deletion `+id(undoing)+`\)\n`, b.ok(t, "show", id(retweet)))
-	require.Regexp(t, ` retweeted  .*: undone since .* \(deletion `+id(undoing)+`\)  tweet `, b.ok(t, "list", "--status", "retweeted"))
+	require.Regexp(t, ` retweeted  .*: undone since .* \(deletion `+id(undoing)+`\): a person `, b.ok(t, "list", "--status", "retweeted"))
 }

@@ -154,6 +154,9 @@ func why(e store.Entry, now time.Time) string {
 	if e.Error != nil {
 		parts = append(parts, oneLine(*e.Error, 60))
 	}
+	if len(e.Warnings) > 0 {
+		parts = append(parts, oneLine(e.Warnings[0], 60))
+	}
 	return strings.Join(parts, ": ")
 }
 

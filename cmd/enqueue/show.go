@@ -178,7 +178,7 @@ func (r *shown) waiting(now time.Time) string {
 		return ""
 	}
 	waiting := r.Entry
-	waiting.NextAttemptAt, waiting.Error = nil, nil // they have lines of their own
+	waiting.NextAttemptAt, waiting.Error, waiting.Warnings = nil, nil, nil // they have lines of their own
 	return why(waiting, now)
 }
 
