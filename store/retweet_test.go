@@ -255,3 +255,47 @@ func TestRetweetsOfAnAccountUseAnIndex(t *testing.T) {
 	require.Contains(t, db.plans[0], "retweets_account_idx")
 	require.NotContains(t, db.plans[0], "Seq Scan on retweets")
 }
+
+// What undoes a retweet is told of it while it waits and once it has, and of no later retweet of the same tweet.
+func TestDeletionsReadOfRetweets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	retweet := func(undoAfter time.Duration) store.Entry {
+		interval := pgtype.Interval{Microseconds: undoAfter.Microseconds(), Valid: true}
+		row, _, err := store.RetweetInsert(t.Context(), b.db, "acme", "77", interval, nil, 0)
+		require.NoError(t, err)
+		b.settle(t, store.Retweet, b.start(t, store.Retweet, row)[0], done(store.Retweet))
+		entry, err := store.EntryGet(t.Context(), b.db, row)
+		require.NoError(t, err)
+		return entry
+	}
+	first := []store.Entry{retweet(time.Hour)}
+	undo := query[int64](t, b.db, `SELECT id FROM tweetqueue.deletions`)
+	storetest.Deletion(t, b.db, "77", 0) // of the tweet itself
+	require.NoError(t, store.DeletionsRead(t.Context(), b.db, first))
+	require.Nil(t, first[0].Deletion)
+	require.Equal(t, undo, first[0].PendingDeletion.ID)
+	require.Equal(t, store.Scheduled, first[0].PendingDeletion.Status)
+	require.True(t, first[0].DoneAt.Add(time.Hour).Equal(first[0].PendingDeletion.DueAt))
+
+	storetest.MoveClock(t, b.db, time.Hour)
+	settled := b.settle(t, store.DeleteTweet, b.start(t, store.DeleteTweet, undo)[0], done(store.DeleteTweet))
+	both := []store.Entry{first[0], retweet(2 * time.Hour)}
+	later := query[int64](t, b.db, `SELECT max(id) FROM tweetqueue.deletions WHERE retweet`)
+	require.NoError(t, store.DeletionsRead(t.Context(), b.db, both))
+	require.Equal(t, undo, both[0].Deletion.ID)
+	require.True(t, settled.DoneAt.Equal(both[0].Deletion.DeletedAt))
+	require.Nil(t, both[0].PendingDeletion)
+	require.Nil(t, both[1].Deletion, "that was before it")
+	require.Equal(t, later, both[1].PendingDeletion.ID)
+
+	byHand, _, err := store.UndoInsert(t.Context(), b.db, "acme", "77", nil, 0)
+	require.NoError(t, err)
+	for deletion, row := range map[int64]int64{undo: both[0].ID, later: both[1].ID, byHand: both[1].ID} {
+		of, err := store.DeletionOf(t.Context(), b.db, deletion)
+		require.NoError(t, err)
+		require.Equal(t, row, of)
+	}
+	_, err = store.DeletionOf(t.Context(), b.db, storetest.Deletion(t, b.db, "78", 0))
+	require.ErrorIs(t, err, store.ErrNotFound)
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -97,22 +98,34 @@ type Entry struct {
 	Warnings      []string    `json:"warnings,omitempty"`
 	CreatedAt     time.Time   `json:"created_at"`
 	TimeZone      string      `json:"time_zone"` // of the account, IANA name
-	// Deletion is what deleted a posted tweet; only [DeletionsRead] sets it.
-	Deletion *EntryDeletion `json:"deletion,omitempty"`
+	// Deletion is what deleted a posted tweet, or undid a retweet, and PendingDeletion what is going to, while nothing has;
+	// only [DeletionsRead] sets them.
+	Deletion        *EntryDeletion        `json:"deletion,omitempty"`
+	PendingDeletion *EntryPendingDeletion `json:"pending_deletion,omitempty"`
 
 	UndoAfter pgtype.Interval `json:"-"` // of a retweet: how long it stays on X; invalid: for ever
 }
 
-// EntryDeletion is the row that deleted a tweet.
+// EntryDeletion is the row that deleted a tweet, or undid a retweet.
 type EntryDeletion struct {
 	ID        int64     `json:"id"`
 	DeletedAt time.Time `json:"deleted_at"`
 }
 
+// EntryPendingDeletion is the row that is going to.
+type EntryPendingDeletion struct {
+	ID     int64     `json:"id"`
+	DueAt  time.Time `json:"due_at"`
+	Status Status    `json:"status"` // scheduled, sending or unconfirmed
+}
+
 // nextAttempt is when a row's next attempt is due, as far as it is known: what is on the row of one that waits
-// for an account, an app or a thread is only when it is looked at if nothing wakes it.
-const nextAttempt = `CASE t.waiting_for
-    WHEN 'quota' THEN (SELECT w.until FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = {action})
+// for an account, an app or a thread is only when it is looked at if nothing wakes it, and no month ends the wait of one that costs more
+// than the whole of a budget.
+const nextAttempt = `CASE
+    WHEN t.waiting_for = 'quota' THEN (SELECT w.until FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = {action})
+    WHEN t.waiting_for = 'budget' AND (SELECT c.usd FROM tweetqueue.prices c WHERE c.action = {action} AND c.with_url = {has_url})
+        > least(a.budget_usd, p.budget_usd) THEN NULL
     ELSE tweetqueue.next_attempt(t.waiting_for, t.next_attempt_at, a.state_until, p.state_until) END`
 
 // entries selects all rows as [Entry].
@@ -178,38 +191,66 @@ SELECT * FROM (` + entries() + `) e WHERE e.id = $1`
 	return entry, nil
 }
 
-// DeletionsRead sets which of the entries' tweets have been deleted, and by which row: the first, if there are several.
+// DeletionsRead sets which of the entries' tweets have been deleted, and which retweets undone, or are going to be, and by which
+// row: the first, if there are several. What undid an earlier retweet of the same tweet did not undo a later one.
 func DeletionsRead(ctx context.Context, db DBTX, list []Entry) error {
 	const query = `-- name: DeletionsRead :many
-SELECT DISTINCT ON (t.id) t.id, d.id, d.deleted_at
-FROM tweetqueue.tweets t
-JOIN tweetqueue.deletions d ON d.account = t.account AND d.tweet_id = t.tweet_id AND d.status = 'deleted' AND NOT d.retweet
-WHERE t.id = ANY ($1)
-ORDER BY t.id, d.deleted_at, d.id`
-	var ids []int64
-	for _, e := range list {
-		if e.Status == Posted {
-			ids = append(ids, e.ID)
+SELECT DISTINCT ON (t.id, d.status = 'deleted') t.id, d.id, d.status, d.delete_at, d.deleted_at
+FROM (SELECT id, account, tweet_id, false AS retweet, NULL::timestamptz AS since FROM tweetqueue.tweets WHERE id = ANY ($1)
+    UNION ALL SELECT id, account, tweet_id, true, retweeted_at FROM tweetqueue.retweets WHERE id = ANY ($1)) t
+JOIN tweetqueue.deletions d ON d.account = t.account AND d.tweet_id = t.tweet_id AND d.retweet = t.retweet
+WHERE d.status IN ('scheduled', 'sending', 'unconfirmed') OR d.status = 'deleted' AND d.deleted_at >= coalesce(t.since, '-infinity')
+ORDER BY t.id, d.status = 'deleted', coalesce(d.deleted_at, d.delete_at), d.id`
+	at := map[int64]int{}
+	for i, e := range list {
+		if e.Status == Posted || e.Status == Retweeted {
+			at[e.ID] = i
 		}
 	}
-	if len(ids) == 0 {
+	if len(at) == 0 {
 		return nil
 	}
-	rows, err := db.Query(ctx, query, ids)
+	rows, err := db.Query(ctx, query, slices.Collect(maps.Keys(at)))
 	if err != nil {
 		return fmt.Errorf("read what was deleted: %w", err)
 	}
 	var id int64
-	var d EntryDeletion
-	_, err = pgx.ForEachRow(rows, []any{&id, &d.ID, &d.DeletedAt}, func() error {
-		deletion := d
-		list[slices.IndexFunc(list, func(e Entry) bool { return e.ID == id })].Deletion = &deletion
+	var d EntryPendingDeletion
+	var deletedAt *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &d.ID, &d.Status, &d.DueAt, &deletedAt}, func() error {
+		entry := &list[at[id]]
+		if deletedAt == nil {
+			entry.PendingDeletion = new(d)
+		} else {
+			entry.Deletion, entry.PendingDeletion = &EntryDeletion{ID: d.ID, DeletedAt: *deletedAt}, nil
+		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read what was deleted: %w", err)
 	}
 	return nil
+}
+
+// DeletionOf returns the id of the row whose tweet a deletion deletes, or whose retweet it undoes: of several retweets of that tweet,
+// the one that it was written for, else the latest before it. [ErrNotFound] if there is none.
+func DeletionOf(ctx context.Context, db DBTX, id int64) (int64, error) {
+	const query = `-- name: DeletionOf :one
+SELECT t.id FROM tweetqueue.deletions d
+JOIN (SELECT id, account, tweet_id, false AS retweet, NULL::timestamptz AS since, NULL::interval AS undo_after FROM tweetqueue.tweets
+    UNION ALL SELECT id, account, tweet_id, true, retweeted_at, undo_after FROM tweetqueue.retweets WHERE status = 'retweeted') t
+    ON t.account = d.account AND t.tweet_id = d.tweet_id AND t.retweet = d.retweet
+WHERE d.id = $1 AND coalesce(t.since <= d.deleted_at, true)
+ORDER BY t.since + t.undo_after IS NOT DISTINCT FROM d.delete_at DESC, t.since DESC, t.id DESC LIMIT 1`
+	var of int64
+	err := db.QueryRow(ctx, query, id).Scan(&of)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("what deletion %d is of: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read what deletion %d is of: %w", id, err)
+	}
+	return of, nil
 }
 
 // TweetByKey returns the id of the account's tweet with that idempotency key. [ErrNotFound] if there is

@@ -215,7 +215,7 @@ func holdWords(h store.Hold, timeZone string) string {
 		}
 	}
 	if h.Reason != nil {
-		words += ": " + oneLine(*h.Reason, 200)
+		words += ": " + folded(*h.Reason) // whole: what to do is at its end
 	}
 	return words
 }
@@ -235,6 +235,23 @@ func accountTable(w io.Writer, accounts []store.Account) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.Username, a.XUserID, a.App, a.TimeZone, a.LimitsPreset, a.TextLimit, state)
 	}
 	_ = table.Flush() // what is beneath is a buffer
+	for _, hint := range resumeHints(accounts) {
+		fmt.Fprintln(w, hint)
+	}
+}
+
+// resumeHints names the commands that end the holds of accounts and of their apps.
+func resumeHints(accounts []store.Account) []string {
+	var hints []string
+	if slices.ContainsFunc(accounts, func(a store.Account) bool { return a.State != store.Active }) {
+		hints = append(hints, "'enqueue account resume USERNAME' ends the hold of an account")
+	}
+	for _, a := range accounts {
+		if a.AppHold.State != store.Active {
+			hints = append(hints, fmt.Sprintf("'enqueue account resume --app %s' ends the hold of app %[1]q", a.App))
+		}
+	}
+	return unique(hints)
 }
 
 type accountResumeCmd struct {
@@ -259,6 +276,10 @@ func (c *accountResumeCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		before, err := c.accounts(ctx, db)
+		if err != nil {
+			return err
+		}
 		if c.App != "" {
 			err = store.AppResume(ctx, db.Pool, c.App)
 		} else {
@@ -267,13 +288,36 @@ func (c *accountResumeCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		accounts, err := store.AccountList(ctx, db.Pool)
+		c.warnIfNotHeld(s, before)
+		accounts, err := c.accounts(ctx, db)
 		if err != nil {
 			return err
 		}
-		accounts = slices.DeleteFunc(accounts, func(a store.Account) bool {
-			return c.App != "" && a.App != c.App || c.App == "" && !strings.EqualFold(a.Username, c.Username)
-		})
 		return s.print(append([]store.Account{}, accounts...), func(w io.Writer) { accountTable(w, accounts) })
 	})
+}
+
+// accounts returns the account, or those of the app.
+func (c *accountResumeCmd) accounts(ctx context.Context, db *setup.Database) ([]store.Account, error) {
+	accounts, err := store.AccountList(ctx, db.Pool)
+	return slices.DeleteFunc(accounts, func(a store.Account) bool {
+		return c.App != "" && a.App != c.App || c.App == "" && !strings.EqualFold(a.Username, c.Username)
+	}), err
+}
+
+// warnIfNotHeld warns that there was no hold to end, and names the one that there is instead.
+func (c *accountResumeCmd) warnIfNotHeld(s *session, before []store.Account) {
+	if len(before) == 0 { // an app without accounts
+		return
+	}
+	a := before[0]
+	switch {
+	case c.App != "" && a.AppHold.State == store.Active:
+		s.warnf("app %q was not held", a.App)
+	case c.App != "" || a.State != store.Active:
+	case a.AppHold.State != store.Active:
+		s.warnf("account %s was not held, but its app %q is: 'enqueue account resume --app %[2]s' ends that", a.Username, a.App)
+	default:
+		s.warnf("account %s was not held", a.Username)
+	}
 }

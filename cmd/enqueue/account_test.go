@@ -319,9 +319,9 @@ func TestAccountList(t *testing.T) {
 	require.NotContains(t, b.ok(t, "account", "list", "--json"), "credentials")
 
 	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.accounts
-SET state = 'paused', state_reason = 'too many doubts', state_until = '2099-01-01T09:00:00Z'`)
+SET state = 'paused', state_reason = 'too many' || E'\n' || repeat('x', 300) || ' doubts', state_until = '2099-01-01T09:00:00Z'`)
 	require.NoError(t, err)
-	require.Contains(t, b.ok(t, "account", "list"), "paused until 2099-01-01 10:00:00 +01:00: too many doubts\n")
+	require.Contains(t, b.ok(t, "account", "list"), "paused until 2099-01-01 10:00:00 +01:00: too many "+strings.Repeat("x", 300)+" doubts\n")
 	_, err = b.db.Exec(t.Context(), `UPDATE tweetqueue.accounts SET state = 'active';
 UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'no credits'`)
 	require.NoError(t, err)

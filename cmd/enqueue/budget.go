@@ -14,31 +14,54 @@ import (
 
 // budgetCmd are the budget's verbs.
 type budgetCmd struct {
-	List budgetListCmd `cmd:"" default:"1" help:"Show what was spent in this month, and may be. It is what 'enqueue budget' alone does."`
+	Show budgetShowCmd `cmd:"" aliases:"list" default:"withargs" help:"Show what accounts and apps have spent in this month, and may spend (the default)."`
 	Set  budgetSetCmd  `cmd:"" help:"Say what an account, or an app, may spend in a month."`
 }
 
-type budgetListCmd struct{}
+// Help is shown by --help.
+func (*budgetCmd) Help() string {
+	return `Examples:
+
+    enqueue budget
+    enqueue budget acme                      # the same as 'enqueue budget show acme'
+    enqueue budget set acme --monthly 12.50`
+}
+
+type budgetShowCmd struct {
+	Accounts []string `arg:"" optional:"" name:"account" help:"Only these accounts, and their apps. Without any: all."`
+}
 
 // Help is shown by --help.
-func (*budgetListCmd) Help() string {
+func (*budgetShowCmd) Help() string {
 	return `A month is one of the calendar, in UTC. What is under way counts as spent; X has the last word in its developer console.
 
-Example:
+Examples:
 
-    enqueue budget`
+    enqueue budget show
+    enqueue budget show acme`
 }
 
 // Run shows the budgets.
-func (*budgetListCmd) Run(ctx context.Context, s *session) error {
-	settings, err := s.readDatabase(nil)
+func (c *budgetShowCmd) Run(ctx context.Context, s *session) error {
+	settings, err := s.readDatabase(func(env *setup.Env) { checkAccounts(env, c.Accounts) })
 	if err != nil {
 		return err
 	}
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
+		accounts, err := findAccounts(ctx, db.Pool, c.Accounts, "")
+		if err != nil {
+			return err
+		}
 		list, err := store.BudgetList(ctx, db.Pool)
 		if err != nil {
 			return err
+		}
+		if len(c.Accounts) > 0 {
+			list = slices.DeleteFunc(list, func(l store.BudgetLine) bool {
+				return !slices.ContainsFunc(accounts, func(a store.Account) bool {
+					return l.Account == a.Username || l.Account == "" && l.App == a.App
+				})
+			})
 		}
 		return s.print(append([]store.BudgetLine{}, list...), func(w io.Writer) { budgetTable(w, list) })
 	})
@@ -59,15 +82,24 @@ func budgetTable(w io.Writer, list []store.BudgetLine) {
 		if l.BudgetUSD != nil {
 			budget, left = "$"+l.BudgetUSD.String(), "$"+max(0, *l.BudgetUSD-l.SpentUSD).String()
 		}
-		if l.Waiting > 0 {
-			state += fmt.Sprintf("; rows that wait: %d, for new money on %s", l.Waiting, l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"))
-		}
-		if l.TooDear > 0 {
-			state += fmt.Sprintf("; of these cost more than a whole budget: %d, until it is raised", l.TooDear)
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t$%s\t%s\t%s\t%s\n", l.App, account, l.Month, l.SpentUSD, budget, left, state)
+		fmt.Fprintf(table, "%s\t%s\t%s\t$%s\t%s\t%s\t%s\n", l.App, account, l.Month, l.SpentUSD, budget, left, state+budgetWaits(l))
 	}
 	_ = table.Flush() // what is beneath is a buffer
+}
+
+// budgetWaits says what the rows that wait for a budget wait for: each is told of once.
+func budgetWaits(l store.BudgetLine) string {
+	words := ""
+	if l.Soon > 0 {
+		words += fmt.Sprintf("; rows that a worker looks at again within seconds: %d", l.Soon)
+	}
+	if later := l.Waiting - l.Soon - l.TooDear; later > 0 {
+		words += fmt.Sprintf("; rows that wait for new money on %s: %d", l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"), later)
+	}
+	if l.TooDear > 0 {
+		words += fmt.Sprintf("; rows that cost more than a whole budget, and wait until it is raised: %d", l.TooDear)
+	}
+	return words
 }
 
 type budgetSetCmd struct {
@@ -134,7 +166,9 @@ func (c *budgetSetCmd) check(env *setup.Env) {
 // accountOrApp checks that a command was given an account, or with --app an app, and not both. It takes the @ off an account.
 func accountOrApp(env *setup.Env, account *string, app string) {
 	switch {
-	case (*account == "") == (app == ""):
+	case *account != "" && app != "":
+		env.Errorf("give the username of an account, or --app with the name of an app, not both")
+	case *account == "" && app == "":
 		env.Errorf("give the username of an account, or --app with the name of an app, which is %q unless you have named it", store.DefaultApp)
 	case *account != "":
 		var err error

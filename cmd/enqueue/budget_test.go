@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -55,19 +54,37 @@ func TestBudget(t *testing.T) {
 		states[l.Account] = l.State
 		require.Equal(t, month, l.Month)
 	}
-	require.Equal(t, map[string]store.BudgetState{"": store.BudgetOpen, "acme": store.BudgetSpent, "Other": store.BudgetSpent}, states)
-	wait := "rows that wait: %d, for new money on " + app[0].MonthEnds.Format("2006-01-02") + " 00:00 UTC"
-	require.Contains(t, b.ok(t, "budget"), "  spent; "+fmt.Sprintf(wait, 1)+"\n")
+	require.Equal(t, map[string]store.BudgetState{"": store.BudgetOpen, "acme": store.BudgetLittle, "Other": store.BudgetSpent}, states)
+	wait := "; rows that wait for new money on " + app[0].MonthEnds.Format("2006-01-02") + " 00:00 UTC: 1"
+	require.Contains(t, b.ok(t, "budget"), "  $2.485  too little is left"+wait+"\n")
 
 	// What costs more than the whole budget does not go in the next month either.
-	exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget' WHERE id = ` + id(storetest.Tweet(t, b.db, "example.com", 0)))
+	dear := id(storetest.Tweet(t, b.db, "example.com", 0))
+	exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget', next_attempt_at = '2099-01-01' WHERE id = ` + dear)
+	require.Contains(t, b.ok(t, "show", dear), "\n  not before ")
 	b.ok(t, "budget", "set", "--app", "default", "--monthly", "0.1")
 	lines := b.ok(t, "budget")
-	require.Equal(t, 2, strings.Count(lines, fmt.Sprintf(wait, 2)+"; of these cost more than a whole budget: 1, until it is raised\n"), lines)
+	require.Equal(t, 2, strings.Count(lines, wait+"; rows that cost more than a whole budget, and wait until it is raised: 1\n"), lines)
+	require.Regexp(t, `  waits for budget +example.com\n`, b.ok(t, "list"))
+	require.NotContains(t, b.ok(t, "show", dear), "not before")
+
+	// What waits is looked at soon after a budget has changed.
+	exec(`INSERT INTO tweetqueue.budget_waits (account_id, until) SELECT id, tweetqueue.month_end(tweetqueue.clock()) FROM tweetqueue.accounts WHERE username = 'acme'`)
+	require.Contains(t, b.ok(t, "budget"), wait)
+	require.Contains(t, b.ok(t, "budget", "set", "acme", "--monthly", "12.51"), "; rows that a worker looks at again within seconds: 1; rows that cost more ")
 
 	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "acme", "--none")[0].State)
-	require.Equal(t, store.BudgetNone, b.budgets(t, "budget", "set", "--app", "default", "--none")[0].State)
+	require.Contains(t, b.ok(t, "budget", "set", "--app", "default", "--none"), "  no budget; rows that a worker looks at again within seconds: 2\n")
 	require.Equal(t, "20.03", b.budgets(t, "budget")[0].SpentUSD.String())
+
+	// Of some accounts, with their apps.
+	for _, args := range [][]string{{"budget", "@ACME"}, {"budget", "show", "acme"}} {
+		lines := b.budgets(t, args...)
+		require.Len(t, lines, 2)
+		require.Equal(t, []string{"", "acme"}, []string{lines[0].Account, lines[1].Account})
+	}
+	require.Len(t, b.budgets(t, "budget", "list"), 3)
+	b.run(t, "", "budget", "nobody").refused(t, 3, `account "nobody": not found: add it with 'enqueue account add nobody'`)
 }
 
 func TestBudgetSetRefuses(t *testing.T) {
@@ -76,7 +93,6 @@ func TestBudgetSetRefuses(t *testing.T) {
 	for _, args := range [][]string{
 		{"acme"},
 		{"--monthly", "1"},
-		{"acme", "--app", "default", "--monthly", "1"},
 		{"acme", "--monthly", "1", "--none"},
 		{"acme", "--monthly", "1,50"},
 		{"acme", "--monthly", "-1"},
@@ -84,8 +100,9 @@ func TestBudgetSetRefuses(t *testing.T) {
 	} {
 		b.run(t, "", append([]string{"budget", "set"}, args...)...).refused(t, 2)
 	}
-	b.run(t, "", "budget", "set", "nobody", "--monthly", "1").refused(t, 3, `account "nobody": not found`)
-	b.run(t, "", "budget", "set", "--app", "nothing", "--none").refused(t, 3, `app "nothing": not found`)
+	b.run(t, "", "budget", "set", "nobody", "--monthly", "1").refused(t, 3, `account "nobody": not found: add it with 'enqueue account add nobody'`)
+	b.run(t, "", "budget", "set", "--app", "nothing", "--none").refused(t, 3, `app "nothing": not found: see 'enqueue account list'`)
+	b.run(t, "", "budget", "set", "acme", "--app", "default", "--monthly", "1").refused(t, 2, "give the username of an account, or --app with the name of an app, not both")
 }
 
 func TestAccountResume(t *testing.T) {
@@ -95,13 +112,24 @@ func TestAccountResume(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.db.Exec(t.Context(), `UPDATE tweetqueue.apps SET state = 'paused', state_reason = 'no credits', state_until = now() + interval '1 hour'`)
 	require.NoError(t, err)
-	require.Contains(t, b.ok(t, "account", "list"), "suspended: X said so; its app \"default\" is paused until ")
-	out := b.ok(t, "account", "resume", "Acme")
-	require.Contains(t, out, "active; its app \"default\" is paused until ")
-	out = b.ok(t, "account", "resume", "--app", "default")
-	require.Regexp(t, `280 +active\n$`, out)
+	const ofAccount, ofApp = "'enqueue account resume USERNAME' ends the hold of an account\n", "'enqueue account resume --app default' ends the hold of app \"default\"\n"
+	out := b.ok(t, "account", "list")
+	require.Contains(t, out, "suspended: X said so; its app \"default\" is paused until ")
+	require.Contains(t, out, ": no credits\n"+ofAccount+ofApp)
+	r := b.run(t, "", "account", "resume", "Acme")
+	require.Contains(t, r.stdout, "active; its app \"default\" is paused until ")
+	require.Contains(t, r.stdout, ": no credits\n"+ofApp)
+	require.NotContains(t, r.stderr, "warning")
+	r = b.run(t, "", "account", "resume", "acme")
+	require.NoError(t, r.err)
+	require.Contains(t, r.stderr, "warning: account acme was not held, but its app \"default\" is: 'enqueue account resume --app default' ends that\n")
+	r = b.run(t, "", "account", "resume", "--app", "default")
+	require.Regexp(t, `280 +active\n$`, r.stdout)
+	require.NotContains(t, r.stderr, "warning")
+	require.Contains(t, b.run(t, "", "account", "resume", "--app", "default").stderr, "warning: app \"default\" was not held\n")
+	require.Contains(t, b.run(t, "", "account", "resume", "acme").stderr, "warning: account acme was not held\n")
 	b.run(t, "", "account", "resume").refused(t, 2, `give the username of an account, or --app with the name of an app`)
 	b.run(t, "", "account", "resume", "acme", "--app", "default").refused(t, 2)
-	b.run(t, "", "account", "resume", "nobody").refused(t, 3, "not found")
-	b.run(t, "", "account", "resume", "--app", "nothing").refused(t, 3, "not found")
+	b.run(t, "", "account", "resume", "nobody").refused(t, 3, "not found: add it with 'enqueue account add nobody'")
+	b.run(t, "", "account", "resume", "--app", "nothing").refused(t, 3, "not found: see 'enqueue account list'")
 }

@@ -35,7 +35,7 @@ type resolveCmd struct {
 
 // Help is shown by --help.
 func (*resolveCmd) Help() string {
-	return `Says what you saw on X of a row that is unconfirmed: look at the account there first. A worker looks by itself, at growing intervals; only what it cannot tell is left to you, and 'enqueue show' says why.
+	return `Look at the account on X first. A worker looks by itself, at growing intervals; only what it cannot tell is left to you, and 'enqueue show' says why.
 
 Examples:
 

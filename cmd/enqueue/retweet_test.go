@@ -48,13 +48,15 @@ func TestRetweet(t *testing.T) {
 	}
 
 	for name, args := range map[string][]string{
-		"is not a tweet's id":         {"https://x.com/acme"},
-		"--undo-after: \"soon\" is":   {"--undo-after", "soon", "1"},
-		"\"0s\" is out of range":      {"--undo-after", "0s", "1"},
-		"--at: ":                      {"--at", "yesterday", "1"},
-		"--account is empty":          {"--account", "", "1"},
-		"expected \"<tweet-id>\"":     {},
-		"unknown flag --delete-after": {"--delete-after", "1d", "1"},
+		"is not a tweet's id":          {"https://x.com/acme"},
+		"\"0\" is not a tweet's id":    {"0"},
+		"status/00\" is not a tweet's": {"https://x.com/acme/status/00"},
+		"--undo-after: \"soon\" is":    {"--undo-after", "soon", "1"},
+		"\"0s\" is out of range":       {"--undo-after", "0s", "1"},
+		"--at: ":                       {"--at", "yesterday", "1"},
+		"--account is empty":           {"--account", "", "1"},
+		"expected \"<tweet-id>\"":      {},
+		"unknown flag --delete-after":  {"--delete-after", "1d", "1"},
 	} {
 		b.run(t, "", append([]string{"retweet", "--account", "acme"}, args...)...).refused(t, setup.ExitUsage, name)
 	}
@@ -134,4 +136,23 @@ func TestResolveUndoing(t *testing.T) {
 `)
 	require.Equal(t, "deletion "+gone+" for acme: deleted\n", b.ok(t, "resolve", gone, "--deleted"))
 	require.Equal(t, "deletion "+there+" for acme: scheduled, is undone again at once\n", b.ok(t, "resolve", there, "--not-deleted"))
+}
+
+// The retweet and what undoes it name each other.
+func TestShowUndoing(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.ok(t, "retweet", "--account", "acme", "--undo-after", "7d", retweetedID)
+	retweet := b.entries(t, "list")[0].ID
+	b.doubt(t, store.Retweet, retweet, time.Hour)
+	b.ok(t, "resolve", id(retweet), "--retweeted")
+	undoing := b.entries(t, "list")[0].ID
+	require.Regexp(t, `  to be undone            .* by deletion `+id(undoing)+`: 'enqueue cancel `+id(undoing)+`' stops that\n`, b.ok(t, "show", id(retweet)))
+	out := b.ok(t, "show", id(undoing))
+	require.Contains(t, out, "  retweet of row          "+id(retweet)+"\n")
+	b.doubt(t, store.DeleteTweet, undoing, time.Hour)
+	require.Contains(t, b.ok(t, "show", id(retweet)), ", by deletion "+id(undoing)+", which is unconfirmed\n")
+	b.ok(t, "resolve", id(undoing), "--deleted")
+	require.Regexp(t, `^retweet .* for acme: retweeted, undone since .* \(deletion `+id(undoing)+`\)\n`, b.ok(t, "show", id(retweet)))
+	require.Regexp(t, ` retweeted  .*: undone since .* \(deletion `+id(undoing)+`\): a person `, b.ok(t, "list", "--status", "retweeted"))
 }

@@ -149,12 +149,24 @@ func why(e store.Entry, now time.Time) string {
 		parts = append(parts, formatShort(*e.DoneAt, zoneOf(e)))
 	}
 	if e.Deletion != nil {
-		parts = append(parts, fmt.Sprintf("deleted since %s (deletion %d)", formatShort(e.Deletion.DeletedAt, zoneOf(e)), e.Deletion.ID))
+		parts = append(parts, goneSince(e))
 	}
 	if e.Error != nil {
 		parts = append(parts, oneLine(*e.Error, 60))
 	}
+	if len(e.Warnings) > 0 {
+		parts = append(parts, oneLine(e.Warnings[0], 60))
+	}
 	return strings.Join(parts, ": ")
+}
+
+// goneSince says since when a tweet is deleted, or a retweet undone, and by which row.
+func goneSince(e store.Entry) string {
+	gone := "deleted"
+	if e.Kind == store.Retweet {
+		gone = "undone"
+	}
+	return fmt.Sprintf("%s since %s (deletion %d)", gone, formatShort(e.Deletion.DeletedAt, zoneOf(e)), e.Deletion.ID)
 }
 
 // zoneOf returns the zone of a row's account. One that only the database knows is shown as UTC.

@@ -277,11 +277,22 @@ func TestDeletedIsShown(t *testing.T) {
 	out := b.ok(t, "show", id(row))
 	require.Contains(t, out, "tweet "+id(row)+" for acme: posted, deleted since 2026-07-01 02:00:00 +02:00 (deletion "+id(deletion)+")\n")
 	require.Contains(t, out, "  was on X                https://x.com/acme/status/"+tweet+"\n")
-	require.Contains(t, b.ok(t, "list", "--status", "posted"), ": deleted since 2026-07-01 02:00:00 +02:00 (deletion "+id(deletion)+")  a\n")
+	require.Contains(t, b.ok(t, "list", "--status", "posted"), ": deleted since 2026-07-01 02:00:00 +02:00 (deletion "+id(deletion)+"): a person (database user ")
 	require.Contains(t, b.ok(t, "show", "--json", id(row)), `"deletion": {
     "id": `+id(deletion)+`,
     "deleted_at": "2026-07-01T00:00:00Z"
   }`)
+}
+
+// A warning is not for 'show' alone: an id that was no tweet's ends as deleted, too.
+func TestListWarns(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	storetest.Deletion(t, b.db, "1", time.Hour)
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.deletions SET warnings = '{"X did not have the tweet any more, if it ever had", "second"}'`)
+	require.NoError(t, err)
+	require.Regexp(t, `  waits for its time: X did not have the tweet any more, if it ever had  tweet 1\n`, b.ok(t, "list"))
+	require.Contains(t, b.ok(t, "show", id(b.entries(t, "list")[0].ID)), "  why                     waits for its time\n")
 }
 
 func insertRequest(t *testing.T, b *testBundle, row int64) {

@@ -18,7 +18,7 @@ func TestHelp(t *testing.T) {
 
 	t.Run("Commands", func(t *testing.T) {
 		t.Parallel()
-		for _, command := range []string{"tweet", "delete", "list", "show", "cancel", "account add", "account list", "forecast", "limits", "limits show", "limits presets", "limits use", "limits set", "limits remove"} {
+		for _, command := range []string{"tweet", "delete", "list", "show", "cancel", "account add", "account list", "account resume", "resolve", "budget", "budget show", "budget set", "forecast", "limits", "limits show", "limits presets", "limits use", "limits set", "limits remove"} {
 			r := runWith(t, nil, "", append(strings.Fields(command), "--help")...)
 			require.NoError(t, r.err)
 			require.Empty(t, r.stderr)

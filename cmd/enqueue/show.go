@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -29,7 +30,8 @@ type shown struct {
 	Asked       *store.Tweet        `json:"asked,omitempty"` // of a tweet: what the application wrote
 	DeleteAfter string              `json:"delete_after,omitempty"`
 	UndoAfter   string              `json:"undo_after,omitempty"`
-	Requests    []store.SentRequest `json:"requests"` // the oldest first
+	DeletionOf  int64               `json:"deletion_of,omitempty"` // of a deletion: the row whose tweet or retweet it takes off X
+	Requests    []store.SentRequest `json:"requests"`              // the oldest first
 }
 
 // Run shows a row.
@@ -48,6 +50,12 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		row.Entry = one[0]
+		if row.Kind == store.DeleteTweet {
+			row.DeletionOf, err = store.DeletionOf(ctx, db.Pool, row.ID)
+			if err != nil && !errors.Is(err, store.ErrNotFound) { // it may be of what others have posted
+				return err
+			}
+		}
 		if row.Kind == store.PostTweet {
 			tweet, err := store.TweetGet(ctx, db.Pool, int64(c.ID))
 			if err != nil {
@@ -92,7 +100,7 @@ func (r *shown) write(w io.Writer, now time.Time) {
 		onX = "tweet"
 	}
 	if r.Deletion != nil {
-		status, onX = fmt.Sprintf("posted, deleted since %s (deletion %d)", formatShort(r.Deletion.DeletedAt, zone), r.Deletion.ID), "was on X"
+		status, onX = status+", "+goneSince(r.Entry), "was on X"
 	}
 	fmt.Fprintf(w, "%s %d for %s: %s\n", kindName(r.Kind), r.ID, r.Account, status)
 	field(w, "why", r.waiting(now))
@@ -112,7 +120,12 @@ func (r *shown) write(w io.Writer, now time.Time) {
 	default:
 		field(w, onX, "https://x.com/"+r.Account+"/status/"+*r.TweetID)
 	}
+	if r.DeletionOf != 0 {
+		name := map[bool]string{false: "tweet of row", true: "retweet of row"}[r.Retweet]
+		field(w, name, strconv.FormatInt(r.DeletionOf, 10))
+	}
 	field(w, "undone after", r.UndoAfter)
+	r.writePendingDeletion(w, instant)
 	for _, warning := range r.Warnings {
 		field(w, "warning", warning)
 	}
@@ -127,6 +140,24 @@ func (r *shown) write(w io.Writer, now time.Time) {
 	for _, request := range r.Requests {
 		writeRequest(w, request, instant)
 	}
+}
+
+// writePendingDeletion says which row is going to take it off X, and how to stop that.
+func (r *shown) writePendingDeletion(w io.Writer, instant func(*time.Time) string) {
+	d := r.PendingDeletion
+	if d == nil {
+		return
+	}
+	name, by := "to be deleted", fmt.Sprintf(", by deletion %d", d.ID)
+	if r.Kind == store.Retweet {
+		name = "to be undone"
+	}
+	if d.Status == store.Scheduled {
+		by += fmt.Sprintf(": 'enqueue cancel %d' stops that", d.ID)
+	} else {
+		by += ", which is " + string(d.Status)
+	}
+	field(w, name, instant(&d.DueAt)+by)
 }
 
 func (r *shown) waiting(now time.Time) string {
@@ -147,7 +178,7 @@ func (r *shown) waiting(now time.Time) string {
 		return ""
 	}
 	waiting := r.Entry
-	waiting.NextAttemptAt, waiting.Error = nil, nil // they have lines of their own
+	waiting.NextAttemptAt, waiting.Error, waiting.Warnings = nil, nil, nil // they have lines of their own
 	return why(waiting, now)
 }
 

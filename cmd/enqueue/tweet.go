@@ -196,14 +196,26 @@ func keyUsed(ctx context.Context, db store.DBTX, account, key string) error {
 	if err != nil {
 		return fmt.Errorf("%w: the --idempotency-key was used before, so nothing was added: %w", store.ErrRefused, err)
 	}
-	return &keyUsedError{id: id}
+	entry, err := store.EntryGet(ctx, db, id)
+	if err != nil {
+		return fmt.Errorf("%w: tweet %d has this --idempotency-key already, so nothing was added: %w", store.ErrRefused, id, err)
+	}
+	return &keyUsedError{id: id, status: entry.Status}
 }
 
 // keyUsedError is the [store.ErrRefused] of an idempotency key that a row has already.
-type keyUsedError struct{ id int64 }
+type keyUsedError struct {
+	id     int64
+	status store.Status
+}
 
 func (e *keyUsedError) Error() string {
-	return fmt.Sprintf("%s: tweet %d has this --idempotency-key already, so nothing was added: see 'enqueue show %d'", store.ErrRefused, e.id, e.id)
+	next := ""
+	if e.status.Final() && e.status != store.Posted {
+		next = fmt.Sprintf("; it is %s: UPDATE tweetqueue.tweets SET status = 'scheduled' WHERE id = %d has it posted after all, as it was written; for another tweet use another key",
+			e.status, e.id)
+	}
+	return fmt.Sprintf("%s: tweet %d has this --idempotency-key already, so nothing was added: see 'enqueue show %[2]d'%s", store.ErrRefused, e.id, next)
 }
 
 // Unwrap returns ErrRefused.

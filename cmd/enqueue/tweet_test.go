@@ -156,7 +156,10 @@ func TestTweetRefused(t *testing.T) {
 	foreign, _, err := store.TweetInsert(t.Context(), b.db, "other", store.Tweet{Text: "foreign"}, nil, 0)
 	require.NoError(t, err)
 	b.ok(t, "tweet", "--account", "acme", "--idempotency-key", "used", "first")
-	first := b.entries(t, "list", "--account", "acme")[0].ID
+	b.ok(t, "tweet", "--account", "acme", "--idempotency-key", "cancelled", "never")
+	mine := b.entries(t, "list", "--account", "acme")
+	first, cancelled := mine[0].ID, id(mine[1].ID)
+	b.ok(t, "cancel", cancelled)
 	deletion := storetest.Deletion(t, b.db, "1", time.Hour)
 	before := b.tweetCount(t)
 	past, _ := b.local(t, -time.Hour, "Europe/Vienna")
@@ -181,6 +184,7 @@ func TestTweetRefused(t *testing.T) {
 		"InvalidChar":       {"\ufeffsecret", nil, setup.ExitRefused, []string{"refused: the text holds U+FEFF, which X accepts in no tweet: take it out"}},
 		"InvalidUTF8":       {"secret \xff", nil, setup.ExitUsage, []string{"not valid UTF-8"}},
 		"KeyUsed":           {"", []string{"--idempotency-key", "used", "a"}, setup.ExitRefused, []string{"refused: tweet " + id(first) + " has this --idempotency-key already, so nothing was added: see 'enqueue show " + id(first) + "'"}},
+		"KeyCancelled":      {"", []string{"--idempotency-key", "cancelled", "a"}, setup.ExitRefused, []string{"'enqueue show " + cancelled + "'; it is cancelled: UPDATE tweetqueue.tweets SET status = 'scheduled' WHERE id = " + cancelled + " has it posted after all, as it was written; for another tweet use another key"}},
 		"KeyTooLong":        {"", []string{"--idempotency-key", strings.Repeat("k", 201), "a"}, setup.ExitUsage, []string{"use 1 to 200 characters"}},
 		"LooksLikeFlag":     {"", []string{"--secret is out"}, setup.ExitUsage, []string{"argument 4 is out of place; if it is a text that begins with a dash, put -- before it: see 'enqueue tweet --help'"}},
 		"NoTime":            {"", []string{"--at", "soon", "a"}, setup.ExitUsage, []string{`--at: "soon" is not a time`}},

@@ -42,14 +42,14 @@ func parseUsername(s string) (string, error) {
 }
 
 // parseTweetID returns the id of a tweet, given as such or as an address, and the username in the
-// address if it has one.
+// address if it has one. No tweet has the id 0.
 func parseTweetID(s string) (id, username string, err error) {
-	if regexp.MustCompile(`^[0-9]{1,19}$`).MatchString(s) {
+	if regexp.MustCompile(`^[0-9]{1,19}$`).MatchString(s) && strings.Trim(s, "0") != "" {
 		return s, "", nil
 	}
 	address := regexp.MustCompile(`^https?://(?:www\.|mobile\.)?(?:x|twitter)\.com/(\w{1,20})(?:/web)?/status(?:es)?/([0-9]{1,19})(?:[/?#].*)?$`)
 	match := address.FindStringSubmatch(s)
-	if match == nil {
+	if match == nil || strings.Trim(match[2], "0") == "" {
 		return "", "", setup.Usage("%q is not a tweet's id (up to 19 digits) or address (https://x.com/acme/status/1445880548472328192)", oneLine(s, 60))
 	}
 	if match[1] == "i" { // x.com/i/status/1 and x.com/i/web/status/1 name no user
@@ -124,12 +124,15 @@ func formatInterval(interval pgtype.Interval) string {
 // oneLine makes a text from outside fit for a line of a terminal: no control characters, and cut,
 // visibly, after limit characters.
 func oneLine(text string, limit int) string {
-	text = strings.Join(strings.Fields(printable(text)), " ")
+	text = folded(text)
 	if runes := []rune(text); len(runes) > limit {
 		return string(runes[:limit-1]) + "…"
 	}
 	return text
 }
+
+// folded makes a text from outside a line, however long: no control characters.
+func folded(text string) string { return strings.Join(strings.Fields(printable(text)), " ") }
 
 // printable replaces what could steer a terminal. Line breaks stay.
 func printable(text string) string {

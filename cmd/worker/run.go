@@ -24,7 +24,7 @@ import (
 // errServerGone says that the private database's server ended under the worker.
 var errServerGone = errors.New("the private database is gone")
 
-const description = `Post and delete tweets on X when their time comes.
+const description = `Post, retweet and delete tweets on X when their time comes.
 
 Without a command it runs until it is told to stop, on the database of DATABASE_URL or, without
 one, on a private Postgres that it starts itself. A first SIGINT or SIGTERM lets it finish what is
