@@ -152,3 +152,19 @@ func TestBacklogIsFetchedOnce(t *testing.T) {
 	require.Less(t, fetched, tweets+tweets/5)
 	require.Empty(t, one[[]string](w, `SELECT coalesce(array_agg(action), '{}') FROM tweetqueue.quota_waits`))
 }
+
+// A row that was let go on, and then waits for something else, leaves its place to the next one at once.
+func TestPlaceIsLeftToTheNext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.exec(`UPDATE tweetqueue.quotas SET maximum = 1 WHERE name = 'posts'`)
+	first := w.enqueue("acme", store.Tweet{Text: "first"}, time.Hour)
+	second := w.enqueue("acme", store.Tweet{Text: "second", PreviousID: &first}, 0)
+	other := w.tweet("other")
+	w.exec(`UPDATE tweetqueue.tweets SET priority = 1 WHERE id = $1`, second)
+	w.exec(`UPDATE tweetqueue.tweets SET waiting_for = 'quota', next_attempt_at = tweetqueue.clock() + interval '100 years' WHERE id <> $1`, first)
+	w.exec(`INSERT INTO tweetqueue.quota_waits (account_id, action, until) SELECT id, 'post', tweetqueue.clock() FROM tweetqueue.accounts WHERE username = 'acme'`)
+	w.start(opts{})
+	w.eventually("the other one is posted", func() bool { return w.status(other) == "posted" })
+	require.Equal(t, "scheduled:thread", w.status(second))
+}

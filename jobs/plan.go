@@ -24,7 +24,7 @@ type plan struct {
 	claims []claimed
 	doubts []doubtful
 	waits  []store.Wait
-	// quotaWaits are the accounts of the rows among waits that wait for a limit.
+	// quotaWaits are the accounts of the rows among waits that wait for a limit, and those whose place goes to another row.
 	quotaWaits []store.QuotaWait
 	budgets    spending
 	closings   []store.Closing
@@ -111,6 +111,9 @@ func (p *plan) counting(row *store.Row) []*store.Quota {
 func (p *plan) add(row *store.Row, jobID int64, d decision) {
 	p.decided[row.ID] = true
 	event := Event{Kind: p.kind, RowID: row.ID, JobID: jobID, Account: row.Username, Reason: d.reason}
+	if row.Released && !d.send && d.wait != store.ForQuota { // the place that it was let go on for is another's
+		p.quotaWaits = append(p.quotaWaits, store.QuotaWait{AccountID: row.AccountID, Action: row.Action(), Until: p.now})
+	}
 	switch {
 	case d.send:
 		latest := p.now.Add(sendWithin)
@@ -181,9 +184,9 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 		if err := store.WaitRows(ctx, tx, p.kind, p.waits); err != nil {
 			return err
 		}
-		if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
-			return err
-		}
+	}
+	if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
+		return err
 	}
 	if err := p.budgets.write(ctx, tx, p.kind, p.now); err != nil {
 		return err
