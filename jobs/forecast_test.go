@@ -37,6 +37,16 @@ func (f *Forecast) only(t *testing.T, username string) AccountForecast {
 	return AccountForecast{}
 }
 
+// execOn returns what runs a statement.
+func execOn(t *testing.T, db *pgxpool.Pool) func(sql string, args ...any) {
+	t.Helper()
+	return func(sql string, args ...any) {
+		t.Helper()
+		_, err := db.Exec(t.Context(), sql, args...)
+		require.NoError(t, err, sql)
+	}
+}
+
 func TestForecast(t *testing.T) {
 	t.Parallel()
 
@@ -85,10 +95,7 @@ func TestForecast(t *testing.T) {
 		for i, username := range []string{"acme", "paused", "resting"} {
 			storetest.Account(t, db, storetest.AccountOpts{Username: username, XUserID: string(rune('1' + i))})
 		}
-		exec := func(sql string, args ...any) {
-			_, err := db.Exec(t.Context(), sql, args...)
-			require.NoError(t, err, sql)
-		}
+		exec := execOn(t, db)
 		exec(`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'by hand' WHERE username = 'paused'`)
 		exec(`UPDATE tweetqueue.accounts SET state = 'paused', state_reason = 'for a while', state_until = tweetqueue.clock() + interval '3 hours'
 WHERE username = 'resting'`)
@@ -170,10 +177,7 @@ VALUES ('acme', 'plain', NULL, 1), ('acme', 'see example.com', NULL, 1), ('acme'
 		t.Parallel()
 		db := storetest.DB(t)
 		storetest.Account(t, db, storetest.AccountOpts{})
-		exec := func(sql string, args ...any) {
-			_, err := db.Exec(t.Context(), sql, args...)
-			require.NoError(t, err, sql)
-		}
+		exec := execOn(t, db)
 		exec(`UPDATE tweetqueue.accounts SET budget_usd = 0.05`)
 		exec(`INSERT INTO tweetqueue.tweets (account, text, priority)
 VALUES ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'see example.com', 1)`)
@@ -237,10 +241,7 @@ VALUES ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'a', 2), ('acme', 'a', 2), (
 		t.Parallel()
 		db := storetest.DB(t)
 		storetest.Account(t, db, storetest.AccountOpts{})
-		exec := func(sql string, args ...any) {
-			_, err := db.Exec(t.Context(), sql, args...)
-			require.NoError(t, err, sql)
-		}
+		exec := execOn(t, db)
 		first := storetest.Tweet(t, db, "first", 48*time.Hour)
 		exec(`INSERT INTO tweetqueue.tweets (account, text, previous_id) VALUES ('acme', 'second', $1)`, first)
 		exec(`INSERT INTO tweetqueue.tweets (account, text, previous_id, post_at) SELECT 'acme', 'third', max(id), tweetqueue.clock() + interval '72 hours' FROM tweetqueue.tweets`)

@@ -269,7 +269,7 @@ func (p *places) next(windows []*Quota, now time.Time, released int) time.Time {
 	}
 	// What an answer makes sooner is looked at again then: the more accounts there are, the more seldom without one.
 	again := now.Add(max(releaseAgain, time.Duration(p.waiting)*releaseEach))
-	if p.some && until.After(again) || released == 0 && !until.After(now.Add(releaseAgain)) {
+	if p.some && until.After(again) || p.waiting > 0 && released == 0 && !until.After(now.Add(releaseAgain)) {
 		return again
 	}
 	return until
