@@ -158,8 +158,10 @@ func TestBudgetIsRaised(t *testing.T) {
 				ids = append(ids, w.tweet(text))
 			}
 			r := w.start(o)
-			w.eventually("all but one wait", func() bool {
-				return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE waiting_for = 'budget'`) == 3
+			// A job that finds nothing to do any more locks its row for a moment, and a locked one is passed over.
+			w.eventually("all but one wait, and no job is left", func() bool {
+				return one[bool](w, `SELECT count(*) = 3 AND NOT EXISTS (SELECT FROM tweetqueue.river_job WHERE state IN ('available', 'running'))
+FROM tweetqueue.tweets WHERE waiting_for = 'budget'`)
 			})
 			w.exec(`UPDATE tweetqueue.tweets SET priority = 1 WHERE id = (SELECT max(id) FROM tweetqueue.tweets WHERE waiting_for = 'budget')`)
 			urgent := one[int64](w, `SELECT id FROM tweetqueue.tweets WHERE priority = 1`)

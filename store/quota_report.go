@@ -157,11 +157,20 @@ func (q *Quota) report(r Report, now time.Time) {
 	q.XUsed = max(q.XUsed, used)
 	// X's window began its length before its reset, and not after this answer. Ours may be on their way still: then others
 	// have more, and the next answers tell.
-	q.Others = max(0, q.XUsed-q.since(now.Add(min(0, r.Reset-q.Period)-resetMargin), now))
-	q.OthersUntil = nil
+	from := now.Add(min(0, r.Reset-q.Period) - resetMargin)
+	q.Others, q.OthersUntil = max(0, q.XUsed-q.since(from, now)), nil
+	if q.Others > 0 {
+		q.OthersSeen = &now
+	}
+	// Where X's window rolls it may no longer count the oldest of ours that we do. Then others have so many more, which is
+	// not to be overlooked once we do not count those either; where we are alone, it says nothing of others.
+	if q.Rolls && q.cautious(now) {
+		sure := now.Add(-q.Period + q.Period*3/bucketsPerPeriod) // a bucket, and those of TooLong
+		q.Others = max(0, q.XUsed-q.since(laterOf(from, sure), now))
+	}
 	if q.Others > 0 {
 		until := now.Add(r.Reset)
-		q.OthersUntil, q.OthersSeen = &until, &now
+		q.OthersUntil = &until
 	}
 }
 

@@ -185,6 +185,34 @@ func TestReportedWindowThatRolls(t *testing.T) {
 	require.False(t, q.Rolls)
 }
 
+// Where X's window rolls it may have counted out what we have not: that it is others' we find out as soon as we do not count ours.
+func TestReportedUseOfOthersThatRolls(t *testing.T) {
+	t.Parallel()
+	q, _ := guideWindows()
+	q.Rolls = true
+	for range 100 {
+		q.Take(noon)
+	}
+	full := func(at time.Time) { q.report(Report{familyEndpoint, 200, 0, time.Second, at.Add(time.Second)}, at) }
+	full(noon.Add(time.Minute))
+	require.Equal(t, 100, q.others(noon.Add(time.Minute)))
+	now := noon.Add(quarter + time.Second)
+	require.Equal(t, 100, q.used(now))
+	full(now)
+	require.Equal(t, 200, q.others(now), "it may be none of ours")
+	q.Open = 0
+	require.Equal(t, 1, q.Free(now.Add(10*time.Second)))
+
+	// One that only we use is not taken for others' by that.
+	q, _ = guideWindows()
+	q.Rolls = true
+	for range 200 {
+		q.Take(noon)
+	}
+	full(now)
+	require.Zero(t, q.others(now))
+}
+
 // X's window may have begun after some of our requests: they are not in what it counts.
 func TestReportedUseAfterAReset(t *testing.T) {
 	t.Parallel()
