@@ -125,6 +125,12 @@ type decision struct {
 	reason string
 }
 
+// usesJob reports whether its job has nothing else to decide: the row is sent, or waits for what the others of its account wait
+// for, too.
+func (d decision) usesJob() bool {
+	return d.send || d.wait != "" && d.wait != store.ForThread && d.wait != store.ForBudget
+}
+
 // decide reads the row, its windows and its budget, all locked, and the clock after the windows' locks, and nothing else.
 func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.Duration) decision {
 	if row.Status != store.Scheduled && !store.ClaimAnyStatus || row.WakeAt.After(now) {

@@ -47,42 +47,32 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	}
 	var locked int64
 	for _, turn := range line.Next() {
-		id := turn.RowID
-		if p.decided[id] || id == 0 {
+		if turn.RowID == 0 || p.decided[turn.RowID] {
 			continue
 		}
-		rows, err := store.RowsLock(ctx, tx, p.kind, []int64{id})
+		own := turn.RowID == job.rowID
+		row, err := p.lock(ctx, tx, turn.RowID)
 		if err != nil {
 			return err
 		}
-		own := id == job.rowID
-		// Somebody has locked it, such as an application that edits it, or has made it another account's, or another action,
-		// since it was read which windows to lock.
-		if len(rows) == 0 || !p.owners.Cover(rows[0]) {
+		if row == nil {
 			if own || !line.OwnDue && locked == 0 {
-				locked = id
+				locked = turn.RowID
 			}
 			continue
 		}
-		if err := p.budgets.lock(ctx, tx, rows[0], p.now); err != nil {
-			return err
-		}
-		d, err := p.decide(ctx, tx, rows[0])
+		d, err := p.decide(ctx, tx, row, turn, line.Waiting)
 		if err != nil {
 			return err
 		}
-		if d.send && !rows[0].Released && line.Waiting != nil && line.Waiting.Before(turn) {
-			d = decision{wait: store.ForQuota, until: p.now, reason: "others of its account go first"}
-		}
-		ends := d.send || d.wait != "" && d.wait != store.ForThread && d.wait != store.ForBudget // for which others need not wait
-		if !own && line.OwnDue && ends && !d.send {
+		if !own && line.OwnDue && d.usesJob() && !d.send {
 			continue // its own waits for the same
 		}
-		p.add(rows[0], job.jobID, d)
-		if !own && d.send && line.OwnDue {
-			p.swaps = append(p.swaps, store.Swap{Taken: id, Left: job.rowID})
+		p.add(row, job.jobID, d)
+		if !own && line.OwnDue && d.send {
+			p.swaps = append(p.swaps, store.Swap{Taken: row.ID, Left: job.rowID})
 		}
-		if ends {
+		if d.usesJob() {
 			return nil
 		}
 	}
@@ -94,12 +84,27 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	return err
 }
 
-// decide decides on a row, after it has taken the one try of a hold that has ended, if the row would be the one.
-func (p *plan) decide(ctx context.Context, tx pgx.Tx, row *store.Row) (decision, error) {
+// lock locks a row and the budgets that hold for it. It is nil if somebody has locked the row, such as an application
+// that edits it, or has made it another account's, or another action, since it was read which windows to lock.
+func (p *plan) lock(ctx context.Context, tx pgx.Tx, id int64) (*store.Row, error) {
+	rows, err := store.RowsLock(ctx, tx, p.kind, []int64{id})
+	if err != nil || len(rows) == 0 || !p.owners.Cover(rows[0]) {
+		return nil, err
+	}
+	return rows[0], p.budgets.lock(ctx, tx, rows[0], p.now)
+}
+
+// decide decides on a row, after it has taken the one try of a hold that has ended, if the row would be
+// the one. A row that was not let go on waits for its turn behind the first that waits for a limit.
+func (p *plan) decide(ctx context.Context, tx pgx.Tx, row *store.Row, turn store.Turn, waiting *store.Turn) (decision, error) {
 	if err := p.probe(ctx, tx, row); err != nil {
 		return decision{}, err
 	}
-	return decide(row, p.now, p.counting(row), p.maxLate), nil
+	d := decide(row, p.now, p.counting(row), p.maxLate)
+	if d.send && !row.Released && waiting != nil && waiting.Before(turn) {
+		return decision{wait: store.ForQuota, until: p.now, reason: "others of its account go first"}, nil
+	}
+	return d, nil
 }
 
 // counting are the windows that count a row's request.
