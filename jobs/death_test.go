@@ -219,7 +219,6 @@ func TestDeathBeforeTheClaim(t *testing.T) {
 	require.Empty(t, w.requests(id))
 
 	w.declareDead()
-	w.exec(`UPDATE tweetqueue.river_job SET attempted_at = attempted_at - interval '20 seconds'`)
 	heir := w.start(opts{})
 	heir.wait(EventDone, id)
 	require.Len(t, w.x.Requests(), 1)

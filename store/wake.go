@@ -227,8 +227,8 @@ type SweepFrom struct {
 // River, or its worker died before it had claimed the row. That one is finalised. It returns how many,
 // and where the next sweep goes on; zero, once it has come to the end.
 func Sweep(ctx context.Context, db DBTX, kind Kind, from SweepFrom, limit int) (swept int, next SweepFrom, err error) {
-	// A claim takes at most 15 s: a job that has run for longer while its row is still scheduled and due
-	// has no worker, or one that will find the row taken.
+	// A claim takes at most 15 s, and may have waited for others of its account: a job that has run for a minute while its
+	// row is still scheduled and due has no worker, or one that will find the row taken.
 	const query = `-- name: RowsSweep :one
 WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS ago
 ), overdue AS MATERIALIZED (
@@ -251,7 +251,7 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS
         SELECT FROM tweetqueue.river_job j
         WHERE j.kind = '{kind}' AND j.args @> jsonb_build_object('row_id', overdue.id)
             AND (j.state IN ('available', 'pending', 'retryable', 'scheduled')
-                OR (j.state = 'running' AND j.attempted_at > overdue.ago)))
+                OR (j.state = 'running' AND j.attempted_at > overdue.ago - interval '40 seconds')))
 ), finalized AS (
     UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = tweetqueue.clock()
     WHERE kind = '{kind}' AND state = 'running'

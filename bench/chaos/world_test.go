@@ -183,7 +183,7 @@ func (w *world) held(fault *sandbox.ActiveFault, n int) {
 func (w *world) hasten(dead string) {
 	w.Helper()
 	w.exec(`UPDATE tweetqueue.workers SET renewed_at = renewed_at - interval '12 seconds' WHERE name = $1`, dead)
-	w.exec(`UPDATE tweetqueue.river_job SET attempted_at = attempted_at - interval '30 seconds' WHERE state = 'running'`)
+	w.exec(`UPDATE tweetqueue.river_job SET attempted_at = attempted_at - interval '1 minute' WHERE state = 'running'`)
 	w.exec(`UPDATE tweetqueue.tweets SET next_attempt_at = tweetqueue.clock() - interval '30 seconds' WHERE status = 'unconfirmed'
 AND next_attempt_at > tweetqueue.clock() - interval '20 seconds'`)
 }
