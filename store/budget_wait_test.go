@@ -118,6 +118,29 @@ func TestRefundOfAnApp(t *testing.T) {
 	}
 }
 
+// Money that comes back while a claim makes a row wait for it, is seen.
+func TestRefundDuringAClaim(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `UPDATE tweetqueue.accounts SET budget_usd = 0.02`)
+	request := b.start(t, store.PostTweet, storetest.Tweet(t, b.db, "refused", 0))[0]
+	id := storetest.Tweet(t, b.db, "waits", 0)
+	claim := storetest.Tx(t, b.db)
+	require.Less(t, b.lockBudgets(t, claim).Of[0].Left(), store.USD(15_000))
+	pid, settled := b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := store.Settle(ctx, tx, store.PostTweet,
+			[]store.Settlement{settlement(request, store.Settlement{Status: store.Failed, Outcome: "fail", StatusCode: 403})})
+		return err
+	})
+	waitBlocked(t, b.db, pid)
+	now, err := store.Clock(t.Context(), claim)
+	require.NoError(t, err)
+	require.NoError(t, store.BudgetWaitsBegin(t.Context(), claim, store.PostTweet, now, []store.BudgetWait{{RowID: id, AccountID: b.accountID}}))
+	require.NoError(t, claim.Commit(t.Context()))
+	settled()
+	require.Equal(t, []int64{b.accountID}, budgetsDue(t, b))
+}
+
 // What is decided in a month waits for the end of that month, also if it is written in the next.
 func TestBudgetWaitsUntilItsMonthEnds(t *testing.T) {
 	t.Parallel()

@@ -32,19 +32,29 @@ func spend(rows string) string {
 )`
 }
 
-// spendLess is spend where amounts may be below 0: then what waits for a budget of the account, or of its app, is looked at again.
-func spendLess(rows string) string {
-	return spend(rows) + `, freed AS (
-    UPDATE tweetqueue.budget_waits SET until = tweetqueue.clock()
-    WHERE account_id = ANY (ARRAY(
-        SELECT w.account_id FROM ` + rows + ` r JOIN tweetqueue.accounts a ON a.id = r.account_id
-        JOIN tweetqueue.apps p ON p.id = a.app_id
-        JOIN tweetqueue.accounts b ON b.app_id = p.id AND (b.id = a.id OR p.budget_usd IS NOT NULL)
-        JOIN tweetqueue.budget_waits w ON w.account_id = b.id
-        WHERE r.usd < 0 AND w.until > tweetqueue.clock()
-            AND (SELECT count(*) FROM spent) + (SELECT count(*) FROM spent_by_app) > 0 -- and so after them
-        ORDER BY w.account_id FOR NO KEY UPDATE OF w))
-)`
+// refunded are the accounts of rows (account_id, usd) to which money comes back.
+func refunded(rows string) string {
+	return `SELECT coalesce(array_agg(DISTINCT account_id) FILTER (WHERE usd < 0), '{}') FROM ` + rows
+}
+
+// budgetWaitsRecheck looks again at what waits for a budget of accounts, or of their apps, for money has come back. What was spent
+// is locked by now, and this is a statement of its own: so it sees what a claim that had the lock before has made wait.
+func budgetWaitsRecheck(ctx context.Context, db DBTX, accountIDs []int64) error {
+	const query = `-- name: BudgetWaitsRecheck :exec
+UPDATE tweetqueue.budget_waits SET until = tweetqueue.clock()
+WHERE account_id = ANY (ARRAY(
+    SELECT w.account_id FROM tweetqueue.accounts a JOIN tweetqueue.apps p ON p.id = a.app_id
+    JOIN tweetqueue.accounts b ON b.app_id = p.id AND (b.id = a.id OR p.budget_usd IS NOT NULL)
+    JOIN tweetqueue.budget_waits w ON w.account_id = b.id
+    WHERE a.id = ANY ($1) AND w.until > tweetqueue.clock()
+    ORDER BY w.account_id FOR NO KEY UPDATE OF w))`
+	if len(accountIDs) == 0 {
+		return nil
+	}
+	if _, err := db.Exec(ctx, query, accountIDs); err != nil {
+		return fmt.Errorf("look again at what waits for a budget: %w", err)
+	}
+	return nil
 }
 
 // costChange is by how much more a request has cost than was written.
@@ -55,12 +65,12 @@ type costChange struct {
 
 // costsChange adds changes to what accounts have spent. Mostly there are none.
 func costsChange(ctx context.Context, tx pgx.Tx, changes []costChange) error {
-	query := `-- name: CostsChange :exec
+	query := `-- name: CostsChange :one
 WITH changed AS MATERIALIZED (
     SELECT r.account_id, r.granted_at, i.usd
     FROM unnest($1::bigint[], $2::numeric[]) AS i (request_id, usd) JOIN tweetqueue.requests r ON r.id = i.request_id
-), ` + spendLess("changed") + `
-SELECT`
+), ` + spend("changed") + `
+` + refunded("changed")
 	if len(changes) == 0 {
 		return nil
 	}
@@ -68,10 +78,11 @@ SELECT`
 	for i, c := range changes {
 		requestIDs[i], amounts[i] = c.requestID, c.usd
 	}
-	if _, err := tx.Exec(ctx, query, requestIDs, amounts); err != nil {
+	var accountIDs []int64
+	if err := tx.QueryRow(ctx, query, requestIDs, amounts).Scan(&accountIDs); err != nil {
 		return fmt.Errorf("record what requests have cost: %w", err)
 	}
-	return nil
+	return budgetWaitsRecheck(ctx, tx, accountIDs)
 }
 
 // billed reports whether X bills the request by its answer; nil if that does not tell.
@@ -94,7 +105,7 @@ const mayBeBilled = `(r.outcome IS NULL OR r.outcome IN ('unconfirmed', 'repeat'
 // doubtsBill settles what the requests of rows have cost that may have been billed: of each row the latest of them if
 // one had its effect, and none otherwise.
 func doubtsBill(ctx context.Context, db DBTX, kind Kind, rowIDs []int64, effect []bool) error {
-	query := `-- name: DoubtsBill :exec
+	query := `-- name: DoubtsBill :one
 WITH latest AS MATERIALIZED (
     SELECT max(r.id) AS id, r.row_id, bool_or(i.effect) AS effect
     FROM unnest($1::bigint[], $2::boolean[]) AS i (row_id, effect)
@@ -107,15 +118,16 @@ WITH latest AS MATERIALIZED (
 ), changed AS (
     UPDATE tweetqueue.requests r SET cost_usd = o.cost FROM open o WHERE r.id = o.id AND r.cost_usd <> o.cost
     RETURNING r.account_id, r.granted_at, o.cost - o.cost_usd AS usd
-), ` + spendLess("changed") + `
-SELECT`
+), ` + spend("changed") + `
+` + refunded("changed")
 	if len(rowIDs) == 0 {
 		return nil
 	}
-	if _, err := db.Exec(ctx, kind.sql(query), rowIDs, effect); err != nil {
+	var accountIDs []int64
+	if err := db.QueryRow(ctx, kind.sql(query), rowIDs, effect).Scan(&accountIDs); err != nil {
 		return fmt.Errorf("record what %s have cost: %w", kind.table(), err)
 	}
-	return nil
+	return budgetWaitsRecheck(ctx, db, accountIDs)
 }
 
 // settledBill settles what the requests of rows have cost that are done, and of which earlier ones left a doubt. X did what the
