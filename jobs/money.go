@@ -94,7 +94,8 @@ func (p *plan) spend(row *store.Row, about Event) {
 // waitForBudget notes that a row waits for a budget, and tells it of the first.
 func (p *plan) waitForBudget(row *store.Row, about Event) {
 	p.budgets.waits = append(p.budgets.waits, store.BudgetWait{RowID: row.ID, AccountID: row.AccountID, HasURL: hasURL(row)})
-	if b := row.Budgets.Lacking(row.Budgets.Prices.Of(row.Action(), hasURL(row))); b != nil {
+	price := row.Budgets.Prices.Of(row.Action(), hasURL(row))
+	if b := row.Budgets.Lacking(price); b != nil && price <= b.Limit { // what is too dear for all of it says nothing of the rest
 		p.warn(b, true, about)
 	}
 }

@@ -245,6 +245,7 @@ func TestBudgetIsTooSmall(t *testing.T) {
 	waiting := r.wait(EventWaiting, id)
 	require.Equal(t, `it costs $0.2, and the whole budget of app "default" is $0.1 a month: 'enqueue budget set' raises it`, waiting.Reason)
 	require.Nil(t, waiting.Until)
+	require.Empty(t, r.all(EventBudget), "it says nothing of what else there is")
 	w.budget("apps", "0.2")
 	r.wait(EventDone, id)
 }
@@ -256,15 +257,18 @@ func TestBudgetWarningWhoseCommitIsCut(t *testing.T) {
 		t.Run(string(how), func(t *testing.T) {
 			t.Parallel()
 			w, o := newMidMonthWorld(t, sandbox.Config{})
-			w.budget("accounts", "0.01")
+			w.budget("accounts", "0.02")
 			p := newProxy(t, w.url)
 			made := p.cut(how, "AccountBudgetTold", nil)
-			id := w.tweet("too dear")
+			w.tweet("takes most of it")
+			w.tweet("is one too many")
 			o.database = p.url
 			r := w.start(o)
 			w.within(made, "a COMMIT is cut")
 			r.waitFor(func(e Event) bool { return e.Type == EventBudget })
-			w.eventually("it waits", func() bool { return w.status(id) == "scheduled:budget" })
+			w.eventually("it waits", func() bool {
+				return one[bool](w, `SELECT EXISTS (SELECT FROM tweetqueue.tweets WHERE waiting_for = 'budget')`)
+			})
 		})
 	}
 }

@@ -65,7 +65,7 @@ CREATE TABLE tweetqueue.spending (
     account_id bigint NOT NULL REFERENCES tweetqueue.accounts (id) ON DELETE CASCADE,
     month date NOT NULL, -- its first day
     spent_usd numeric(18, 6) NOT NULL DEFAULT 0,
-    told smallint NOT NULL DEFAULT 0, -- the part of its budget, in hundredths, of which a person was warned
+    told smallint NOT NULL DEFAULT 0, -- of what a person was warned: 1, most of its budget is spent; 2, a row waits for it
     PRIMARY KEY (account_id, month)
 );
 

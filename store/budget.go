@@ -18,14 +18,17 @@ type Budget struct {
 	Month     time.Time // its first instant, in UTC
 	Limit     USD
 	Spent     USD
-	Told      int // the part of it, in hundredths, of which a person was warned: see [Budget.Warns]
+	Told      int // of what a person was warned, a sum of the Told constants: see [Budget.Warns]
 }
 
 // What a person is warned of: most of a budget is spent, or a row waits for it.
 const (
-	ToldMost = 80
-	ToldAll  = 100
+	ToldMost  = 1
+	ToldWaits = 2
 )
+
+// most is the part of a budget, in hundredths, of which a person is warned.
+const most = 80
 
 // Left is how much may still be spent.
 func (b *Budget) Left() USD { return max(0, b.Limit-b.Spent) }
@@ -33,21 +36,23 @@ func (b *Budget) Left() USD { return max(0, b.Limit-b.Spent) }
 // Take spends an amount. The caller has seen that it is left.
 func (b *Budget) Take(amount USD) { b.Spent += amount }
 
-// Warns reports whether a person is to be told that most of it is spent, or all because a row waits; each once a month.
+// Warns reports whether a person is to be told that most of it is spent, or that a row waits for it; each once a month.
 func (b *Budget) Warns(waits bool) bool {
 	told := 0
 	switch {
 	case waits:
-		told = ToldAll
-	case b.Spent*100 >= b.Limit*ToldMost:
+		told = ToldWaits
+	case b.mostSpent():
 		told = ToldMost
 	}
-	if told <= b.Told {
+	if b.Told&told == told {
 		return false
 	}
-	b.Told = told
+	b.Told |= told
 	return true
 }
+
+func (b *Budget) mostSpent() bool { return b.Spent*100 >= b.Limit*most }
 
 // Budgets are those that a row's request must fit in, with what requests cost.
 type Budgets struct {

@@ -40,9 +40,9 @@ func (l *BudgetLine) state(told int) BudgetState {
 		return BudgetNone
 	case l.SpentUSD >= *l.BudgetUSD:
 		return BudgetSpent
-	case told >= ToldAll && l.Waiting > 0:
+	case told&ToldWaits != 0 && l.Waiting > l.TooDear:
 		return BudgetLittle
-	case l.SpentUSD*100 >= *l.BudgetUSD*ToldMost:
+	case (&Budget{Limit: *l.BudgetUSD, Spent: l.SpentUSD}).mostSpent():
 		return BudgetMost
 	}
 	return BudgetOpen

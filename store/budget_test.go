@@ -58,6 +58,11 @@ func TestBudgetWarns(t *testing.T) {
 		require.Equal(t, step.want, budget.Warns(step.waits), step)
 	}
 	require.Zero(t, budget.Left())
+	early := &store.Budget{Limit: 1000, Spent: 500}
+	require.True(t, early.Warns(true))
+	early.Take(300)
+	require.True(t, early.Warns(false), "also after a dear row has waited")
+	require.False(t, early.Warns(false))
 	require.Nil(t, store.Budgets{Of: []*store.Budget{budget}}.Lacking(0))
 	require.Equal(t, budget, store.Budgets{Of: []*store.Budget{{Limit: 1}, budget}}.Lacking(1))
 }

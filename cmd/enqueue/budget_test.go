@@ -41,7 +41,7 @@ func TestBudget(t *testing.T) {
 		"APP      ACCOUNT  MONTH    SPENT    BUDGET  LEFT    STATE\n"+
 		"default  acme     "+month+"  $10.015  $12.5   $2.485  most is spent\n", b.ok(t, "budget", "set", "@ACME", "--monthly", "12.50"))
 	exec(`UPDATE tweetqueue.tweets SET waiting_for = 'budget' WHERE id = ` + id(storetest.Tweet(t, b.db, "waits", 0)))
-	exec(`UPDATE tweetqueue.spending SET told = 100 WHERE account_id = (SELECT id FROM tweetqueue.accounts WHERE username = 'acme')`)
+	exec(`UPDATE tweetqueue.spending SET told = 2 WHERE account_id = (SELECT id FROM tweetqueue.accounts WHERE username = 'acme')`)
 
 	// An app's first budget counts what its accounts have spent before.
 	app := b.budgets(t, "budget", "set", "--app", "default", "--monthly", "100")
