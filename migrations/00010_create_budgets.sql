@@ -41,10 +41,12 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
--- Those that were measured before are looked at, too. What is short and has no dot needs no look.
+-- Those that were measured before are looked at, too. What is short and has no dot needs no look, but if it was edited
+-- while it waited for a budget: now there may be money for it.
 DROP INDEX tweetqueue.tweets_unmeasured_idx;
 CREATE INDEX tweets_unmeasured_idx ON tweetqueue.tweets (id) WHERE status = 'scheduled'
-    AND (NOT measured AND octet_length(text) > 280 OR (NOT measured OR has_url IS NULL) AND position('.' IN text) > 0);
+    AND (NOT measured AND octet_length(text) > 280 OR (NOT measured OR has_url IS NULL) AND position('.' IN text) > 0
+        OR has_url IS NULL AND waiting_for = 'budget');
 
 -- What the request costs if X does what it asks for, and what it has cost, as far as is known: nothing if X
 -- refused it, the price while that is in doubt.

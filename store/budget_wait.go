@@ -155,18 +155,27 @@ func affordable(rows []budgetRow, left USD) []budgetRow {
 	return chosen
 }
 
+// What rows cost is the same for all of an action, with a URL or without: of a class. Of one for which there is no money no row
+// is read, however many wait. $1 is the account, $2 are the actions.
+const (
+	budgetClasses = `(SELECT action, with_url, coalesce(p.usd, 0) AS usd FROM unnest($2::text[]) AS action
+    CROSS JOIN (VALUES (false), (true)) AS u (with_url) LEFT JOIN tweetqueue.prices p USING (action, with_url)) AS c`
+	waitsOfClass = `t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND t.status = 'scheduled'
+        AND t.waiting_for = 'budget' AND {action} = c.action AND {has_url} = c.with_url`
+)
+
 // budgetRows locks and returns the best of an account's rows that wait for a budget and for which, each alone, an amount would do; at most
 // limit of each kind, and whether there may be more. Rows that somebody else has locked are left out: they are looked at the next time.
 func budgetRows(ctx context.Context, tx pgx.Tx, accountID int64, left USD, limit int) (all []budgetRow, more bool, err error) {
 	const query = `-- name: BudgetRows :many
-SELECT '{kind}', t.id, t.priority, t.{due_at}, coalesce(p.usd, 0)
-FROM {table} t LEFT JOIN tweetqueue.prices p ON p.action = {action} AND p.with_url = {has_url}
-WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND t.status = 'scheduled' AND t.waiting_for = 'budget'
-    AND coalesce(p.usd, 0) <= $2
-ORDER BY t.priority, t.{due_at}, t.id LIMIT $3
-FOR NO KEY UPDATE OF t SKIP LOCKED`
+SELECT '{kind}', t.id, t.priority, t.due_at, c.usd
+FROM ` + budgetClasses + ` CROSS JOIN LATERAL (
+    SELECT t.id, t.priority, t.{due_at} AS due_at FROM {table} t WHERE ` + waitsOfClass + `
+    ORDER BY t.priority, t.{due_at}, t.id LIMIT $4 FOR NO KEY UPDATE OF t SKIP LOCKED) AS t
+WHERE c.usd <= $3
+ORDER BY t.priority, t.due_at, t.id LIMIT $4`
 	for _, kind := range Kinds() {
-		rows, err := tx.Query(ctx, kind.sql(query), accountID, left, limit)
+		rows, err := tx.Query(ctx, kind.sql(query), accountID, kind.actions(), left, limit)
 		if err != nil {
 			return nil, false, fmt.Errorf("look for %s that wait for a budget: %w", kind.table(), err)
 		}
@@ -202,16 +211,21 @@ UPDATE {table} SET waiting_for = 'time', next_attempt_at = NULL, error = NULL, l
 // money was locked by somebody, or leaves it to another that was let go on, and that may yet be cancelled.
 func budgetWaitNext(ctx context.Context, tx pgx.Tx, accountID int64, now time.Time, left USD, more bool) error {
 	query := `-- name: BudgetWaitNext :exec
-WITH waiting AS (` + everyKind(`SELECT coalesce(p.usd, 0) AS usd
-    FROM {table} t LEFT JOIN tweetqueue.prices p ON p.action = {action} AND p.with_url = {has_url}
+WITH waiting AS NOT MATERIALIZED (` + everyKind(`SELECT FROM {table} t
     WHERE t.account = (SELECT username FROM tweetqueue.accounts WHERE id = $1) AND t.status = 'scheduled' AND t.waiting_for = 'budget'`) + `
+), affordable AS NOT MATERIALIZED (` + everyKind(`SELECT FROM `+budgetClasses+` CROSS JOIN LATERAL (
+        SELECT FROM {table} t WHERE `+waitsOfClass+` LIMIT 1) AS t WHERE c.usd <= $4`) + `
 ), over AS (
     DELETE FROM tweetqueue.budget_waits WHERE account_id = $1 AND NOT EXISTS (SELECT FROM waiting)
 )
-UPDATE tweetqueue.budget_waits SET until = CASE WHEN $2 THEN tweetqueue.clock()
-    WHEN EXISTS (SELECT FROM waiting WHERE usd <= $3) THEN tweetqueue.clock() + $4 ELSE tweetqueue.month_end($5) END
+UPDATE tweetqueue.budget_waits SET until = CASE WHEN $3 THEN tweetqueue.clock()
+    WHEN EXISTS (SELECT FROM affordable) THEN tweetqueue.clock() + $5 ELSE tweetqueue.month_end($6) END
 WHERE account_id = $1 AND EXISTS (SELECT FROM waiting)`
-	if _, err := tx.Exec(ctx, query, accountID, more, left, releaseAgain, now); err != nil {
+	var actions []string
+	for _, kind := range Kinds() {
+		actions = append(actions, kind.actions()...)
+	}
+	if _, err := tx.Exec(ctx, query, accountID, actions, more, left, releaseAgain, now); err != nil {
 		return fmt.Errorf("write when a budget is looked at again: %w", err)
 	}
 	return nil

@@ -25,7 +25,8 @@ func TweetsUnmeasured(ctx context.Context, db DBTX, ahead time.Duration, limit i
 SELECT t.id, a.username, t.text, a.text_limit
 FROM tweetqueue.tweets t JOIN tweetqueue.accounts a ON a.username = t.account
 WHERE t.status = 'scheduled'
-    AND (NOT t.measured AND octet_length(t.text) > 280 OR (NOT t.measured OR t.has_url IS NULL) AND position('.' IN t.text) > 0)
+    AND (NOT t.measured AND octet_length(t.text) > 280 OR (NOT t.measured OR t.has_url IS NULL) AND position('.' IN t.text) > 0
+        OR t.has_url IS NULL AND t.waiting_for = 'budget')
     AND t.wake_at > tweetqueue.clock() + $1
 ORDER BY t.id LIMIT $2
 FOR NO KEY UPDATE OF t SKIP LOCKED`
