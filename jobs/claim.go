@@ -104,6 +104,7 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 	}
 	if len(p.quotaWaits) > 0 {
 		w.holdBack()
+		w.letGoOn()
 	}
 	if len(p.made) > 0 {
 		w.wake() // what waited for them

@@ -295,17 +295,18 @@ func (s *sight) record(answer twitter.Answer) {
 
 // settleLookUp writes what was seen, and what that means for each row that was looked for.
 func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error {
+	answered := time.Now()
 	outcome, words, block := OutcomeDone, "", time.Duration(0)
 	var v Verdict
 	if seen.err != nil {
 		outcome, words = lookUpOutcome(seen.err), seen.err.Error()
-		v = Decide(Attempt{Kind: l.row.Kind}, seen.err, time.Now())
+		v = Decide(Attempt{Kind: l.row.Kind}, seen.err, answered)
 	}
 	if v.Outcome == OutcomePauseApp {
 		outcome = v.Outcome
 	}
 	if outcome == OutcomeWait {
-		block = seen.answer.RetryAfter(time.Now())
+		block = seen.answer.RetryAfter(answered)
 	}
 	var resolved []store.Settled
 	var begun bool
@@ -314,7 +315,7 @@ func (w *Worker) settleLookUp(ctx context.Context, l *looking, seen sight) error
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		err := store.LookUpSettle(ctx, tx, l.row.Kind, store.LookUpAnswer{
 			RequestID: l.requestID, AccountID: l.row.AccountID, RowIDs: l.rowIDs(), SendBy: l.sendBy,
-			Requests: seen.requests, Block: block, Reports: reports(seen.answer, time.Now()), Outcome: string(outcome), Error: words,
+			Requests: seen.requests, Block: block, Reports: reports(seen.answer, answered), Age: time.Since(answered), Outcome: string(outcome), Error: words,
 			StatusCode: seen.answer.StatusCode, XTransactionID: seen.answer.RequestID, Answer: seen.raw,
 			Limits: limitsOf(seen.answer), TweetIDs: seen.read(),
 			XAt: seen.answer.Date,

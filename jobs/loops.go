@@ -44,7 +44,7 @@ func (w *Worker) loop(ctx context.Context, every time.Duration, do func(context.
 // instant that the last look has found, and at every poll, for what has changed since. Each has a loop of its own, for
 // windows that somebody has locked are no matter of what waits for its time alone.
 func (w *Worker) promoteLoop(ctx context.Context) { w.untilDue(ctx, w.waits, w.promote) }
-func (w *Worker) releaseLoop(ctx context.Context) { w.untilDue(ctx, nil, w.releaseQuotaWaits) }
+func (w *Worker) releaseLoop(ctx context.Context) { w.untilDue(ctx, w.releases, w.releaseQuotaWaits) }
 
 // untilDue runs do again and again: at once if it reports that there is more to do, else after the time that it returns
 // (nil: it knows none), when woken, or at the next poll. Its errors are told once until it succeeds again.
@@ -75,9 +75,15 @@ func (w *Worker) untilDue(ctx context.Context, woken <-chan struct{}, do func(co
 
 // holdBack makes the promoteLoop look at once: an account has begun to wait for a limit, and its other rows are not to be
 // fetched; or rows go on.
-func (w *Worker) holdBack() {
+func (w *Worker) holdBack() { look(w.waits) }
+
+// letGoOn makes the releaseLoop look at once: what waits for a limit may have a place.
+func (w *Worker) letGoOn() { look(w.releases) }
+
+// look wakes a loop.
+func look(loop chan<- struct{}) {
 	select {
-	case w.waits <- struct{}{}:
+	case loop <- struct{}{}:
 	default: // it is about to look
 	}
 }
@@ -111,22 +117,28 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 // promote keeps rows from being fetched whose account waits for a limit, and promotes what is due. It returns whether there may
 // be more of either, and how long it is until there is.
 func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
-	held, err := store.QuotaWaitsHold(ctx, w.pool, holdBatch)
-	if err != nil {
-		return false, nil, err
-	}
-	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch)
-	return held >= holdBatch || promoted == promoteBatch, next, err
+	held, failed := store.QuotaWaitsHold(ctx, w.pool, holdBatch)
+	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch) // also if that failed
+	return held >= holdBatch || promoted == promoteBatch, next, errors.Join(failed, err)
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had
 // only fetched.
 func (w *Worker) takeOver(ctx context.Context) error {
 	// What this worker works on is listed before the statement runs, which is told apart from what it
-	// has claimed since by a minute's age: the statement may not come later than that.
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
-	taken, err := store.TakeOver(ctx, w.pool, loopBatch, w.lease.current(), w.working.list(), w.lookUps.after[0])
+	// has claimed since by a minute's age: the statement may not come later than that, and try sees to it.
+	own, working := w.lease.current(), w.working.list()
+	var taken []store.TakenOver
+	err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		taken, err = store.TakeOver(ctx, tx, loopBatch, own, working, w.lookUps.after[0])
+		if err != nil || len(taken) == 0 {
+			return err
+		}
+		return store.PlacesProlong(ctx, tx, taken)
+	})
+	if err != nil && !errors.As(err, new(*store.CommitError)) {
+		return err
+	}
 	for _, t := range taken {
 		event := Event{
 			Type: EventUnconfirmed, Kind: t.Kind, RowID: t.RowID,
@@ -136,9 +148,6 @@ func (w *Worker) takeOver(ctx context.Context) error {
 			event.Type, event.WaitingFor = EventWaiting, store.ForRetry
 		}
 		w.tell(event)
-	}
-	if len(taken) > 0 {
-		err = errors.Join(err, w.try(ctx, func(ctx context.Context, tx pgx.Tx) error { return store.PlacesProlong(ctx, tx, taken) }))
 	}
 	if err != nil {
 		return err
@@ -200,9 +209,4 @@ func (w *Worker) wakeLoop(ctx context.Context) {
 }
 
 // wake makes the wakeLoop look at once.
-func (w *Worker) wake() {
-	select {
-	case w.wakes <- struct{}{}:
-	default: // it is about to look
-	}
-}
+func (w *Worker) wake() { look(w.wakes) }

@@ -43,7 +43,7 @@ func newPlan(kind store.Kind, leaseID int64, sendBy, now time.Time, maxLate time
 func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	line := p.lines[job.rowID]
 	if len(p.quotas) == 0 { // nothing is limited, so claims are decided side by side
-		line.Due = nil
+		line.Due, line.Waiting = nil, nil
 	}
 	var locked int64
 	for _, turn := range line.Next() {

@@ -97,6 +97,9 @@ func (w *Worker) settle(ctx context.Context, result answer) error {
 	if settled.Wakes {
 		w.wake()
 	}
+	if settled.Frees {
+		w.letGoOn()
+	}
 	return nil
 }
 
@@ -139,10 +142,12 @@ func (a answer) retries() int {
 // write tries one settlement until the database has it, or has refused it.
 func (w *Worker) write(ctx context.Context, result answer, v Verdict, settlement store.Settlement) (settled store.Settled, err error) {
 	var begun, later bool
+	answered := time.Now()
 	again, err := w.insist(ctx, Event{
 		Kind: result.row.Kind, RowID: result.row.ID, RequestID: result.request.ID, Account: result.row.Username,
 		Reason: "an answer waits to be recorded",
 	}, func(ctx context.Context, tx pgx.Tx) error {
+		settlement.Age = time.Since(answered)
 		all, err := store.Settle(ctx, tx, result.row.Kind, []store.Settlement{settlement})
 		if err != nil {
 			return err

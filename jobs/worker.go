@@ -106,6 +106,7 @@ type Worker struct {
 	ending      chan struct{}                  // closed when a stopping worker has waited for long enough
 	wakes       chan struct{}                  // of capacity 1: see wake
 	waits       chan struct{}                  // of capacity 1: see holdBack
+	releases    chan struct{}                  // the same: see letGoOn
 	sweepFrom   map[store.Kind]store.SweepFrom // owned by the sweep's loop
 	app         *store.AppCredentials
 	lookUps     lookUpTimes
@@ -126,7 +127,7 @@ func New(config Config) (*Worker, error) {
 		pool: config.Pool, keyring: config.Keyring, app: config.App, x: config.X, observe: config.Observe,
 		poll: config.PollInterval, stopTimeout: config.StopTimeout,
 		lease: &lease{pool: config.Pool, name: config.Name}, ending: make(chan struct{}), detached: make(chan struct{}, maxDetached),
-		wakes: make(chan struct{}, 1), waits: make(chan struct{}, 1), sweepFrom: map[store.Kind]store.SweepFrom{}, maxLate: cmp.Or(config.MaxLate, 24*time.Hour),
+		wakes: make(chan struct{}, 1), waits: make(chan struct{}, 1), releases: make(chan struct{}, 1), sweepFrom: map[store.Kind]store.SweepFrom{}, maxLate: cmp.Or(config.MaxLate, 24*time.Hour),
 		lookUps: lookUpTimes{
 			after: config.LookUpAfter, longest: cmp.Or(config.LongestCreation, 2*time.Minute), readLag: cmp.Or(config.ReadLag, 5*time.Minute),
 		},

@@ -33,9 +33,7 @@ func spend(rows string) string {
 }
 
 // refunded are the accounts of rows (account_id, usd) to which money comes back.
-func refunded(rows string) string {
-	return `SELECT coalesce(array_agg(DISTINCT account_id) FILTER (WHERE usd < 0), '{}') FROM ` + rows
-}
+const refunded = `coalesce(array_agg(DISTINCT account_id) FILTER (WHERE usd < 0), '{}')`
 
 // budgetWaitsRecheck looks again at what waits for a budget of accounts, or of their apps, for money has come back. What was spent
 // is locked by now, and this is a statement of its own: so it sees what a claim that had the lock before has made wait.
@@ -70,7 +68,7 @@ WITH changed AS MATERIALIZED (
     SELECT r.account_id, r.granted_at, i.usd
     FROM unnest($1::bigint[], $2::numeric[]) AS i (request_id, usd) JOIN tweetqueue.requests r ON r.id = i.request_id
 ), ` + spend("changed") + `
-` + refunded("changed")
+SELECT ` + refunded + ` FROM changed`
 	if len(changes) == 0 {
 		return nil
 	}
@@ -119,7 +117,7 @@ WITH latest AS MATERIALIZED (
     UPDATE tweetqueue.requests r SET cost_usd = o.cost FROM open o WHERE r.id = o.id AND r.cost_usd <> o.cost
     RETURNING r.account_id, r.granted_at, o.cost - o.cost_usd AS usd
 ), ` + spend("changed") + `
-` + refunded("changed")
+SELECT ` + refunded + ` FROM changed`
 	if len(rowIDs) == 0 {
 		return nil
 	}

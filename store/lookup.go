@@ -153,8 +153,9 @@ type LookUpAnswer struct {
 	RowIDs         []int64 // what was looked for
 	SendBy         time.Time
 	Requests       int           // how many requests it was, a page each
-	Block          time.Duration // as of a [Settlement], and so are Reports
+	Block          time.Duration // as of a [Settlement], and so are Reports and Age
 	Reports        []Report
+	Age            time.Duration
 	Outcome        string
 	Error          string
 	StatusCode     int
@@ -176,10 +177,10 @@ UPDATE tweetqueue.requests SET x_at = $2 WHERE id = $1`
 	}
 	settlements := []Settlement{{
 		RequestID: a.RequestID, AccountID: a.AccountID, SendBy: a.SendBy, Action: LookUpAction, More: a.Requests - 1,
-		Block: a.Block, Reports: a.Reports, GiveBack: a.Requests == 0,
+		Block: a.Block, Reports: a.Reports, Age: a.Age, GiveBack: a.Requests == 0,
 		Outcome: a.Outcome, StatusCode: a.StatusCode, XTransactionID: a.XTransactionID, Answer: a.Answer, Limits: a.Limits, Error: a.Error,
 	}}
-	if _, err := quotasCorrect(ctx, tx, kind, settlements); err != nil {
+	if _, _, err := quotasCorrect(ctx, tx, kind, settlements); err != nil {
 		return err
 	}
 	if err := answerRequests(ctx, tx, settlements); err != nil {

@@ -101,7 +101,7 @@ func (q *Quota) othersFree() []freed {
 	case !q.Rolls || q.OthersSeen == nil:
 		return []freed{{q.Others, *q.OthersUntil}}
 	}
-	return []freed{{1, *q.OthersUntil}, {q.Others - 1, q.OthersSeen.Add(q.Period)}}
+	return []freed{{1, *q.OthersUntil}, {q.Others - 1, laterOf(*q.OthersUntil, q.OthersSeen.Add(q.Period))}}
 }
 
 // Used is how many places are taken at now, by us and by others.

@@ -125,7 +125,7 @@ func (s Settlement) reportsNews(windows []*Quota, action string, now time.Time) 
 			return true
 		}
 		told := *q
-		told.report(r, now)
+		told.report(r, s.answeredAt(now))
 		if told.XMaximum != q.XMaximum || told.others(now) != q.others(now) || told.others(now) > 0 && (told.XUsed != q.XUsed || told.Rolls != q.Rolls) {
 			return true
 		}
@@ -141,7 +141,7 @@ func (q *Quota) report(r Report, now time.Time) {
 	if r.Limit > 0 {
 		q.XMaximum = r.Limit
 	}
-	if r.Limit <= 0 || r.Remaining < 0 || r.Reset <= 0 || q.XReset != nil && r.ResetAt.Before(*q.XReset) {
+	if r.Limit <= 0 || r.Remaining < 0 || r.Reset <= 0 || q.XReset != nil && r.ResetAt.Before(q.XReset.Add(-resetMargin)) {
 		return
 	}
 	used := r.Limit - r.Remaining
@@ -151,7 +151,7 @@ func (q *Quota) report(r Report, now time.Time) {
 		q.Rolls = r.ResetAt.After(q.XReset.Add(resetMargin)) && r.ResetAt.Before(q.XReset.Add(q.Period-resetMargin)) ||
 			q.Rolls && r.ResetAt.Before(q.XReset.Add(q.Period-resetMargin))
 	}
-	if q.XReset == nil || r.ResetAt.After(*q.XReset) {
+	if q.XReset == nil || r.ResetAt.After(q.XReset.Add(resetMargin)) { // and no other machine's of the same one
 		q.XReset, q.XUsed = &r.ResetAt, 0
 	}
 	q.XUsed = max(q.XUsed, used)

@@ -13,13 +13,13 @@ import (
 // quotasCorrect does with the windows what the settlements say: it gives places back, holds them as long as
 // their requests may have been on their way, and believes what X tells; and only once, for a settlement is written
 // again if its commit seemed to fail. It returns, by request, until when X accepts nothing of the action. Mostly
-// there is nothing to do: then it locks nothing.
-func quotasCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) (map[int64]time.Time, error) {
+// there is nothing to do: then it locks nothing. It returns also whether something else may have a place sooner.
+func quotasCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement) (until map[int64]time.Time, frees bool, err error) {
 	const query = `-- name: RequestsUnanswered :many
 SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	correcting, err := toCorrect(ctx, tx, kind, settlements)
 	if len(correcting) == 0 || err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var requests, accounts []int64
 	var actions []string
@@ -28,21 +28,21 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 	}
 	rows, err := tx.Query(ctx, query, requests)
 	if err != nil {
-		return nil, fmt.Errorf("look for unanswered requests: %w", err)
+		return nil, false, fmt.Errorf("look for unanswered requests: %w", err)
 	}
 	unanswered, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return nil, fmt.Errorf("look for unanswered requests: %w", err)
+		return nil, false, fmt.Errorf("look for unanswered requests: %w", err)
 	}
 	quotas, err := QuotasLock(ctx, tx, accounts, actions...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	now, err := Clock(ctx, tx) // after the locks
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	until := map[int64]time.Time{}
+	until = map[int64]time.Time{}
 	var waits []QuotaWait
 	var sooner []*Quota // have a place sooner
 	for _, s := range correcting {
@@ -50,7 +50,7 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 			continue
 		}
 		if err := s.correct(ctx, tx, kind, quotas, now); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if s.WaitFor == ForQuota {
 			until[s.RequestID] = now.Add(s.Wait)
@@ -66,12 +66,12 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 		}
 	}
 	if err := QuotasSave(ctx, tx, quotas); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := quotaWaitsRecheck(ctx, tx, sooner, now); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return until, QuotaWaitsBegin(ctx, tx, waits)
+	return until, len(sooner) > 0, QuotaWaitsBegin(ctx, tx, waits)
 }
 
 // toCorrect returns the settlements that change a window.
@@ -120,6 +120,9 @@ func (s Settlement) action(kind Kind) string { return cmp.Or(s.Action, kind.Acti
 // answered reports whether X answered: then the request has arrived by now.
 func (s Settlement) answered() bool { return s.StatusCode != 0 }
 
+// answeredAt is when it did.
+func (s Settlement) answeredAt(now time.Time) time.Time { return now.Add(-s.Age) }
+
 // tooLong reports whether a place is held for so much longer than the request was under way that it matters:
 // more than a bucket or two.
 func (s Settlement) tooLong(windows []*Quota, now time.Time) bool {
@@ -158,10 +161,10 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 		refused := s.Block > 0 && r.Remaining == 0 && r.Reset > 0
 		if refused { // X has counted its maximum without it
 			q.GiveBack(s.placeAt(q, now))
-			q.block(now.Add(r.Reset))
+			q.block(s.answeredAt(now).Add(r.Reset))
 			blocked = true
 		}
-		q.report(r, now)
+		q.report(r, s.answeredAt(now))
 	}
 	if s.Block == 0 || blocked {
 		return nil
@@ -173,7 +176,7 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 			return err
 		}
 	}
-	q.block(now.Add(s.Block))
+	q.block(s.answeredAt(now).Add(s.Block))
 	return nil
 }
 

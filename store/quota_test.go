@@ -190,6 +190,24 @@ func TestSettleRefusedTakesNoPlace(t *testing.T) {
 	require.Equal(t, 199, query[int](t, b.db, `SELECT others FROM tweetqueue.quotas WHERE name = 'posts'`))
 }
 
+// What X said is of when it said so, however late it can be recorded.
+func TestSettleLateAnswer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	requests := b.granted(t, 100)
+	storetest.MoveClock(t, b.db, 5*time.Minute)
+	reset := time.Now().Add(15 * time.Minute)
+	b.settle(t, store.PostTweet, requests[0], store.Settlement{
+		Status: store.Scheduled, WaitFor: store.ForQuota, Wait: 15 * time.Minute, Block: 15 * time.Minute, StatusCode: 429, Age: 5 * time.Minute,
+		Reports: []store.Report{{Family: "endpoint", Limit: 200, Remaining: 0, Reset: 15 * time.Minute, ResetAt: reset}},
+	})
+	// The refused one has no place of the 100, and the others are in what X counted.
+	require.Equal(t, 101, query[int](t, b.db, `SELECT others FROM tweetqueue.quotas WHERE name = 'posts'`))
+	for _, column := range []string{"blocked_until", "others_until"} {
+		require.WithinDuration(t, reset, query[time.Time](t, b.db, `SELECT `+column+` FROM tweetqueue.quotas WHERE name = 'posts'`), patience)
+	}
+}
+
 // Nobody knows when the requests of a dead worker arrived: their places are held from when they are taken over.
 func TestTakeOverHoldsPlacesLonger(t *testing.T) {
 	t.Parallel()

@@ -267,9 +267,10 @@ func (p *places) next(windows []*Quota, now time.Time, released int) time.Time {
 			until = at
 		}
 	}
-	// What an answer makes sooner is looked at again then: the more accounts there are, the more seldom without one.
+	// What an answer makes sooner is looked at again then: the more accounts there are, the more seldom without one. A row that
+	// was let go on may be cancelled before it takes its place.
 	again := now.Add(max(releaseAgain, time.Duration(p.waiting)*releaseEach))
-	if p.some && until.After(again) || p.waiting > 0 && released == 0 && !until.After(now.Add(releaseAgain)) {
+	if (p.some || released > 0) && until.After(again) || p.waiting > 0 && released == 0 && !until.After(now.Add(releaseAgain)) {
 		return again
 	}
 	return until

@@ -45,6 +45,8 @@ type Settlement struct {
 	Block time.Duration
 	// Reports are what X's headers told of its windows.
 	Reports []Report
+	// Age is how long ago X answered: Block and what Reports tell are counted from there.
+	Age time.Duration
 
 	// What is recorded of the answer.
 	Outcome        string
@@ -74,6 +76,8 @@ type Settled struct {
 	Error       *string
 	// Wakes says that it ended what other rows wait for, and they are to be woken: see [Wake].
 	Wakes bool
+	// Frees says that what waits for a limit may have a place sooner: see [QuotaWaitsDue].
+	Frees bool
 	// AppID is its account's app, and AppDoubted says that the app's latest requests left doubts: see [AppDoubt].
 	AppID      int64
 	AppDoubted bool
@@ -100,7 +104,7 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 	if err := rowsLockAll(ctx, tx, kind, rowIDs); err != nil {
 		return nil, err
 	}
-	until, err := quotasCorrect(ctx, tx, kind, settlements)
+	until, frees, err := quotasCorrect(ctx, tx, kind, settlements)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +127,7 @@ func Settle(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settlement)
 		return nil, err
 	}
 	for i := range settled {
+		settled[i].Frees = frees
 		if at, waits := until[settled[i].RequestID]; waits && settled[i].NextAt != nil && at.Before(*settled[i].NextAt) {
 			settled[i].NextAt = &at // if not its deadline comes first
 		}

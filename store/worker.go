@@ -75,7 +75,7 @@ type TakenOver struct {
 // kind, and finalises their jobs, so that River does not run them again. So it does with rows of the
 // worker own, claimed more than a minute ago, whose requests it is not working on any more. A tweet may
 // have reached X: it becomes unconfirmed, to be looked up at the given time after its request was granted. A
-// deletion or a retweet is repeated, which does no harm. Rows that were taken before an error are returned.
+// deletion or a retweet is repeated, which does no harm. [PlacesProlong] belongs in the same transaction.
 func TakeOver(ctx context.Context, db DBTX, limit int, own int64, working []int64, lookUpAfter time.Duration) ([]TakenOver, error) {
 	const query = `-- name: TakeOver :many
 WITH lost AS (
