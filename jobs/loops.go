@@ -119,7 +119,7 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
 	held, failed := store.QuotaWaitsHold(ctx, w.pool, holdBatch)
 	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch) // also if that failed
-	return held >= holdBatch || promoted == promoteBatch, next, errors.Join(failed, err)
+	return held || promoted == promoteBatch, next, errors.Join(failed, err)
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had

@@ -27,8 +27,6 @@ type QuotaWait struct {
 }
 
 const (
-	// holdAhead is how many of the jobs that come first are looked at.
-	holdAhead = 1000
 	// releaseBatch bounds how many rows go on at once: an account's windows are locked meanwhile.
 	releaseBatch = 200
 	// releaseAgain is how soon an account is looked at again whose places wait for rows that were let go on, and
@@ -116,53 +114,6 @@ UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() + $3 WHERE (account
 		return fmt.Errorf("postpone what waits for a limit: %w", err)
 	}
 	return nil
-}
-
-// QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits: at most
-// limit of each kind, for a claim of their account waits for as long as it takes. It returns how many. Rows and jobs that
-// somebody has locked are passed over, and those that were let go on.
-func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (int, error) {
-	// A job that is available and not yet running can be parked again: River fetches it only once.
-	const query = `-- name: RowsHold :exec
-WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
-), waiting AS MATERIALIZED (SELECT EXISTS (SELECT FROM tweetqueue.quota_waits WHERE until > (SELECT now FROM clock)) AS any_account
-), jobs AS MATERIALIZED (
-    (SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
-        WHERE (SELECT any_account FROM waiting) AND kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock)
-        ORDER BY scheduled_at LIMIT $1)
-    UNION ALL
-    (SELECT id, (args ->> 'row_id')::bigint FROM tweetqueue.river_job
-        WHERE (SELECT any_account FROM waiting) AND kind = '{kind}' AND state = 'available' AND queue = '{queue}'
-        ORDER BY priority, scheduled_at, id LIMIT $1)
-), held AS MATERIALIZED (
-    SELECT t.id, jobs.id AS job_id FROM jobs
-    JOIN {table} t ON t.id = jobs.row_id
-    JOIN tweetqueue.accounts a ON a.username = t.account
-    JOIN tweetqueue.quota_waits w ON w.account_id = a.id AND w.action = {action} AND w.until > (SELECT now FROM clock)
-    WHERE t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NULL
-        AND ({deadline} IS NULL OR {deadline} > (SELECT now FROM clock))
-    LIMIT $2
-    FOR NO KEY UPDATE OF t SKIP LOCKED FOR SHARE OF w SKIP LOCKED
-), locked AS MATERIALIZED (
-    SELECT j.id, held.id AS row_id FROM held JOIN tweetqueue.river_job j ON j.id = held.job_id
-    WHERE j.state IN ('pending', 'available')
-    FOR UPDATE OF j SKIP LOCKED
-), parked AS (
-    UPDATE tweetqueue.river_job SET state = 'pending'
-    WHERE state = 'available' AND id = ANY (ARRAY(SELECT id FROM locked))
-)
-UPDATE {table} t SET waiting_for = 'quota', error = 'its account has no place left in a limit',
-    next_attempt_at = least({deadline}, (SELECT now FROM clock) + ` + waitForever + `)
-WHERE t.id = ANY (ARRAY(SELECT row_id FROM locked))`
-	held := 0
-	for _, kind := range Kinds() {
-		tag, err := db.Exec(ctx, kind.sql(query), holdAhead, limit)
-		if err != nil {
-			return held, fmt.Errorf("hold %s: %w", kind.table(), err)
-		}
-		held += int(tag.RowsAffected())
-	}
-	return held, nil
 }
 
 // QuotaWaitRelease lets as many of an account's best rows go on as there are places, by priority, then by when they are

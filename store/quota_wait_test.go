@@ -89,15 +89,19 @@ func TestHoldWhileTheAccountWaits(t *testing.T) {
 			b := setup(t)
 			available, parked := due(t, b.db, kind, "a"), due(t, b.db, kind, "b")
 			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'pending' WHERE (args ->> 'row_id')::bigint = $1`, parked)
-			held, err := store.QuotaWaitsHold(t.Context(), b.db, 100)
+			later := storetest.Row(t, b.db, kind, "c", 10*time.Second)
+			more, err := store.QuotaWaitsHold(t.Context(), b.db, 100)
 			require.NoError(t, err)
-			require.Zero(t, held)
+			require.False(t, more)
 			b.quotaWait(t, kind.Action(), time.Now().Add(time.Hour))
-			for _, want := range []int{1, 1, 0} { // no more than asked for at once
-				held, err = store.QuotaWaitsHold(t.Context(), b.db, 1)
+			for i, want := range []bool{true, true, false} { // no more than asked for at once
+				more, err = store.QuotaWaitsHold(t.Context(), b.db, 1)
 				require.NoError(t, err)
-				require.Equal(t, want, held)
+				require.Equal(t, want, more)
+				require.Equal(t, min(i+1, 2), query[int](t, b.db, `SELECT count(*) FROM tweetqueue.waiting WHERE waiting_for = 'quota'`))
+				require.Zero(t, query[int](t, b.db, `SELECT count(*) FROM tweetqueue.river_job WHERE state = 'available'`), "the jobs of both at once")
 			}
+			require.Equal(t, "scheduled:time", storetest.Status(t, b.db, later), "it is not due")
 			for _, id := range []int64{available, parked} {
 				require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, id))
 				jobs := storetest.Jobs(t, b.db, id)
@@ -108,6 +112,30 @@ func TestHoldWhileTheAccountWaits(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, promoted)
 		})
+	}
+}
+
+// What was put off and need not be held any more comes again by itself.
+func TestPutOffComesAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ids := []int64{due(t, b.db, store.PostTweet, "a"), due(t, b.db, store.PostTweet, "b"), due(t, b.db, store.PostTweet, "c")}
+	b.quotaWait(t, "post", time.Now().Add(time.Hour))
+	_, err := store.QuotaWaitsHold(t.Context(), b.db, 1)
+	require.NoError(t, err)
+	exec(t, b.db, `DELETE FROM tweetqueue.quota_waits`)
+	_, err = store.QuotaWaitsHold(t.Context(), b.db, 1)
+	require.NoError(t, err)
+	promoted, _, err := store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Zero(t, promoted)
+	storetest.MoveClock(t, b.db, 31*time.Second)
+	promoted, _, err = store.Promote(t.Context(), b.db, 100)
+	require.NoError(t, err)
+	require.Equal(t, 2, promoted)
+	for _, id := range ids {
+		waits := storetest.Status(t, b.db, id) == "scheduled:quota"
+		require.Equal(t, waits, storetest.Jobs(t, b.db, id)[0].State == "pending")
 	}
 }
 

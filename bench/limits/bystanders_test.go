@@ -119,6 +119,23 @@ func BenchmarkLimitsBystanders(b *testing.B) {
 	}
 }
 
+// BenchmarkLimitsBacklog tells how late the tweets of 100 accounts are in the ten seconds after 50,000 of another one fall due
+// at once, of which 200 may go.
+func BenchmarkLimitsBacklog(b *testing.B) {
+	const bystanders, rows, within = 100, 50_000, 10 * time.Second
+	for b.Loop() {
+		w := crowd(b, bystanders)
+		w.exec(`UPDATE tweetqueue.quotas SET maximum = 200, period = '15 minutes' WHERE name = 'posts'`)
+		w.work(40)
+		w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT 'loaded', 'number ' || i, tweetqueue.clock() FROM generate_series(1, $1) AS i`, rows)
+		late := w.lateness(bystanders, within)
+		require.Empty(b, w.problems())
+		b.ReportMetric(milliseconds(quantile(late, 0.5)), "median-ms")
+		b.ReportMetric(milliseconds(quantile(late, 1)), "longest-ms")
+		b.ReportMetric(0, "ns/op")
+	}
+}
+
 // lateness is how late the tweets of the bystanders arrive.
 func (w *world) lateness(bystanders int, within time.Duration) []time.Duration {
 	w.Helper()

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+const (
+	// holdAhead is how many of the jobs that come first are looked at.
+	holdAhead = 1000
+	// putOffFor is how long the jobs are put off of rows that are to be held: if these are not held by then, or need no longer be,
+	// they come again.
+	putOffFor = "interval '30 seconds'"
+	// putOffTimes is how often more jobs are put off before rows are held.
+	putOffTimes = 10
+)
+
+// QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits. It returns whether there
+// may be more. First their jobs make room in River's queue for those of others, which takes little for each. Then the rows
+// themselves wait, at most limit of each kind, for a claim of their account waits for as long as it takes. Rows and jobs
+// that somebody has locked are passed over, and those that were let go on.
+func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (more bool, err error) {
+	for _, kind := range Kinds() {
+		off := holdAhead
+		for i := 0; i < putOffTimes && off == holdAhead; i++ {
+			if off, err = jobsPutOff(ctx, db, kind); err != nil {
+				return more, err
+			}
+		}
+		held, err := rowsHold(ctx, db, kind, limit)
+		if err != nil {
+			return more, err
+		}
+		more = more || off == holdAhead || held == limit
+	}
+	return more, nil
+}
+
+// toHold are the rows of jobs (id, row_id) that are to be held. They are read by their ids alone, and then sorted out: without
+// statistics the planner would rather read all rows that wait.
+const toHold = `found AS MATERIALIZED (
+    SELECT t.id, t.account, ({action})::text AS action, ` + mayBeHeld + ` AS may_be_held FROM {table} t WHERE t.id = ANY (ARRAY(SELECT row_id FROM jobs))
+), due AS MATERIALIZED (
+    SELECT id FROM found WHERE may_be_held AND (account, action) IN (SELECT username, action FROM waiting)
+)`
+
+// mayBeHeld is whether a row t is due and waits for nothing yet.
+const mayBeHeld = `(t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NULL AND t.wake_at <= (SELECT now FROM clock)
+        AND ({deadline} IS NULL OR {deadline} > (SELECT now FROM clock) + ` + putOffFor + `))`
+
+// waitingAccounts are the accounts of which rows are to be held.
+const waitingAccounts = `clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
+), waiting AS MATERIALIZED (
+    SELECT a.username, w.action FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id
+    WHERE w.until > (SELECT now FROM clock)
+)`
+
+// jobsPutOff puts off the jobs that River would fetch next, of rows that are to be held.
+func jobsPutOff(ctx context.Context, db DBTX, kind Kind) (int, error) {
+	// A job that is available and not yet running can be parked again: River fetches it only once.
+	const query = `-- name: JobsPutOff :exec
+WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
+    SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    WHERE EXISTS (SELECT FROM waiting) AND kind = '{kind}' AND state = 'available' AND queue = '{queue}'
+    ORDER BY priority, scheduled_at, id LIMIT $1
+), ` + toHold + `
+UPDATE tweetqueue.river_job SET state = 'pending', scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `
+WHERE id = ANY (ARRAY(
+    SELECT id FROM tweetqueue.river_job
+    WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM due)) IS TRUE)) AND state = 'available'
+    FOR UPDATE SKIP LOCKED))`
+	tag, err := db.Exec(ctx, kind.sql(query), holdAhead)
+	if err != nil {
+		return 0, fmt.Errorf("put off jobs of %s: %w", kind.table(), err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// rowsHold makes rows wait that are due.
+func rowsHold(ctx context.Context, db DBTX, kind Kind, limit int) (int, error) {
+	const query = `-- name: RowsHold :exec
+WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
+    SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    WHERE EXISTS (SELECT FROM waiting) AND kind = '{kind}' AND state = 'pending'
+        AND scheduled_at <= (SELECT now FROM clock) + ` + putOffFor + ` + interval '1 second'
+    ORDER BY scheduled_at LIMIT $1
+), ` + toHold + `, held AS MATERIALIZED (
+    SELECT t.id, t.account, ({action})::text AS action, ` + mayBeHeld + ` AS may_be_held FROM {table} t
+    WHERE t.id = ANY (ARRAY(SELECT id FROM due)) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+), kept AS MATERIALIZED ( -- until the rows wait
+    SELECT w.account_id, w.action FROM tweetqueue.quota_waits w
+    WHERE (w.account_id, w.action) IN (SELECT a.id, held.action FROM held JOIN tweetqueue.accounts a ON a.username = held.account)
+        AND w.until > (SELECT now FROM clock)
+    FOR SHARE SKIP LOCKED
+), may AS MATERIALIZED (
+    SELECT held.id FROM held JOIN tweetqueue.accounts a ON a.username = held.account
+    WHERE held.may_be_held AND (a.id, held.action) IN (SELECT account_id, action FROM kept)
+), locked AS MATERIALIZED (
+    SELECT (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM may)) IS TRUE)) AND state = 'pending'
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE {table} t SET waiting_for = 'quota', error = 'its account has no place left in a limit',
+    next_attempt_at = least({deadline}, (SELECT now FROM clock) + ` + waitForever + `)
+WHERE t.id = ANY (ARRAY(SELECT row_id FROM locked))`
+	tag, err := db.Exec(ctx, kind.sql(query), holdAhead, limit)
+	if err != nil {
+		return 0, fmt.Errorf("hold %s: %w", kind.table(), err)
+	}
+	return int(tag.RowsAffected()), nil
+}
