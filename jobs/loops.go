@@ -44,6 +44,7 @@ func (w *Worker) loop(ctx context.Context, every time.Duration, do func(context.
 // instant that the last look has found, and at every poll, for what has changed since. Each has a loop of its own, for
 // windows that somebody has locked are no matter of what waits for its time alone.
 func (w *Worker) promoteLoop(ctx context.Context) { w.untilDue(ctx, w.waits, w.promote) }
+
 func (w *Worker) releaseLoop(ctx context.Context) { w.untilDue(ctx, w.releases, w.releaseQuotaWaits) }
 
 // untilDue runs do again and again: at once if it reports that there is more to do, else after the time that it returns

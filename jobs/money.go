@@ -132,15 +132,21 @@ func (s *spending) write(ctx context.Context, tx pgx.Tx, kind store.Kind, now ti
 	return store.BudgetWaitsBegin(ctx, tx, kind, now, s.waits)
 }
 
-// releaseBudgets lets rows go on that waited for a budget that has money again. An account for which that fails holds up no other.
+// releaseBudgets lets rows go on that waited for a budget that has money again, until there is none. An account for which that
+// fails holds up no other.
 func (w *Worker) releaseBudgets(ctx context.Context) error {
-	due, err := store.BudgetWaitsDue(ctx, w.pool, waitsBatch)
-	failures := []error{err}
-	for _, account := range due {
-		failures = append(failures, w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			_, err := store.BudgetWaitRelease(ctx, tx, account, waitsBatch)
+	for {
+		due, err := store.BudgetWaitsDue(ctx, w.pool, waitsBatch)
+		failures, released := []error{err}, 0
+		for _, account := range due {
+			failures = append(failures, w.try(ctx, func(ctx context.Context, tx pgx.Tx) error {
+				n, err := store.BudgetWaitRelease(ctx, tx, account, waitsBatch)
+				released += n
+				return err
+			}))
+		}
+		if err := errors.Join(failures...); err != nil || released == 0 {
 			return err
-		}))
+		}
 	}
-	return errors.Join(failures...)
 }

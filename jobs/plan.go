@@ -166,6 +166,9 @@ func (p *plan) add(row *store.Row, jobID int64, d decision) {
 
 // write writes the plan, in the order of store's locks.
 func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
+	if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
+		return err
+	}
 	if len(p.claims) > 0 {
 		if err := store.QuotasSave(ctx, tx, p.quotas); err != nil {
 			return err
@@ -189,9 +192,6 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 		if err := store.WaitRows(ctx, tx, p.kind, p.waits); err != nil {
 			return err
 		}
-	}
-	if err := store.QuotaWaitsBegin(ctx, tx, p.quotaWaits); err != nil {
-		return err
 	}
 	if err := p.budgets.write(ctx, tx, p.kind, p.now); err != nil {
 		return err

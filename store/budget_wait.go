@@ -76,6 +76,9 @@ type budgetRow struct {
 	usd      USD
 }
 
+// budgetShare is how many rows of each kind of an account go on at once where accounts share the budget of their app: they take turns.
+const budgetShare = 10
+
 // BudgetWaitRelease lets as many of an account's best rows go on as there is money for, at most limit of each kind: by
 // priority, then by when they are due; one that costs too much stays, and a cheaper one goes. It writes when the others are looked at
 // again, and returns how many go on. Their claims take the money; until then it is counted.
@@ -97,6 +100,9 @@ SELECT TRUE FROM tweetqueue.budget_waits WHERE account_id = $1 AND until <= twee
 	}
 	if err != nil {
 		return 0, fmt.Errorf("lock what waits for a budget: %w", err)
+	}
+	if slices.ContainsFunc(budgets[accountID].Of, func(b *Budget) bool { return b.AppID != 0 }) {
+		limit = min(limit, budgetShare)
 	}
 	left := budgets[accountID].left()
 	unclaimed, err := budgetsUnclaimed(ctx, tx, budgets[accountID])

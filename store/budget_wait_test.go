@@ -96,6 +96,23 @@ func TestBudgetCountsWhatWasReleased(t *testing.T) {
 	}
 }
 
+// Accounts that share the budget of their app take turns: the first does not take all of it.
+func TestBudgetOfAnAppIsShared(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	exec(t, b.db, `UPDATE tweetqueue.apps SET budget_usd = 0`)
+	other, _ := b.other(t)
+	for _, account := range []*testBundle{b, other} {
+		username := query[string](t, b.db, `SELECT username FROM tweetqueue.accounts WHERE id = $1`, account.accountID)
+		account.waitForBudget(t, store.PostTweet, false, queryAll[int64](t, b.db,
+			`INSERT INTO tweetqueue.tweets (account, text) SELECT $1, 'number ' || i FROM generate_series(1, 30) AS i RETURNING id`, username)...)
+	}
+	exec(t, b.db, `UPDATE tweetqueue.apps SET budget_usd = 0.45`) // for 30
+	require.Equal(t, 10, b.releaseBudgets(t, 100))
+	require.Equal(t, []int64{other.accountID, b.accountID}, budgetsDue(t, b), "who has waited longer is next")
+	require.Equal(t, []int{10, 10, 0}, []int{other.releaseBudgets(t, 100), b.releaseBudgets(t, 100), other.releaseBudgets(t, 100)})
+}
+
 // Money that comes back is for the account, and for the others of its app only if that has a budget.
 func TestRefundOfAnApp(t *testing.T) {
 	t.Parallel()

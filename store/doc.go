@@ -26,13 +26,13 @@
 // What ends a wait (of a thread, a doubt, an account, an app) marks its own row and touches no other: the
 // workers wake what waited ([Wake]).
 //
-// Locks are taken in one order: quotas, accounts' by id and then apps'; quota_waits; requests; river_job; accounts and
-// apps last. Nothing waits for a row that is locked: an application may hold it for as long as it likes. A
+// Locks are taken in one order: quotas, accounts' by id and then apps'; quota_waits; spending, by account, and app_spending;
+// requests; river_job; budget_waits; accounts and apps last. Nothing waits for a row that is locked: an application may hold it for as long as it likes. A
 // claim looks again a little later, a settlement is tried again ([ErrRowLocked]), a wake-up passes it over. So rows may be locked
 // before the quotas, as a settlement does, and after them, as a claim does.
 // Two statements of people take locks the other way round, and may be told of a deadlock, after which a
 // worker tries its part again: a change of an account's limits_preset (accounts, then quotas) and of its
-// username (accounts, then rows).
+// username (accounts, then rows). A change of a price, and an app's first budget, lock all of spending.
 //
 // The package knows nothing of X beyond ids and names, imports neither twitter nor jobs, and logs
 // nothing.

@@ -22,7 +22,7 @@ type forecastCmd struct {
 
 // Help is shown by --help.
 func (*forecastCmd) Help() string {
-	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows and the budgets, by the code that lets them go. The next tweet of a thread goes after the one before it. What a budget has too little for goes when the month ends (UTC). Rows that wait for a person, or for what has no known end, are counted apart.
+	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows and the budgets, by the code that lets them go. The next tweet of a thread goes after the one before it. What a budget has too little for goes when the month ends (UTC). Rows that wait for a person, or for what has no known end, are counted apart. How late a worker still posts (--max-late) is not known here: what a pause or an outage has made later than that is missed.
 
 What X charges is by the prices in tweetqueue.prices, for the rows alone: not for deletions that follow from delete_after, or for look-ups.
 
