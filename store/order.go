@@ -125,11 +125,11 @@ func (l Line) Next() []Turn {
 // Swap is a row that was taken by the job of another, which is due, too, and is left to its job.
 type Swap struct{ Taken, Left int64 }
 
-// SwapJobs gives the jobs of rows that were taken, and are still parked, to the rows that were left: a parked
-// job is moved with its row. Those that are not parked any more come to these rows by themselves.
+// SwapJobs gives the jobs of rows that were taken, and are still parked, to the rows that were left, which are due: a parked
+// job is moved with its row, and may have been put off. Those that are not parked any more come to these rows by themselves.
 func SwapJobs(ctx context.Context, tx pgx.Tx, kind Kind, swaps []Swap) error {
 	const query = `-- name: JobsSwap :exec
-UPDATE tweetqueue.river_job j SET args = jsonb_build_object('row_id', i.left_id)
+UPDATE tweetqueue.river_job j SET args = jsonb_build_object('row_id', i.left_id), scheduled_at = least(j.scheduled_at, tweetqueue.clock())
 FROM unnest($1::bigint[], $2::bigint[]) AS i (taken_id, left_id)
 WHERE j.kind = '{kind}' AND j.state = 'pending' AND (j.args ->> 'row_id')::bigint = i.taken_id`
 	taken, left := make([]int64, len(swaps)), make([]int64, len(swaps))

@@ -139,6 +139,27 @@ func TestPutOffComesAgain(t *testing.T) {
 	}
 }
 
+// A row whose own job has served a better one gets that one's, and at once, also if that was put off.
+func TestSwapJobs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	taken, left := due(t, b.db, store.PostTweet, "a"), due(t, b.db, store.PostTweet, "b")
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE (args ->> 'row_id')::bigint = $1`, left)
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'pending', scheduled_at = now() + interval '30 seconds' WHERE (args ->> 'row_id')::bigint = $1`, taken)
+	inTx(t, b.db, func(tx pgx.Tx) {
+		require.NoError(t, store.SwapJobs(t.Context(), tx, store.PostTweet, []store.Swap{{Taken: taken, Left: left}}))
+	})
+	require.Empty(t, storetest.Jobs(t, b.db, taken))
+	promoted, _, err := store.Promote(t.Context(), b.db, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, promoted)
+	var states []string
+	for _, job := range storetest.Jobs(t, b.db, left) {
+		states = append(states, job.State)
+	}
+	require.ElementsMatch(t, []string{"running", "available"}, states)
+}
+
 // A window that is widened, narrowed or blocked is looked at again at once, and so is a place that is given back.
 func TestWindowsThatChange(t *testing.T) {
 	t.Parallel()
