@@ -210,7 +210,7 @@ func TestDeletionThatMayNotBeLookedAt(t *testing.T) {
 	require.Contains(t, reason, "--deleted' or ")
 	require.Contains(t, reason, "the account may not read its own tweets")
 	require.Empty(t, r.all(EventFailed))
-	_, err := store.ResolveByHand(t.Context(), w.db, id, true, nil, nil)
+	_, err := storetest.ResolveByHand(t, w.db, id, true, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "deleted", w.status(id))
 }

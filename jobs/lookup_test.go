@@ -202,7 +202,7 @@ func TestLookUpHolds(t *testing.T) {
 	require.Len(t, sent, 1)
 
 	// The person says that it is not there.
-	_, err := store.ResolveByHand(t.Context(), w.db, id, false, nil, nil)
+	_, err := storetest.ResolveByHand(t, w.db, id, false, nil, nil)
 	require.NoError(t, err)
 	r.wait(EventDone, id)
 	w.requireOn(id)
@@ -231,7 +231,7 @@ func TestLookUpAfterADuplicate(t *testing.T) {
 	resend := func(t *testing.T, w *world, r *running, id int64) {
 		t.Helper()
 		r.lookedUp(id, "X does not show it yet")
-		_, err := store.ResolveByHand(t.Context(), w.db, id, false, nil, nil)
+		_, err := storetest.ResolveByHand(t, w.db, id, false, nil, nil)
 		require.NoError(t, err)
 		r.waitFor(func(e Event) bool {
 			return e.Type == EventUnconfirmed && e.RowID == id && strings.Contains(e.Reason, "it may be on X: create tweet: duplicate (403)")
@@ -280,7 +280,7 @@ func TestLookUpFindsTwo(t *testing.T) {
 	require.Contains(t, reason, "X shows 2 tweets that may be this row's")
 	require.Contains(t, reason, other.ID)
 	require.Contains(t, reason, w.x.Tweets()[0].ID)
-	_, err = store.ResolveByHand(t.Context(), w.db, id, true, &w.x.Tweets()[0].ID, nil)
+	_, err = storetest.ResolveByHand(t, w.db, id, true, &w.x.Tweets()[0].ID, nil)
 	require.NoError(t, err)
 	require.Len(t, w.x.Requests(), 2)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store"
+	"tweetqueue/store/storetest"
 	"tweetqueue/twitter/sandbox"
 )
 
@@ -128,7 +129,7 @@ func TestUndoRefusedAfterADoubt(t *testing.T) {
 	require.Contains(t, event.Reason, "it is not known whether the retweet is undone: ")
 	require.Contains(t, event.Reason, "if the retweet is gone, or 'enqueue resolve ")
 	require.Nil(t, w.entry(id).NextAttemptAt)
-	_, err := store.ResolveByHand(t.Context(), w.db, id, false, nil, nil)
+	_, err := storetest.ResolveByHand(t, w.db, id, false, nil, nil)
 	require.NoError(t, err)
 	r.wait(EventDone, id)
 	_, lookUps := w.sent(id)

@@ -16,7 +16,7 @@ func (b *testBundle) saidPosted(t *testing.T, tweetID string, at time.Time) stor
 	id := query[int64](t, b.db, `INSERT INTO tweetqueue.tweets (account, text, delete_after) VALUES ('acme', 'a', '1 day') RETURNING id`)
 	request := b.start(t, store.PostTweet, id)[0]
 	b.settle(t, store.PostTweet, request, store.Settlement{Status: store.Unconfirmed})
-	entry, err := store.ResolveByHand(t.Context(), b.db, id, true, &tweetID, &at)
+	entry, err := storetest.ResolveByHand(t, b.db, id, true, &tweetID, &at)
 	require.NoError(t, err)
 	require.True(t, entry.SaidByHand())
 	return entry
@@ -75,7 +75,7 @@ func TestCorrectByHandRefused(t *testing.T) {
 
 	// A person said something, and X said which tweet it is.
 	found := b.doubt(t, store.PostTweet, "b")
-	_, err = store.ResolveByHand(t.Context(), b.db, found.RowID, false, nil, nil)
+	_, err = storetest.ResolveByHand(t, b.db, found.RowID, false, nil, nil)
 	require.NoError(t, err)
 	b.settle(t, store.PostTweet, b.start(t, store.PostTweet, found.RowID)[0], posted("1006"))
 	byX, err = store.EntryGet(t.Context(), b.db, found.RowID)

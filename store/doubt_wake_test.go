@@ -80,7 +80,7 @@ func TestDoubtWakesAtEveryEnd(t *testing.T) {
 		},
 		"ByHand": func(t *testing.T, b *testBundle, r *store.Request) {
 			t.Helper()
-			_, err := store.ResolveByHand(t.Context(), b.db, r.RowID, false, nil, nil)
+			_, err := storetest.ResolveByHand(t, b.db, r.RowID, false, nil, nil)
 			require.NoError(t, err)
 		},
 	} {

@@ -272,7 +272,7 @@ RETURNING ` + settledColumns
 // its deadline has passed. It returns the row as it is then. [ErrNotFound] if there is none; [ErrLostRace],
 // with the row, if it is not unconfirmed; [ErrRefused] if another row has that tweet. What was said, by whom
 // and when, stays among the row's warnings.
-func ResolveByHand(ctx context.Context, db DBTX, id int64, done bool, tweetID *string, doneAt *time.Time) (Entry, error) {
+func ResolveByHand(ctx context.Context, tx pgx.Tx, id int64, done bool, tweetID *string, doneAt *time.Time) (Entry, error) {
 	// That a person took long is no lateness of the row.
 	const query = `-- name: RowResolveByHand :exec
 UPDATE {table} t
@@ -287,22 +287,22 @@ FROM (SELECT t.id AS row_id, $3::text AS tweet_id, CASE WHEN $2 THEN '{done}'
         WHEN {deadline} <= tweetqueue.clock() THEN 'missed' ELSE 'scheduled' END AS status
     FROM {table} t WHERE t.id = $1) AS i
 WHERE t.id = i.row_id AND t.status = 'unconfirmed'`
-	if err := refuseOthers(ctx, db, id, tweetID); err != nil {
+	if err := refuseOthers(ctx, tx, id, tweetID); err != nil {
 		return Entry{}, err
 	}
 	for _, kind := range Kinds() {
-		tag, err := db.Exec(ctx, kind.sql(query), id, done, tweetID, doneAt, said(kind, done, tweetID))
+		tag, err := tx.Exec(ctx, kind.sql(query), id, done, tweetID, doneAt, said(kind, done, tweetID))
 		if err != nil {
 			return Entry{}, fmt.Errorf("resolve row %d: %w", id, refusal(err))
 		}
 		if tag.RowsAffected() == 1 {
-			if err := doubtsBill(ctx, db, kind, []int64{id}, []bool{done}); err != nil {
+			if err := doubtsBill(ctx, tx, kind, []int64{id}, []bool{done}); err != nil {
 				return Entry{}, err
 			}
-			return EntryGet(ctx, db, id)
+			return EntryGet(ctx, tx, id)
 		}
 	}
-	entry, err := EntryGet(ctx, db, id)
+	entry, err := EntryGet(ctx, tx, id)
 	if err != nil {
 		return Entry{}, err
 	}

@@ -68,7 +68,7 @@ func TestResolveByHandSchedulesTheUndoing(t *testing.T) {
 	b := setup(t)
 	id := b.temporary(t)
 	b.settle(t, store.Retweet, b.start(t, store.Retweet, id)[0], store.Settlement{Status: store.Unconfirmed})
-	entry, err := store.ResolveByHand(t.Context(), b.db, id, true, nil, nil)
+	entry, err := storetest.ResolveByHand(t, b.db, id, true, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, store.Retweeted, entry.Status)
 	require.Contains(t, entry.Warnings[0], "that it is retweeted; before:")

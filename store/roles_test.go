@@ -335,7 +335,7 @@ func looksUp(t *testing.T, b *testBundle, db *pgxpool.Pool, workerID int64, kind
 		require.NoError(t, err)
 		require.Len(t, resolved, 1)
 	})
-	entry, err := store.ResolveByHand(ctx, db, doubts[1].RowID, false, nil, nil)
+	entry, err := storetest.ResolveByHand(t, db, doubts[1].RowID, false, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, store.Scheduled, entry.Status)
 }
@@ -351,7 +351,7 @@ func TestWriterCannotResolve(t *testing.T) {
 				request := b.doubt(t, kind, "a")
 				for _, posted := range []bool{true, false} {
 					tweetID := "1001"
-					_, err := store.ResolveByHand(t.Context(), db, request.RowID, posted, &tweetID, nil)
+					_, err := storetest.ResolveByHand(t, db, request.RowID, posted, &tweetID, nil)
 					require.Equal(t, permissionDenied, sqlState(err))
 				}
 				_, err := db.Exec(t.Context(), `UPDATE tweetqueue.`+table(kind)+` SET status = 'scheduled' WHERE id = $1`, request.RowID)

@@ -175,7 +175,13 @@ func newTracer(d *doom) *tracer { return &tracer{doom: d, ran: map[*pgx.Conn][]s
 type tracedKey struct{}
 
 // traced is a statement on its way.
-type traced struct{ before, after point }
+type traced struct {
+	before, after point
+	ran           string // instead: its name is noted for the commit if it has changed a row
+}
+
+// takeOver is the statement that takes over rows.
+const takeOver = "TakeOver"
 
 // TraceQueryStart is called before a statement is sent.
 func (t *tracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
@@ -183,17 +189,24 @@ func (t *tracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.T
 	if s == (traced{}) {
 		return ctx
 	}
-	t.doom.reach(s.before)
+	if s.ran == "" {
+		t.doom.reach(s.before)
+	}
 	return context.WithValue(ctx, tracedKey{}, s)
 }
 
 // TraceQueryEnd is called when its answer has been read.
-func (t *tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+func (t *tracer) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
 	s, ok := ctx.Value(tracedKey{}).(traced)
-	if !ok || data.Err != nil || s.after == afterTakeOver && data.CommandTag.RowsAffected() == 0 {
-		return
+	switch {
+	case !ok || data.Err != nil:
+	case s.ran == "":
+		t.doom.reach(s.after)
+	case data.CommandTag.RowsAffected() > 0:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.ran[conn] = append(t.ran[conn], s.ran)
 	}
-	t.doom.reach(s.after)
 }
 
 var statementName = regexp.MustCompile(`^-- name: (\w+)`)
@@ -211,13 +224,15 @@ func (t *tracer) begin(conn *pgx.Conn, sql string) traced {
 		for _, name := range t.ran[conn] {
 			switch name {
 			case "RequestsStart":
-				return traced{beforeClaim, afterClaim}
+				return traced{before: beforeClaim, after: afterClaim}
 			case "RowsSettle":
-				return traced{beforeSettle, afterSettle}
+				return traced{before: beforeSettle, after: afterSettle}
 			case "LookUpStart":
-				return traced{beforeLookUp, afterLookUp}
+				return traced{before: beforeLookUp, after: afterLookUp}
 			case "RowsResolve":
-				return traced{beforeResolve, afterResolve}
+				return traced{before: beforeResolve, after: afterResolve}
+			case takeOver:
+				return traced{before: beforeTakeOver, after: afterTakeOver}
 			}
 		}
 		return traced{}
@@ -226,8 +241,8 @@ func (t *tracer) begin(conn *pgx.Conn, sql string) traced {
 	if name == nil {
 		return traced{}
 	}
-	if name[1] == "TakeOver" {
-		return traced{beforeTakeOver, afterTakeOver}
+	if name[1] == takeOver { // mostly of no row
+		return traced{ran: takeOver}
 	}
 	t.ran[conn] = append(t.ran[conn], name[1])
 	return traced{}

@@ -149,7 +149,7 @@ func TestMoveAndCancelWhenFetched(t *testing.T) {
 func TestOpenTransaction(t *testing.T) {
 	t.Parallel()
 	holdQuiet(t)
-	const tweets, while, limit = 1000, 40 * time.Second, 3 * time.Second
+	const tweets, while, limit = 1000, 50 * time.Second, 3 * time.Second
 	b := newBundleOn(t, sandbox.Config{Limits: []sandbox.Limit{}})
 	b.exec(t, `UPDATE tweetqueue.quotas SET maximum = 1000000`)
 	w := startProcess(t, "worker", b.settings)

@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store"
@@ -128,6 +130,20 @@ WHERE args @> jsonb_build_object('row_id', $1::bigint) ORDER BY id`, rowID)
 	}
 	require.NoError(t, rows.Err())
 	return jobs
+}
+
+// ResolveByHand is [store.ResolveByHand] in a transaction of its own.
+func ResolveByHand(
+	t testing.TB, db interface {
+		Begin(ctx context.Context) (pgx.Tx, error)
+	}, id int64, done bool, tweetID *string, doneAt *time.Time,
+) (entry store.Entry, err error) {
+	t.Helper()
+	err = pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) (err error) {
+		entry, err = store.ResolveByHand(t.Context(), tx, id, done, tweetID, doneAt)
+		return err
+	})
+	return entry, err //nolint:wrapcheck // It is what ResolveByHand says.
 }
 
 // Status returns a row's status and what it waits for, as "status" or "status:waiting_for".
