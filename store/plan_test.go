@@ -109,6 +109,37 @@ func TestWorkersUseIndexes(t *testing.T) {
 	}
 }
 
+// With one account of which many rows wait, the others are not looked for among these.
+func TestQuotaWaitsSweepUsesIndexes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 50 {
+		storetest.Account(t, b.db, storetest.AccountOpts{Username: fmt.Sprintf("other%d", i), XUserID: fmt.Sprint(1000 + i)})
+	}
+	inTx(t, b.db, func(tx pgx.Tx) {
+		exec(t, tx, `SET LOCAL session_replication_role = replica`)
+		exec(t, tx, `INSERT INTO tweetqueue.tweets (account, text, waiting_for, next_attempt_at)
+			SELECT 'acme', 'waiting', 'quota', 'infinity' FROM generate_series(1, 20000)`)
+		exec(t, tx, `INSERT INTO tweetqueue.deletions (account, tweet_id, waiting_for, next_attempt_at)
+			SELECT 'acme', i, 'quota', 'infinity' FROM generate_series(1, 20000) AS i`)
+	})
+	for _, statistics := range []string{"none", "all"} {
+		if statistics == "all" {
+			exec(t, b.db, `ANALYZE tweetqueue.tweets, tweetqueue.deletions, tweetqueue.accounts`)
+		}
+		tx := storetest.Tx(t, b.db)
+		db := &explainer{DBTX: tx, t: t}
+		_, err := store.QuotaWaitsSweep(t.Context(), db)
+		require.NoError(t, err)
+		require.NoError(t, tx.Rollback(t.Context()))
+		for _, plan := range db.plans {
+			for _, table := range []string{"tweets", "deletions"} {
+				require.NotContains(t, plan, "Seq Scan on "+table, "statistics: %s\n%s", statistics, plan)
+			}
+		}
+	}
+}
+
 // txExplainer is an explainer where a transaction is asked for.
 type txExplainer struct {
 	pgx.Tx

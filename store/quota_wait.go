@@ -300,11 +300,14 @@ UPDATE tweetqueue.quota_waits SET until = $3 WHERE account_id = $1 AND action = 
 
 // QuotaWaitsSweep makes accounts wait of which rows do, and that nobody knows of: somebody has changed them by hand.
 func QuotaWaitsSweep(ctx context.Context, db DBTX) (int, error) {
+	// The order makes the planner use the index: where many rows of one account wait it would look for those of each other one
+	// in the whole table.
 	const query = `-- name: QuotaWaitsSweep :exec
 INSERT INTO tweetqueue.quota_waits (account_id, action, until)
 SELECT a.id, action.name, tweetqueue.clock() FROM tweetqueue.accounts a, unnest($1::text[]) AS action (name), LATERAL (
     SELECT FROM {table} t WHERE t.account = a.username AND {of_asked} AND t.status = 'scheduled'
-        AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota' LIMIT 1) AS waiting
+        AND t.waiting_for IN ('time', 'quota') AND t.waiting_for = 'quota'
+    ORDER BY t.priority, t.{due_at}, t.id LIMIT 1) AS waiting
 WHERE NOT EXISTS (SELECT FROM tweetqueue.quota_waits w WHERE w.account_id = a.id AND w.action = action.name)
 ON CONFLICT DO NOTHING`
 	swept := 0

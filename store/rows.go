@@ -150,19 +150,24 @@ type EntryFilter struct {
 	Limit    int      // rows; 0: 1000
 }
 
-// EntryList returns rows by the instant they are due, then by id.
+// LatestFirst reports whether it asks for what is over, and for nothing else.
+func (f EntryFilter) LatestFirst() bool {
+	return len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, func(s Status) bool { return !s.Final() })
+}
+
+// EntryList returns rows by the instant they are due, then by id; of statuses that are all final, the latest first.
 func EntryList(ctx context.Context, db DBTX, filter EntryFilter) ([]Entry, error) {
 	query := `-- name: EntryList :many
 SELECT * FROM (` + entries() + `) e
 WHERE ($1 = '' OR e.account = $1) AND e.status = ANY ($2)
-ORDER BY e.due_at, e.id LIMIT $3`
+ORDER BY CASE WHEN $4 THEN e.due_at END DESC, CASE WHEN $4 THEN e.id END DESC, e.due_at, e.id LIMIT $3`
 	if len(filter.Statuses) == 0 {
 		filter.Statuses = []Status{Scheduled, Sending, Unconfirmed}
 	}
 	if filter.Limit == 0 {
 		filter.Limit = 1000
 	}
-	rows, err := db.Query(ctx, query, filter.Account, filter.Statuses, filter.Limit)
+	rows, err := db.Query(ctx, query, filter.Account, filter.Statuses, filter.Limit, filter.LatestFirst())
 	if err != nil {
 		return nil, fmt.Errorf("list rows: %w", err)
 	}

@@ -95,9 +95,11 @@ func TestEntryList(t *testing.T) {
 	second, _, err := store.DeletionInsert(t.Context(), b.db, "acme", "77", &at, 0) // as due, and later inserted
 	require.NoError(t, err)
 	other := insert("other", at.Add(time.Hour))
-	cancelled := insert("acme", at)
-	_, err = store.Cancel(t.Context(), b.db, cancelled)
-	require.NoError(t, err)
+	cancelled, later := insert("acme", at), insert("acme", at.Add(time.Hour))
+	for _, id := range []int64{cancelled, later} {
+		_, err = store.Cancel(t.Context(), b.db, id)
+		require.NoError(t, err)
+	}
 	sending := b.start(t, store.PostTweet, insert("acme", at.Add(-2*time.Hour)))[0]
 
 	for name, c := range map[string]struct {
@@ -106,8 +108,9 @@ func TestEntryList(t *testing.T) {
 	}{
 		"All":      {store.EntryFilter{}, []int64{sending.RowID, first, second, third, other}},
 		"Account":  {store.EntryFilter{Account: "Acme"}, []int64{sending.RowID, first, second, third}},
-		"Statuses": {store.EntryFilter{Statuses: []store.Status{store.Sending, store.Cancelled}}, []int64{sending.RowID, cancelled}},
+		"Statuses": {store.EntryFilter{Statuses: []store.Status{store.Sending, store.Cancelled}}, []int64{sending.RowID, cancelled, later}},
 		"Limit":    {store.EntryFilter{Limit: 2}, []int64{sending.RowID, first}},
+		"Over":     {store.EntryFilter{Statuses: []store.Status{store.Posted, store.Cancelled}, Limit: 1}, []int64{later}},
 		"Nobody":   {store.EntryFilter{Account: "nobody"}, nil},
 	} {
 		list, err := store.EntryList(t.Context(), b.db, c.filter)

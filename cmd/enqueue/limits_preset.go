@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -115,12 +116,26 @@ func (c *limitsUseCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		limits, err := store.LimitList(ctx, db.Pool)
+		if err != nil {
+			return err
+		}
+		if free := unlimited(limits, c.Preset); len(free) > 0 {
+			s.warnf("preset %s has no limit for %s: X's own holds, as far as its headers tell", c.Preset, strings.Join(free, ", "))
+		}
 		return s.print(accounts, func(w io.Writer) {
 			for i := range accounts {
 				fmt.Fprintf(w, "%s has the limits of preset %s\n", accounts[i].Username, accounts[i].LimitsPreset)
 			}
 			tellApps(w, apps)
 		})
+	})
+}
+
+// unlimited are the actions that people ask for and that no window of a preset counts.
+func unlimited(limits []store.Limit, preset string) []string {
+	return slices.DeleteFunc([]string{"post", "retweet", "delete"}, func(action string) bool {
+		return slices.ContainsFunc(limits, func(l store.Limit) bool { return l.Preset == preset && slices.Contains(l.Actions, action) })
 	})
 }
 

@@ -59,7 +59,11 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 		}
 		if len(list) > c.Limit {
 			list = list[:c.Limit]
-			s.warnf("there are more: these are the %d that are due first, --limit shows more", c.Limit)
+			which := "are due first"
+			if filter.LatestFirst() {
+				which = "were due last"
+			}
+			s.warnf("there are more: these are the %d that %s, --limit shows more", c.Limit, which)
 		}
 		if err := store.DeletionsRead(ctx, db.Pool, list); err != nil {
 			return err
