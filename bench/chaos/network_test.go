@@ -75,7 +75,8 @@ func (p *proxy) suffer(ctx context.Context, what trouble, d time.Duration) error
 	if begun {
 		pause(ctx, d)
 	}
-	if !begun || !soonDone(func() { p.now.Toxics.ResetToxics(context.Background()) }) {
+	now := p.now // what hangs outlives it
+	if !begun || !soonDone(func() { now.Toxics.ResetToxics(context.Background()) }) {
 		// It waits for a connection that is gone, for ever.
 		p.stop()
 		return p.restart()
