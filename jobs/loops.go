@@ -115,12 +115,14 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 	return more || len(due) == waitsBatch, next, errors.Join(failed...)
 }
 
-// promote keeps rows from being fetched whose account waits for a limit, and promotes what is due. It returns whether there may
-// be more of either, and how long it is until there is.
+// promote keeps rows from being fetched whose account waits for a limit, promotes what is due, and puts last what an account has too
+// much of. It returns whether there may be more of any, and how long it is until there is.
 func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
 	held, failed := store.QuotaWaitsHold(ctx, w.pool, holdBatch)
 	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch) // also if that failed
-	return held || promoted == promoteBatch, next, errors.Join(failed, err)
+	failed = errors.Join(failed, err)
+	last, err := store.JobsPutLast(ctx, w.pool)
+	return held || promoted == promoteBatch || last > 0, next, errors.Join(failed, err)
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had

@@ -31,6 +31,7 @@ type plan struct {
 	made       []int64 // X made their tweets already
 	early      []int64 // scheduled, and not due yet
 	swaps      []store.Swap
+	freed      []int64 // taken, while the job's own row is over, or waits
 	events     []Event
 }
 
@@ -69,8 +70,12 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			continue // its own waits for the same
 		}
 		p.add(row, job.jobID, d)
-		if !own && line.OwnDue && d.send {
+		switch {
+		case own || !d.usesJob():
+		case line.OwnDue:
 			p.swaps = append(p.swaps, store.Swap{Taken: row.ID, Left: job.rowID})
+		default:
+			p.freed = append(p.freed, row.ID)
 		}
 		if d.usesJob() {
 			return nil
@@ -188,6 +193,9 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 			}
 		}
 	}
+	if err := store.FreeJobs(ctx, tx, p.freed); err != nil {
+		return err
+	}
 	if len(p.waits) > 0 {
 		if err := store.WaitRows(ctx, tx, p.kind, p.waits); err != nil {
 			return err
@@ -211,10 +219,7 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
-	if len(p.swaps) > 0 {
-		return store.SwapJobs(ctx, tx, p.kind, p.swaps)
-	}
-	return nil
+	return store.SwapJobs(ctx, tx, p.swaps)
 }
 
 // postMade brings rows whose tweets X made already to their end.

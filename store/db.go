@@ -23,6 +23,25 @@ type DBTX interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// replanned plans every statement when it runs, not once for a connection: for what meets tables that have grown a
+// thousandfold since. A plan that was made for an empty table reads all of it, until that is analyzed.
+type replanned struct{ db DBTX }
+
+// unprepared puts before the arguments that the statement is not kept prepared.
+func unprepared(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
+
+func (r replanned) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return r.db.Exec(ctx, sql, unprepared(args)...)
+}
+
+func (r replanned) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return r.db.Query(ctx, sql, unprepared(args)...)
+}
+
+func (r replanned) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return r.db.QueryRow(ctx, sql, unprepared(args)...)
+}
+
 // Errors that callers tell apart, with errors.Is.
 var (
 	// ErrLostRace says that a row was not in the state that a transition starts from, because

@@ -125,19 +125,45 @@ func (l Line) Next() []Turn {
 // Swap is a row that was taken by the job of another, which is due, too, and is left to its job.
 type Swap struct{ Taken, Left int64 }
 
+// parkedJob is the parked job of row $1. The order of what has one answer: where statistics know of few parked jobs the planner
+// would read all of them.
+const parkedJob = `(SELECT id FROM (
+        SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+        WHERE state = 'pending' AND (args ->> 'row_id')::bigint >= $1 ORDER BY (args ->> 'row_id')::bigint LIMIT 1) AS next
+    WHERE row_id = $1)`
+
 // SwapJobs gives the jobs of rows that were taken, and are still parked, to the rows that were left, which are due: a parked
 // job is moved with its row, and may have been put off. Those that are not parked any more come to these rows by themselves.
-func SwapJobs(ctx context.Context, tx pgx.Tx, kind Kind, swaps []Swap) error {
+func SwapJobs(ctx context.Context, tx pgx.Tx, swaps []Swap) error {
 	const query = `-- name: JobsSwap :exec
-UPDATE tweetqueue.river_job j SET args = jsonb_build_object('row_id', i.left_id), scheduled_at = least(j.scheduled_at, tweetqueue.clock())
-FROM unnest($1::bigint[], $2::bigint[]) AS i (taken_id, left_id)
-WHERE j.kind = '{kind}' AND j.state = 'pending' AND (j.args ->> 'row_id')::bigint = i.taken_id`
-	taken, left := make([]int64, len(swaps)), make([]int64, len(swaps))
-	for i, swap := range swaps {
-		taken[i], left[i] = swap.Taken, swap.Left
+UPDATE tweetqueue.river_job SET args = jsonb_build_object('row_id', $2::bigint), scheduled_at = least(scheduled_at, tweetqueue.clock())
+WHERE state::text = 'pending' AND id = ` + parkedJob
+	batch := &pgx.Batch{}
+	for _, swap := range swaps {
+		batch.Queue(query, swap.Taken, swap.Left)
 	}
-	if _, err := tx.Exec(ctx, kind.sql(query), taken, left); err != nil {
-		return fmt.Errorf("swap jobs of %s: %w", kind.table(), err)
+	return sendJobs(ctx, tx, batch)
+}
+
+// FreeJobs lets the jobs of due rows that are still parked go on, before the rows wait: the rows were taken by jobs whose own
+// are over, or wait. Whose those were, because they had been taken, too, have these instead.
+func FreeJobs(ctx context.Context, tx pgx.Tx, rowIDs []int64) error {
+	const query = `-- name: JobsFree :exec
+UPDATE tweetqueue.river_job SET state = 'available', scheduled_at = least(scheduled_at, tweetqueue.clock())
+WHERE state::text = 'pending' AND id = ` + parkedJob
+	batch := &pgx.Batch{}
+	for _, id := range rowIDs {
+		batch.Queue(query, id)
+	}
+	return sendJobs(ctx, tx, batch)
+}
+
+func sendJobs(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("change the jobs of rows that were taken: %w", err)
 	}
 	return nil
 }

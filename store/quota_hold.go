@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -20,18 +22,40 @@ const (
 // themselves wait, at most limit of each kind, for a claim of their account waits for as long as it takes. Rows and jobs
 // that somebody has locked are passed over, and those that were let go on.
 func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (more bool, err error) {
-	for _, kind := range Kinds() {
-		off := holdAhead
-		for i := 0; i < putOffTimes && off == holdAhead; i++ {
-			if off, err = jobsPutOff(ctx, db, kind); err != nil {
-				return more, err
-			}
-		}
-		held, err := rowsHold(ctx, db, kind, limit)
+	const query = `-- name: QuotaWaitsActions :many
+SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
+	rows, err := db.Query(ctx, query)
+	if err != nil {
+		return false, fmt.Errorf("look for what waits for a limit: %w", err)
+	}
+	actions, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return false, fmt.Errorf("look for what waits for a limit: %w", err)
+	}
+	for _, kind := range kindsOf(actions...) {
+		off, err := jobsAllPutOff(ctx, replanned{db}, kind)
 		if err != nil {
 			return more, err
 		}
-		more = more || off == holdAhead || held == limit
+		held, err := rowsHold(ctx, replanned{db}, kind, limit)
+		if err != nil {
+			return more, err
+		}
+		more = more || off || held == limit
+	}
+	return more, nil
+}
+
+// jobsAllPutOff makes room in River's queue of a kind, and returns whether there may be more.
+func jobsAllPutOff(ctx context.Context, db DBTX, kind Kind) (more bool, err error) {
+	for _, putOff := range []func(context.Context, DBTX, Kind) (int, error){jobsPutOff, jobsPutOffAgain} {
+		off := holdAhead
+		for i := 0; i < putOffTimes && off == holdAhead; i++ {
+			if off, err = putOff(ctx, db, kind); err != nil {
+				return more, err
+			}
+		}
+		more = more || off == holdAhead
 	}
 	return more, nil
 }
@@ -55,20 +79,45 @@ const waitingAccounts = `clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
     WHERE w.until > (SELECT now FROM clock)
 )`
 
-// jobsPutOff puts off the jobs that River would fetch next, of rows that are to be held.
+// jobsPutOff puts off the jobs that River would fetch next, of rows that are to be held. A claim that takes a better row
+// than its job's own leaves that row's job, if it is available, to the row that was left: parked, it would go with the row
+// that was taken, and the other would have none. So the row is locked, too, and the job before it, so that nobody fetches it and
+// then finds its row locked. The text of a state as in [JobsPutLast].
 func jobsPutOff(ctx context.Context, db DBTX, kind Kind) (int, error) {
-	// A job that is available and not yet running can be parked again: River fetches it only once.
 	const query = `-- name: JobsPutOff :exec
 WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
     SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
-    WHERE EXISTS (SELECT FROM waiting) AND kind = '{kind}' AND state = 'available' AND queue = '{queue}'
+    WHERE kind = '{kind}' AND state = 'available' AND queue = '{queue}'
     ORDER BY priority, scheduled_at, id LIMIT $1
+), ` + toHold + `, locked AS MATERIALIZED (
+    SELECT jobs.id FROM jobs CROSS JOIN LATERAL (
+        SELECT FROM tweetqueue.river_job j WHERE j.id = jobs.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
+    CROSS JOIN LATERAL (
+        SELECT FROM {table} t WHERE t.id = jobs.row_id AND ` + mayBeHeld + ` FOR NO KEY UPDATE SKIP LOCKED) AS t
+    WHERE (jobs.row_id IN (SELECT id FROM due)) IS TRUE
+)
+UPDATE tweetqueue.river_job j SET state = 'pending', scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `
+FROM locked l WHERE j.id = l.id`
+	return putOff(ctx, db, kind, query)
+}
+
+// jobsPutOffAgain puts off the parked jobs that would be available next, of rows that are to be held.
+func jobsPutOffAgain(ctx context.Context, db DBTX, kind Kind) (int, error) {
+	const query = `-- name: JobsPutOffAgain :exec
+WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
+    SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    WHERE kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock) + interval '1 second'
+    ORDER BY scheduled_at LIMIT $1
 ), ` + toHold + `
-UPDATE tweetqueue.river_job SET state = 'pending', scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `
+UPDATE tweetqueue.river_job SET scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `
 WHERE id = ANY (ARRAY(
     SELECT id FROM tweetqueue.river_job
-    WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM due)) IS TRUE)) AND state = 'available'
+    WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM due)) IS TRUE)) AND state::text = 'pending'
     FOR UPDATE SKIP LOCKED))`
+	return putOff(ctx, db, kind, query)
+}
+
+func putOff(ctx context.Context, db DBTX, kind Kind, query string) (int, error) {
 	tag, err := db.Exec(ctx, kind.sql(query), holdAhead)
 	if err != nil {
 		return 0, fmt.Errorf("put off jobs of %s: %w", kind.table(), err)
@@ -81,7 +130,7 @@ func rowsHold(ctx context.Context, db DBTX, kind Kind, limit int) (int, error) {
 	const query = `-- name: RowsHold :exec
 WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
     SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
-    WHERE EXISTS (SELECT FROM waiting) AND kind = '{kind}' AND state = 'pending'
+    WHERE kind = '{kind}' AND state = 'pending'
         AND scheduled_at <= (SELECT now FROM clock) + ` + putOffFor + ` + interval '1 second'
     ORDER BY scheduled_at LIMIT $1
 ), ` + toHold + `, held AS MATERIALIZED (
@@ -97,7 +146,7 @@ WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
     WHERE held.may_be_held AND (a.id, held.action) IN (SELECT account_id, action FROM kept)
 ), locked AS MATERIALIZED (
     SELECT (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
-    WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM may)) IS TRUE)) AND state = 'pending'
+    WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM may)) IS TRUE)) AND state::text = 'pending'
     FOR UPDATE SKIP LOCKED
 )
 UPDATE {table} t SET waiting_for = 'quota', error = 'its account has no place left in a limit',

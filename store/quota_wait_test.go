@@ -147,7 +147,7 @@ func TestSwapJobs(t *testing.T) {
 	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE (args ->> 'row_id')::bigint = $1`, left)
 	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'pending', scheduled_at = now() + interval '30 seconds' WHERE (args ->> 'row_id')::bigint = $1`, taken)
 	inTx(t, b.db, func(tx pgx.Tx) {
-		require.NoError(t, store.SwapJobs(t.Context(), tx, store.PostTweet, []store.Swap{{Taken: taken, Left: left}}))
+		require.NoError(t, store.SwapJobs(t.Context(), tx, []store.Swap{{Taken: taken, Left: left}}))
 	})
 	require.Empty(t, storetest.Jobs(t, b.db, taken))
 	promoted, _, err := store.Promote(t.Context(), b.db, 10)

@@ -213,7 +213,7 @@ SELECT (SELECT count(*) FROM promoted), (
     WHERE state = 'pending' AND scheduled_at > (SELECT now FROM clock)
     ORDER BY scheduled_at LIMIT 1)
 FROM told`
-	if err := db.QueryRow(ctx, query, limit).Scan(&promoted, &next); err != nil {
+	if err := (replanned{db}).QueryRow(ctx, query, limit).Scan(&promoted, &next); err != nil {
 		return 0, nil, fmt.Errorf("promote jobs: %w", err)
 	}
 	return promoted, next, nil

@@ -80,6 +80,20 @@ func TestBystanders(t *testing.T) {
 	require.Empty(t, w.problems())
 }
 
+// What one account has too much of is overtaken by what falls due after it of others, also where no limit binds it.
+func TestBulkIsOvertaken(t *testing.T) {
+	t.Parallel()
+	const bystanders, rows = 50, 3000
+	w := crowd(t, bystanders)
+	w.exec(`UPDATE tweetqueue.quotas SET maximum = 1000000`)
+	w.work(40)
+	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT 'loaded', 'number ' || i, tweetqueue.clock() FROM generate_series(1, $1) AS i`, rows)
+	w.invite(bystanders, time.Second)
+	w.wait(func() bool { return len(w.bystanders(w.start)) == bystanders })
+	require.Greater(t, one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE account = 'loaded' AND status = 'scheduled'`), rows/2)
+	require.Empty(t, w.problems())
+}
+
 // bystanders are the arrivals of their tweets since an instant.
 func (w *world) bystanders(since time.Time) map[string]time.Time {
 	arrived := map[string]time.Time{}
