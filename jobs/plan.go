@@ -29,7 +29,7 @@ type plan struct {
 	budgets    spending
 	closings   []store.Closing
 	made       []int64 // X made their tweets already
-	early      []int64 // scheduled, and not due yet
+	early      []int64 // scheduled, and not due yet, or left without a job
 	swaps      []store.Swap
 	freed      []int64 // taken, while the job's own row is over, or waits
 	events     []Event
@@ -73,6 +73,9 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 		switch {
 		case own || !d.usesJob():
 		case line.OwnDue:
+			if line.OwnOnly {
+				p.early = append(p.early, job.rowID)
+			}
 			p.swaps = append(p.swaps, store.Swap{Taken: row.ID, Left: job.rowID})
 		default:
 			p.freed = append(p.freed, row.ID)

@@ -34,6 +34,7 @@ func (t Turn) Before(other Turn) bool {
 type Line struct {
 	Own     Turn
 	OwnDue  bool   // the row of the job may be sent now
+	OwnOnly bool   // and has waited for something else than its time or a limit, so that no other job comes to it
 	LookUp  bool   // or is to be looked up
 	Due     []Turn // the first few that are due, and wait for nothing; the row of the job may be among them
 	Waiting *Turn  // the first that waits for a limit
@@ -47,11 +48,12 @@ const lineDue = 2
 func Lines(ctx context.Context, tx pgx.Tx, kind Kind, rowIDs []int64) (now time.Time, lines map[int64]Line, err error) {
 	const query = `-- name: RowsLines :many
 WITH asked AS MATERIALIZED (
-    SELECT t.id, t.account, ({action})::text AS action, t.priority, t.{due_at} AS due_at, t.status, t.wake_at, clock.now
+    SELECT t.id, t.account, ({action})::text AS action, t.priority, t.{due_at} AS due_at, t.status, t.waiting_for, t.wake_at, clock.now
     FROM tweetqueue.clock() AS clock (now) LEFT JOIN {table} t ON t.id = ANY ($1)
 )
 SELECT asked.now, coalesce(asked.id, 0), coalesce(asked.priority, 0), coalesce(asked.due_at, 'epoch'),
     coalesce(asked.status = 'scheduled' AND asked.wake_at <= asked.now, false),
+    coalesce(asked.status = 'scheduled' AND asked.wake_at <= asked.now AND asked.waiting_for <> 'time', false),
     coalesce(asked.status = 'unconfirmed' AND asked.wake_at <= asked.now, false),
     coalesce(t.waiting_for, ''), coalesce(t.id, 0), coalesce(t.priority, 0), coalesce(t.due_at, 'epoch')
 FROM asked LEFT JOIN LATERAL (
@@ -81,12 +83,12 @@ ORDER BY t.priority, t.due_at, t.id`
 	}
 	lines = map[int64]Line{}
 	var own, turn Turn
-	var due, lookUp bool
+	var due, only, lookUp bool
 	var waitingFor WaitingFor
-	targets := []any{&now, &own.RowID, &own.Priority, &own.DueAt, &due, &lookUp, &waitingFor, &turn.RowID, &turn.Priority, &turn.DueAt}
+	targets := []any{&now, &own.RowID, &own.Priority, &own.DueAt, &due, &only, &lookUp, &waitingFor, &turn.RowID, &turn.Priority, &turn.DueAt}
 	_, err = pgx.ForEachRow(rows, targets, func() error {
 		line, next := lines[own.RowID], turn
-		line.Own, line.OwnDue, line.LookUp = own, due, lookUp
+		line.Own, line.OwnDue, line.OwnOnly, line.LookUp = own, due, only, lookUp
 		switch {
 		case turn.RowID == 0:
 		case waitingFor == ForQuota:
