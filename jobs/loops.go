@@ -132,12 +132,17 @@ func (w *Worker) takeOver(ctx context.Context) error {
 	// has claimed since by a minute's age: the statement may not come later than that, and try sees to it.
 	own, working := w.lease.current(), w.working.list()
 	var taken []store.TakenOver
+	var unheld error
 	err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		taken, err = store.TakeOver(ctx, tx, loopBatch, own, working, w.lookUps.after[0])
 		if err != nil || len(taken) == 0 {
 			return err
 		}
-		return store.PlacesProlong(ctx, tx, taken)
+		// Rows that may be on X are not to wait for somebody who has locked the windows of one account.
+		if err = store.PlacesProlong(ctx, tx, taken); errors.Is(err, store.ErrRowLocked) {
+			unheld, err = fmt.Errorf("hold the places of what a stopped worker was sending: %w", err), nil
+		}
+		return err
 	})
 	if err != nil && !errors.As(err, new(*store.CommitError)) {
 		return err
@@ -152,7 +157,7 @@ func (w *Worker) takeOver(ctx context.Context) error {
 		}
 		w.tell(event)
 	}
-	if err != nil {
+	if err = errors.Join(err, unheld); err != nil {
 		return err
 	}
 	_, err = store.TakeOverJobs(ctx, w.pool, loopBatch)

@@ -46,7 +46,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	if len(p.quotas) == 0 { // nothing is limited, so claims are decided side by side
 		line.Due, line.Waiting = nil, nil
 	}
-	var locked int64
+	var ownLocked, otherLocked bool
 	for _, turn := range line.Next() {
 		if turn.RowID == 0 || p.decided[turn.RowID] {
 			continue
@@ -57,9 +57,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			return err
 		}
 		if row == nil {
-			if own || !line.OwnDue && locked == 0 {
-				locked = turn.RowID
-			}
+			ownLocked, otherLocked = ownLocked || own, otherLocked || !own
 			continue
 		}
 		d, err := p.decide(ctx, tx, row, turn, line.Waiting)
@@ -84,12 +82,15 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			return nil
 		}
 	}
-	if locked == 0 {
-		return nil
+	switch {
+	case ownLocked && (line.OwnDue || line.LookUp):
+		_, err := store.RowsRewake(ctx, tx, p.kind, []int64{job.rowID}, lockedDelay)
+		return err
+	case otherLocked && !line.OwnDue:
+		// Another job may have taken this one's row, and left one that is locked to this: which, nobody knows.
+		return store.JobAgain(ctx, tx, p.kind, job.rowID, lockedDelay)
 	}
-	// Its job may be this one: another job has taken this one's row, and left it to this.
-	_, err := store.RowsRewake(ctx, tx, p.kind, []int64{locked}, lockedDelay)
-	return err
+	return nil
 }
 
 // lock locks a row and the budgets that hold for it. It is nil if somebody has locked the row, such as an application

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,9 +45,31 @@ func TestJobOfATakenRowFindsTheOtherLocked(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, w.claimed(worker, store.PostTweet, better))
 	require.NoError(t, app.Rollback(t.Context()))
-	parked := storetest.Jobs(t, w.db, worse)
-	require.Equal(t, "pending", parked[len(parked)-1].State)
-	require.Equal(t, []int64{worse}, w.claimed(worker, store.PostTweet, worse))
+	jobs := storetest.Jobs(t, w.db, better)
+	require.Len(t, jobs, 2, "it comes again")
+	require.Equal(t, "available", jobs[1].State, "and does not go with its own row, which may wait for something")
+	require.True(t, jobs[1].ScheduledAt.After(jobs[0].ScheduledAt))
+	require.Equal(t, []int64{worse}, w.claimed(worker, store.PostTweet, better))
+}
+
+// A job whose own row is over takes the best one. That one's job, if it is parked, is some other row's, whether the best one is
+// sent or waits.
+func TestJobOfATakenRowFreesAnother(t *testing.T) {
+	t.Parallel()
+	for name, maximum := range map[string]int{"Sent": 100, "Waits": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.Config{})
+			worker := w.claimer()
+			w.exec(`UPDATE tweetqueue.quotas SET maximum = $1 WHERE name = 'posts'`, maximum)
+			over, best := w.tweet("over"), w.tweet("best")
+			require.Equal(t, []int64{over}, w.claimed(worker, store.PostTweet, over))
+			w.exec(`UPDATE tweetqueue.river_job SET state = 'pending', scheduled_at = now() + interval '30 seconds' WHERE (args ->> 'row_id')::bigint = $1`, best)
+			sent := w.claimed(worker, store.PostTweet, over)
+			require.Equal(t, maximum > 1, slices.Equal(sent, []int64{best}))
+			require.Equal(t, 1, one[int](w, `SELECT count(*) FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1 AND state = 'available'`, best))
+		})
+	}
 }
 
 // What waits for a limit goes before all that is due after it, whichever job comes.

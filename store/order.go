@@ -34,7 +34,7 @@ func (t Turn) Before(other Turn) bool {
 type Line struct {
 	Own     Turn
 	OwnDue  bool   // the row of the job may be sent now
-	OwnOnly bool   // and has waited for something else than its time or a limit, so that no other job comes to it
+	OwnOnly bool   // and has waited for something else than its time, so that no other job comes to it
 	LookUp  bool   // or is to be looked up
 	Due     []Turn // the first few that are due, and wait for nothing; the row of the job may be among them
 	Waiting *Turn  // the first that waits for a limit
@@ -158,6 +158,19 @@ WHERE state::text = 'pending' AND id = ` + parkedJob
 		batch.Queue(query, id)
 	}
 	return sendJobs(ctx, tx, batch)
+}
+
+// JobAgain makes the job of a row come again after a delay, whatever has become of the row: it is some other row's by now. It
+// stays available, so that it does not go with its own.
+func JobAgain(ctx context.Context, tx pgx.Tx, kind Kind, rowID int64, delay time.Duration) error {
+	const query = `-- name: JobAgain :exec
+INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
+SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}', tweetqueue.clock() + $2, 'available'
+FROM {table} WHERE id = $1`
+	if _, err := tx.Exec(ctx, kind.sql(query), rowID, delay); err != nil {
+		return fmt.Errorf("let a job of %s come again: %w", kind.table(), err)
+	}
+	return nil
 }
 
 func sendJobs(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {

@@ -29,10 +29,12 @@ type explainer struct {
 
 	t     *testing.T
 	plans []string
+	ran   []string // names
 }
 
 func (e *explainer) explain(sql string, args []any) {
 	e.t.Helper()
+	e.ran = append(e.ran, strings.Fields(sql)[2])
 	e.plans = append(e.plans, strings.Join(queryAll[string](e.t, e.DBTX, "EXPLAIN "+sql, args...), "\n"))
 }
 

@@ -8,24 +8,29 @@ import (
 )
 
 const (
-	// putLastAfter is how many jobs of one account may stand in River's queue of a kind before those of others.
-	putLastAfter = 50
-	// putLastBatch is how many of the jobs are looked at that come first. River's fetch passes over those that are put last meanwhile.
-	putLastBatch = 2000
+	// putLastAfter is how many jobs of one account may stand in River's queue of a kind before those of others, and keepFirst how many do
+	// at least, where there are others all the time.
+	putLastAfter, keepFirst = 50, 10
+	// firstBatch and lastBatch are how many of the jobs are looked at that come first, and of those that were put last. River's fetch
+	// passes over those that are being put last.
+	firstBatch, lastBatch = 2000, 500
 	// last is the priority of River that is fetched last.
 	last = 4
 )
 
 // JobsPutLast keeps an account that has many rows due at once from standing before all others, for accounts share River's queue of a
-// kind: of its jobs among those that come first 50 keep their places, and the others get River's last priority. Which of the
-// account's rows goes first is not for these to say: see [Lines]. It returns how many jobs it has put last; if any,
-// there may be more. Jobs that somebody has locked are passed over, and tweets that have a deadline.
+// kind: of its jobs among those that come first 50 keep their places, and the others get River's last priority. When it has less than
+// 10 left of them, and does not wait for a limit, some get back what their rows have, and stand behind what is due by then. Which of the account's rows goes first is not
+// for these to say: see [Lines]. It returns how many jobs it has put last; if any, there may be more. Jobs that somebody has
+// locked are passed over.
 func JobsPutLast(ctx context.Context, db DBTX) (put int, err error) {
-	// Mostly there are few.
+	// Mostly there are few, and none was put last.
 	const query = `-- name: JobsAreMany :many
-SELECT '{kind}' WHERE $1::bigint < (SELECT count(*) FROM (
-    SELECT FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}' AND priority < $2 LIMIT $1 + 1) AS first)`
-	rows, err := db.Query(ctx, everyKind(query), putLastAfter, last)
+SELECT '{kind}' WHERE EXISTS (
+    SELECT FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}' AND priority = $2
+) OR $1::bigint < (SELECT count(*) FROM (
+    SELECT FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}' AND priority < $2 LIMIT $1::bigint + 1) AS first)`
+	rows, err := replanned{db}.Query(ctx, everyKind(query), putLastAfter, last)
 	if err != nil {
 		return 0, fmt.Errorf("count jobs: %w", err)
 	}
@@ -44,27 +49,43 @@ SELECT '{kind}' WHERE $1::bigint < (SELECT count(*) FROM (
 }
 
 // jobsPutLast does so in the queue of one kind.
-func jobsPutLast(ctx context.Context, db DBTX, kind Kind) (int, error) {
+func jobsPutLast(ctx context.Context, db DBTX, kind Kind) (put int, err error) {
 	// A look-up of each, and the text of a state: where statistics know of few available jobs the planner would join all with all, and
 	// look for each id among all of a state.
-	const query = `-- name: JobsPutLast :exec
-WITH jobs AS MATERIALIZED (
-    SELECT j.id, j.priority, j.scheduled_at, (
-        SELECT t.account FROM {table} t WHERE t.id = (j.args ->> 'row_id')::bigint AND {deadline} IS NULL) AS account
-    FROM tweetqueue.river_job j
-    WHERE j.kind = '{kind}' AND j.state = 'available' AND j.queue = '{queue}' AND j.priority < $3
-    ORDER BY j.priority, j.scheduled_at, j.id LIMIT $2
-), placed AS MATERIALIZED (
-    SELECT id, row_number() OVER (PARTITION BY account ORDER BY priority, scheduled_at, id) AS place FROM jobs WHERE account IS NOT NULL
+	const query = `-- name: JobsPutLast :one
+WITH waiting AS MATERIALIZED (
+    SELECT a.username FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id WHERE w.until > tweetqueue.clock()
+), first AS MATERIALIZED (
+    SELECT id, (args ->> 'row_id')::bigint AS row_id, priority, scheduled_at FROM tweetqueue.river_job
+    WHERE kind = '{kind}' AND state = 'available' AND queue = '{queue}' AND priority < $5
+    ORDER BY priority, scheduled_at, id LIMIT $3
+), last AS MATERIALIZED (
+    SELECT id, (args ->> 'row_id')::bigint AS row_id, priority, scheduled_at FROM tweetqueue.river_job
+    WHERE kind = '{kind}' AND state = 'available' AND queue = '{queue}' AND priority = $5
+    ORDER BY priority, scheduled_at, id LIMIT $4
+), jobs AS MATERIALIZED (
+    SELECT j.id, j.priority, t.account, t.priority AS own,
+        row_number() OVER (PARTITION BY t.account ORDER BY j.priority, j.scheduled_at, j.id) AS place
+    FROM (
+            SELECT id, row_id, priority, scheduled_at FROM first UNION ALL SELECT id, row_id, priority, scheduled_at FROM last
+        ) AS j CROSS JOIN LATERAL (
+        SELECT t.account, t.priority FROM {table} t WHERE t.id = j.row_id OFFSET 0) AS t
+), wanted AS MATERIALIZED (
+    SELECT id, CASE WHEN priority < $5 THEN $5 ELSE own END AS priority FROM jobs
+    WHERE priority < $5 AND place > $1
+        OR priority = $5 AND place <= $2 AND own < $5 AND (account IN (SELECT username FROM waiting)) IS NOT TRUE
 ), locked AS MATERIALIZED (
-    SELECT p.id FROM placed p CROSS JOIN LATERAL (
-        SELECT FROM tweetqueue.river_job j WHERE j.id = p.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
-    WHERE p.place > $1
+    SELECT w.id, w.priority FROM wanted w CROSS JOIN LATERAL (
+        SELECT FROM tweetqueue.river_job j WHERE j.id = w.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
+), put AS (
+    UPDATE tweetqueue.river_job j SET priority = l.priority,
+        scheduled_at = CASE WHEN l.priority = $5 THEN j.scheduled_at ELSE tweetqueue.clock() END -- behind what is due by now
+    FROM locked l WHERE j.id = l.id RETURNING j.priority
 )
-UPDATE tweetqueue.river_job j SET priority = $3 FROM locked l WHERE j.id = l.id`
-	tag, err := db.Exec(ctx, kind.sql(query), putLastAfter, putLastBatch, last)
+SELECT count(*) FROM put WHERE priority = $5`
+	err = db.QueryRow(ctx, kind.sql(query), putLastAfter, keepFirst, firstBatch, lastBatch, last).Scan(&put)
 	if err != nil {
 		return 0, fmt.Errorf("put jobs of %s last: %w", kind.table(), err)
 	}
-	return int(tag.RowsAffected()), nil
+	return put, nil
 }

@@ -44,11 +44,24 @@ func TestJobsPutLast(t *testing.T) {
 			put, err = store.JobsPutLast(t.Context(), b.db)
 			require.NoError(t, err)
 			require.Zero(t, put)
+			require.Equal(t, slices.Concat(before[:50], []int64{other}, before[50:61]), order())
+
+			// When few are left, some come behind what is due by then, unless the account waits.
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE (args ->> 'row_id')::bigint = ANY ($1)`, before[:43])
+			b.quotaWait(t, kind.Action(), time.Now().Add(time.Hour))
+			for _, raised := range []int{0, 3} {
+				put, err = store.JobsPutLast(t.Context(), b.db)
+				require.NoError(t, err)
+				require.Zero(t, put)
+				require.Equal(t, slices.Concat(before[43:50], []int64{other}, before[50:61]), order())
+				require.Equal(t, 11-raised, query[int](t, b.db, `SELECT count(*) FROM tweetqueue.river_job WHERE priority = 4`))
+				exec(t, b.db, `DELETE FROM tweetqueue.quota_waits`)
+			}
 		})
 	}
 }
 
-// What must be looked at by an instant keeps its place, and what somebody has locked.
+// What somebody has locked keeps its place, and what has the last priority of itself.
 func TestJobsPutLastPassesOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -56,14 +69,24 @@ func TestJobsPutLastPassesOver(t *testing.T) {
 	for i := range 60 {
 		ids = append(ids, due(t, b.db, store.PostTweet, fmt.Sprint(i)))
 	}
-	exec(t, b.db, `UPDATE tweetqueue.tweets SET post_before = post_at + interval '1 hour' WHERE id = $1`, ids[52])
+	exec(t, b.db, `UPDATE tweetqueue.tweets SET priority = 4 WHERE id = $1`, ids[0])
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET priority = 4 WHERE (args ->> 'row_id')::bigint = $1`, ids[0])
 	holder := storetest.Tx(t, b.db)
-	exec(t, holder, `SELECT FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1 FOR UPDATE`, ids[51])
+	exec(t, holder, `SELECT FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1 FOR UPDATE`, ids[52])
 	put, err := store.JobsPutLast(t.Context(), b.db)
 	require.NoError(t, err)
 	require.Equal(t, 8, put)
-	require.Equal(t, append([]int64{ids[50]}, ids[53:]...), queryAll[int64](t, b.db,
-		`SELECT (args ->> 'row_id')::bigint FROM tweetqueue.river_job WHERE priority = 4 ORDER BY 1`))
+	last := slices.Concat([]int64{ids[0], ids[51]}, ids[53:])
+	for range 2 {
+		require.Equal(t, last, queryAll[int64](t, b.db,
+			`SELECT (args ->> 'row_id')::bigint FROM tweetqueue.river_job WHERE priority = 4 GROUP BY 1 ORDER BY 1`))
+		exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE priority < 4 AND (args ->> 'row_id')::bigint <> $1`, ids[52])
+		exec(t, b.db, `INSERT INTO tweetqueue.quota_waits (account_id, action, until) VALUES ($1, 'post', 'infinity')`, b.accountID)
+		put, err = store.JobsPutLast(t.Context(), b.db)
+		require.NoError(t, err)
+		require.Zero(t, put)
+		exec(t, b.db, `DELETE FROM tweetqueue.quota_waits`)
+	}
 }
 
 // A job is not put off whose row somebody has locked: a claim may be about to take the row, and leave the job to another.
@@ -115,16 +138,21 @@ func TestJobsByTheThousandUseIndexes(t *testing.T) {
 	jobs("completed")
 	exec(t, b.db, `ANALYZE tweetqueue.tweets, tweetqueue.river_job`)
 	jobs("available")
-	for name, run := range map[string]func(db store.DBTX) error{
-		"last":    func(db store.DBTX) error { _, err := store.JobsPutLast(t.Context(), db); return err },
-		"hold":    func(db store.DBTX) error { _, err := store.QuotaWaitsHold(t.Context(), db, 100); return err },
-		"promote": func(db store.DBTX) error { _, _, err := store.Promote(t.Context(), db, 1000); return err },
+	for _, each := range []struct {
+		name string
+		run  func(db store.DBTX) error
+	}{
+		{"JobsPutLast", func(db store.DBTX) error { _, err := store.JobsPutLast(t.Context(), db); return err }},
+		{"JobsPutOff", func(db store.DBTX) error { _, err := store.QuotaWaitsHold(t.Context(), db, 100); return err }},
+		{"JobPromote", func(db store.DBTX) error { _, _, err := store.Promote(t.Context(), db, 1000); return err }},
 	} {
+		name, run := each.name, each.run
 		b.quotaWait(t, "post", time.Now().Add(time.Hour))
 		tx := storetest.Tx(t, b.db)
 		db := &explainer{DBTX: tx, t: t}
 		require.NoError(t, run(db))
 		plans := strings.Join(db.plans, "\n")
+		require.Contains(t, db.ran, name)
 		require.NotContains(t, plans, "Seq Scan on river_job", name)
 		require.NotContains(t, plans, "Seq Scan on tweets", name)
 		require.NotRegexp(t, `river_job_prioritized_fetching_index on river_job \w+ .*\n\s+Index Cond: .*id = `, plans, name)
@@ -136,7 +164,7 @@ func TestJobsByTheThousandUseIndexes(t *testing.T) {
 		for range 3 {
 			require.NoError(t, run(one))
 		}
-		kept := queryAll[string](t, one, `SELECT statement FROM pg_prepared_statements WHERE statement ~ '^-- name: (JobPromote|JobsPutLast|JobsPutOff|RowsHold) '`)
+		kept := queryAll[string](t, one, `SELECT statement FROM pg_prepared_statements WHERE statement ~ '^-- name: (JobPromote|JobsAreMany|JobsPutLast|JobsPutOff|JobsPutOffAgain|RowsHold) '`)
 		one.Release()
 		require.Empty(t, kept, name)
 	}

@@ -10,8 +10,7 @@ import (
 const (
 	// holdAhead is how many of the jobs that come first are looked at.
 	holdAhead = 1000
-	// putOffFor is how long the jobs are put off of rows that are to be held: if these are not held by then, or need no longer be,
-	// they come again.
+	// putOffFor is how long the jobs are put off of rows that are to be held: if these need no longer be by then, they come again.
 	putOffFor = "interval '30 seconds'"
 	// putOffTimes is how often more jobs are put off before rows are held.
 	putOffTimes = 10
@@ -91,9 +90,10 @@ WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
     ORDER BY priority, scheduled_at, id LIMIT $1
 ), ` + toHold + `, locked AS MATERIALIZED (
     SELECT jobs.id FROM jobs CROSS JOIN LATERAL (
-        SELECT FROM tweetqueue.river_job j WHERE j.id = jobs.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
+        SELECT (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
+        WHERE j.id = jobs.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
     CROSS JOIN LATERAL (
-        SELECT FROM {table} t WHERE t.id = jobs.row_id AND ` + mayBeHeld + ` FOR NO KEY UPDATE SKIP LOCKED) AS t
+        SELECT FROM {table} t WHERE t.id = j.row_id AND ` + mayBeHeld + ` FOR NO KEY UPDATE SKIP LOCKED) AS t
     WHERE (jobs.row_id IN (SELECT id FROM due)) IS TRUE
 )
 UPDATE tweetqueue.river_job j SET state = 'pending', scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `

@@ -53,7 +53,7 @@ SELECT id FROM tweetqueue.requests WHERE id = ANY ($1) AND answered_at IS NULL`
 			return nil, false, err
 		}
 		if s.WaitFor == ForQuota {
-			until[s.RequestID] = now.Add(s.Wait)
+			until[s.RequestID] = s.answeredAt(now).Add(s.Wait)
 			for _, q := range quotas.Of(s.AccountID, s.action(kind)) {
 				until[s.RequestID] = laterOf(until[s.RequestID], q.Next(now))
 			}

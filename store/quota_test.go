@@ -206,6 +206,7 @@ func TestSettleLateAnswer(t *testing.T) {
 	for _, column := range []string{"blocked_until", "others_until"} {
 		require.WithinDuration(t, reset, query[time.Time](t, b.db, `SELECT `+column+` FROM tweetqueue.quotas WHERE name = 'posts'`), patience)
 	}
+	require.WithinDuration(t, reset, query[time.Time](t, b.db, `SELECT until FROM tweetqueue.quota_waits`), patience)
 }
 
 // Nobody knows when the requests of a dead worker arrived: their places are held from when they are taken over.
@@ -218,6 +219,14 @@ func TestTakeOverHoldsPlacesLonger(t *testing.T) {
 	storetest.MoveClock(t, b.db, time.Minute)
 	taken := b.dieAndTakeOver(t)
 	require.Len(t, taken, 2)
+	holder := storetest.Tx(t, b.db)
+	exec(t, holder, `SELECT FROM tweetqueue.quotas FOR UPDATE`)
+	inTx(t, b.db, func(tx pgx.Tx) {
+		require.ErrorIs(t, store.PlacesProlong(t.Context(), tx, taken), store.ErrRowLocked)
+		require.Equal(t, 1, query[int](t, tx, `SELECT 1`), "it goes on")
+	})
+	require.NoError(t, holder.Rollback(t.Context()))
+	require.Equal(t, before, query[int64](t, b.db, last))
 	inTx(t, b.db, func(tx pgx.Tx) { require.NoError(t, store.PlacesProlong(t.Context(), tx, taken)) })
 	bucket := (15 * time.Minute).Microseconds() / 256
 	require.GreaterOrEqual(t, query[int64](t, b.db, last), before+(50*time.Second).Microseconds()/bucket)

@@ -114,8 +114,20 @@ RETURNING t.id, t.status, lost.name, lost.account_id, ({action})::text, lost.sen
 }
 
 // PlacesProlong holds the places of requests that were taken over as if they had arrived by now: nobody knows when their
-// worker died, nor how long they were under way.
+// worker died, nor how long they were under way. [ErrRowLocked] if somebody has locked the windows for long, such as a person; the
+// transaction goes on as if it had not been called.
 func PlacesProlong(ctx context.Context, tx pgx.Tx, taken []TakenOver) error {
+	const impatience = `-- name: PlacesProlongImpatience :exec
+SET LOCAL lock_timeout = '2s'`
+	return orRowLocked(pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { // a savepoint
+		if _, err := tx.Exec(ctx, impatience); err != nil {
+			return fmt.Errorf("bound the wait for quotas: %w", err)
+		}
+		return placesProlong(ctx, tx, taken)
+	}))
+}
+
+func placesProlong(ctx context.Context, tx pgx.Tx, taken []TakenOver) error {
 	var accountIDs []int64
 	var actions []string
 	for _, t := range taken {

@@ -32,7 +32,12 @@ func (w *world) play() {
 // playUntil lets time pass until done reports true.
 func (w *world) playUntil(done func() bool) {
 	w.Helper()
-	w.pass(done, w.jump)
+	w.pass(done, func() bool {
+		if _, found := w.next(w.look(w.db)); !found {
+			return false // most often; and it takes no lock
+		}
+		return !done() && w.jump() // what is done now may not have been before nothing was being done any more
+	})
 }
 
 // wait waits until done reports true, and does not move the clock.
@@ -102,9 +107,6 @@ type still struct {
 // requests that are under way. It returns whether it has.
 func (w *world) jump() bool {
 	w.Helper()
-	if _, found := w.next(w.look(w.db)); !found {
-		return false // most often; and it takes no lock
-	}
 	tx, err := w.db.Begin(w.Context())
 	require.NoError(w, err)
 	defer func() { _ = tx.Rollback(w.Context()) }()
