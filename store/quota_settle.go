@@ -120,8 +120,10 @@ func (s Settlement) action(kind Kind) string { return cmp.Or(s.Action, kind.Acti
 // answered reports whether X answered: then the request has arrived by now.
 func (s Settlement) answered() bool { return s.StatusCode != 0 }
 
-// answeredAt is when it did.
-func (s Settlement) answeredAt(now time.Time) time.Time { return now.Add(-s.Age) }
+// answeredAt is when it did, as Postgres keeps instants.
+func (s Settlement) answeredAt(now time.Time) time.Time {
+	return now.Add(-s.Age).Truncate(time.Microsecond)
+}
 
 // tooLong reports whether a place is held for so much longer than the request was under way that it matters:
 // more than a bucket or two.
