@@ -14,8 +14,8 @@ const (
 	// firstBatch and lastBatch are how many of the jobs are looked at that come first, and of those that were put last. River's fetch
 	// passes over those that are being put last.
 	firstBatch, lastBatch = 2000, 500
-	// last is the priority of River that is fetched last.
-	last = 4
+	// lastPriority is the priority of River that is fetched last.
+	lastPriority = 4
 )
 
 // JobsPutLast keeps an account that has many rows due at once from standing before all others, for accounts share River's queue of a
@@ -30,7 +30,7 @@ SELECT '{kind}' WHERE EXISTS (
     SELECT FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}' AND priority = $2
 ) OR $1::bigint < (SELECT count(*) FROM (
     SELECT FROM tweetqueue.river_job WHERE state = 'available' AND queue = '{queue}' AND priority < $2 LIMIT $1::bigint + 1) AS first)`
-	rows, err := replanned{db}.Query(ctx, everyKind(query), putLastAfter, last)
+	rows, err := replanned{db}.Query(ctx, everyKind(query), putLastAfter, lastPriority)
 	if err != nil {
 		return 0, fmt.Errorf("count jobs: %w", err)
 	}
@@ -83,7 +83,7 @@ WITH waiting AS MATERIALIZED (
     FROM locked l WHERE j.id = l.id RETURNING j.priority
 )
 SELECT count(*) FROM put WHERE priority = $5`
-	err = db.QueryRow(ctx, kind.sql(query), putLastAfter, keepFirst, firstBatch, lastBatch, last).Scan(&put)
+	err = db.QueryRow(ctx, kind.sql(query), putLastAfter, keepFirst, firstBatch, lastBatch, lastPriority).Scan(&put)
 	if err != nil {
 		return 0, fmt.Errorf("put jobs of %s last: %w", kind.table(), err)
 	}
