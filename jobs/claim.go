@@ -132,6 +132,9 @@ func (d decision) usesJob() bool {
 	return d.send || d.wait != "" && d.wait != store.ForThread && d.wait != store.ForBudget
 }
 
+// nothing reports whether the row is not due, or over.
+func (d decision) nothing() bool { return !d.send && !d.made && d.wait == "" && d.close == "" }
+
 // decide reads the row, its windows and its budget, all locked, and the clock after the windows' locks, and nothing else.
 func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.Duration) decision {
 	if row.Status != store.Scheduled && !store.ClaimAnyStatus || row.WakeAt.After(now) {

@@ -46,18 +46,22 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	if len(p.quotas) == 0 { // nothing is limited, so claims are decided side by side
 		line.Due, line.Waiting = nil, nil
 	}
-	var ownLocked, otherLocked bool
+	var ownLocked, passed bool // passed: a due row that the job may have been for
 	for _, turn := range line.Next() {
-		if turn.RowID == 0 || p.decided[turn.RowID] {
+		if turn.RowID == 0 {
 			continue
 		}
 		own := turn.RowID == job.rowID
+		if p.decided[turn.RowID] {
+			passed = true
+			continue
+		}
 		row, err := p.lock(ctx, tx, turn.RowID)
 		if err != nil {
 			return err
 		}
 		if row == nil {
-			ownLocked, otherLocked = ownLocked || own, otherLocked || !own
+			ownLocked, passed = ownLocked || own, passed || !own
 			continue
 		}
 		d, err := p.decide(ctx, tx, row, turn, line.Waiting)
@@ -68,6 +72,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			continue // its own waits for the same
 		}
 		p.add(row, job.jobID, d)
+		passed = passed || d.nothing() && (!own || line.OwnDue) // since it was read, it has been held, or edited
 		switch {
 		case own || !d.usesJob():
 		case line.OwnDue:
@@ -86,8 +91,8 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	case ownLocked && (line.OwnDue || line.LookUp):
 		_, err := store.RowsRewake(ctx, tx, p.kind, []int64{job.rowID}, lockedDelay)
 		return err
-	case otherLocked && !line.OwnDue:
-		// Another job may have taken this one's row, and left one that is locked to this: which, nobody knows.
+	case passed:
+		// Another job may have taken this one's row, and left one to this that it has not seen: which, nobody knows.
 		return store.JobAgain(ctx, tx, p.kind, job.rowID, lockedDelay)
 	}
 	return nil

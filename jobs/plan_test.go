@@ -3,7 +3,9 @@ package jobs
 import (
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store"
@@ -50,6 +52,39 @@ func TestJobOfATakenRowFindsTheOtherLocked(t *testing.T) {
 	require.Equal(t, "available", jobs[1].State, "and does not go with its own row, which may wait for something")
 	require.True(t, jobs[1].ScheduledAt.After(jobs[0].ScheduledAt))
 	require.Equal(t, []int64{worse}, w.claimed(worker, store.PostTweet, better))
+}
+
+// A job whose own row is over, and that finds the best ones held since it was read which these are, is another row's by now,
+// and comes again.
+func TestJobOfATakenRowFindsTheOthersHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.claimer()
+	ids := []int64{w.tweet("over")}
+	require.Equal(t, ids, w.claimed(worker, store.PostTweet, ids[0]))
+	w.tweet("held")
+	w.tweet("held, too")
+	left := w.tweet("left")
+	w.exec(`UPDATE tweetqueue.river_job SET state = 'running'`)
+	err := store.InTx(t.Context(), w.db, func(tx pgx.Tx) error {
+		owners, err := store.RowsOwners(t.Context(), tx, store.PostTweet, ids)
+		require.NoError(t, err)
+		quotas, err := store.QuotasLock(t.Context(), tx, owners.AccountIDs, owners.Actions...)
+		require.NoError(t, err)
+		now, lines, err := store.Lines(t.Context(), tx, store.PostTweet, ids)
+		require.NoError(t, err)
+		w.exec(`UPDATE tweetqueue.tweets SET waiting_for = 'quota', next_attempt_at = now() + interval '100 years' WHERE text LIKE 'held%'`)
+		p := newPlan(store.PostTweet, worker.lease.current(), time.Now().Add(sendWithin), now, 0)
+		p.owners, p.quotas, p.lines = owners, quotas, lines
+		require.NoError(t, p.run(t.Context(), tx, wakeUp{jobID: 1, rowID: ids[0]}))
+		return p.write(t.Context(), tx)
+	})
+	require.NoError(t, err)
+	jobs := storetest.Jobs(t, w.db, ids[0])
+	require.Len(t, jobs, 2)
+	require.Equal(t, "available", jobs[1].State)
+	w.exec(`UPDATE tweetqueue.tweets SET waiting_for = 'time', next_attempt_at = NULL, status = 'cancelled' WHERE text LIKE 'held%'`)
+	require.Equal(t, []int64{left}, w.claimed(worker, store.PostTweet, ids[0]))
 }
 
 // A job whose own row is over takes the best one. That one's job, if it is parked, is some other row's, whether the best one is

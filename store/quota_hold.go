@@ -49,12 +49,12 @@ SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.cloc
 func jobsAllPutOff(ctx context.Context, db DBTX, kind Kind) (more bool, err error) {
 	for _, putOff := range []func(context.Context, DBTX, Kind) (int, error){jobsPutOff, jobsPutOffAgain} {
 		off := holdAhead
-		for i := 0; i < putOffTimes && off == holdAhead; i++ {
+		for i := 0; i < putOffTimes && off > 0; i++ {
 			if off, err = putOff(ctx, db, kind); err != nil {
 				return more, err
 			}
 		}
-		more = more || off == holdAhead
+		more = more || off > 0
 	}
 	return more, nil
 }
@@ -93,7 +93,7 @@ WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
         SELECT (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
         WHERE j.id = jobs.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
     CROSS JOIN LATERAL (
-        SELECT FROM {table} t WHERE t.id = j.row_id AND ` + mayBeHeld + ` FOR NO KEY UPDATE SKIP LOCKED) AS t
+        SELECT FROM {table} t WHERE t.id = j.row_id AND ` + mayBeHeld + ` IS TRUE FOR NO KEY UPDATE SKIP LOCKED) AS t
     WHERE (jobs.row_id IN (SELECT id FROM due)) IS TRUE
 )
 UPDATE tweetqueue.river_job j SET state = 'pending', scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `
