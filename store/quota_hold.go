@@ -12,8 +12,6 @@ const (
 	holdAhead = 1000
 	// putOffFor is how long the jobs are put off of rows that are to be held: if these need no longer be by then, they come again.
 	putOffFor = "interval '30 seconds'"
-	// putOffTimes is how often more jobs are put off before rows are held.
-	putOffTimes = 10
 )
 
 // QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits. It returns whether there
@@ -32,7 +30,11 @@ SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.cloc
 		return false, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
 	for _, kind := range kindsOf(actions...) {
-		off, err := jobsAllPutOff(ctx, replanned{db}, kind)
+		off, err := jobsPutOff(ctx, replanned{db}, kind)
+		if err != nil {
+			return more, err
+		}
+		again, err := jobsPutOffAgain(ctx, replanned{db}, kind)
 		if err != nil {
 			return more, err
 		}
@@ -40,21 +42,7 @@ SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.cloc
 		if err != nil {
 			return more, err
 		}
-		more = more || off || held == limit
-	}
-	return more, nil
-}
-
-// jobsAllPutOff makes room in River's queue of a kind, and returns whether there may be more.
-func jobsAllPutOff(ctx context.Context, db DBTX, kind Kind) (more bool, err error) {
-	for _, putOff := range []func(context.Context, DBTX, Kind) (int, error){jobsPutOff, jobsPutOffAgain} {
-		off := holdAhead
-		for i := 0; i < putOffTimes && off > 0; i++ {
-			if off, err = putOff(ctx, db, kind); err != nil {
-				return more, err
-			}
-		}
-		more = more || off > 0
+		more = more || off > 0 || again > 0 || held == limit
 	}
 	return more, nil
 }
