@@ -42,7 +42,7 @@ SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.cloc
 		if err != nil {
 			return more, err
 		}
-		more = more || off > 0 || again > 0 || held == limit
+		more = more || off == holdAhead || again == holdAhead || held == limit
 	}
 	return more, nil
 }
