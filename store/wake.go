@@ -240,6 +240,11 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS
         AND (late_from IS NULL OR late_from < (SELECT ago FROM clock))
         AND (wake_at, id) > ($1, $2)
     ORDER BY wake_at, id LIMIT $3
+), jobs AS MATERIALIZED ( -- all of them at once: a look-up in River's index of args reads whatever was inserted lately
+    SELECT (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    WHERE state IN ('available', 'retryable', 'scheduled', 'running') AND kind = '{kind}'
+        AND (state <> 'running' OR attempted_at > (SELECT ago FROM clock) - interval '40 seconds')
+        AND EXISTS (SELECT FROM overdue)
 ), lost AS (
     SELECT id, wake_at, priority FROM overdue
     -- The job of a row may have been another's turn: while its account goes on, its own comes soon.
@@ -247,11 +252,8 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS
         SELECT FROM tweetqueue.quotas q JOIN tweetqueue.accounts a ON a.id = q.account_id
         WHERE a.username = overdue.account AND overdue.action = ANY (q.actions) AND q.buckets <> '{}'
             AND to_timestamp((q.buckets[cardinality(q.buckets)] + 1) * extract(epoch FROM q.period) / 256) > overdue.ago))
-    AND NOT EXISTS (
-        SELECT FROM tweetqueue.river_job j
-        WHERE j.kind = '{kind}' AND j.args @> jsonb_build_object('row_id', overdue.id)
-            AND (j.state IN ('available', 'pending', 'retryable', 'scheduled')
-                OR (j.state = 'running' AND j.attempted_at > overdue.ago - interval '40 seconds')))
+    AND (overdue.id IN (SELECT row_id FROM jobs)) IS NOT TRUE
+    AND NOT EXISTS (SELECT FROM tweetqueue.river_job j WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = overdue.id)
 ), finalized AS (
     UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = tweetqueue.clock()
     WHERE kind = '{kind}' AND state = 'running'
