@@ -53,7 +53,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 		}
 		own := turn.RowID == job.rowID
 		if p.decided[turn.RowID] {
-			passed = true
+			passed = passed || own || !line.OwnDue
 			continue
 		}
 		row, err := p.lock(ctx, tx, turn.RowID)
@@ -61,7 +61,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			return err
 		}
 		if row == nil {
-			ownLocked, passed = ownLocked || own, passed || !own
+			ownLocked, passed = ownLocked || own, passed || !own && !line.OwnDue
 			continue
 		}
 		d, err := p.decide(ctx, tx, row, turn, line.Waiting)
@@ -72,7 +72,12 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			continue // its own waits for the same
 		}
 		p.add(row, job.jobID, d)
-		passed = passed || d.nothing() && (!own || line.OwnDue) // since it was read, it has been held, or edited
+		switch {
+		case d.nothing(): // since it was read, it has been held, or edited
+			passed = passed || own == line.OwnDue
+		case d.wait != "": // and it takes its parked job along
+			passed = passed || !own && !line.OwnDue
+		}
 		switch {
 		case own || !d.usesJob():
 		case line.OwnDue:

@@ -87,6 +87,40 @@ func TestJobOfATakenRowFindsTheOthersHeld(t *testing.T) {
 	require.Equal(t, []int64{left}, w.claimed(worker, store.PostTweet, ids[0]))
 }
 
+// A job whose own row is over, and that finds only rows that wait for their threads, is another row's by now, too.
+func TestJobOfATakenRowFindsThreads(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.claimer()
+	over := w.tweet("over")
+	require.Equal(t, []int64{over}, w.claimed(worker, store.PostTweet, over))
+	second, third, left := w.tweet("second"), w.tweet("third"), w.tweet("left")
+	w.exec(`UPDATE tweetqueue.tweets SET previous_id = $2 WHERE id = $1`, second, over)
+	w.exec(`UPDATE tweetqueue.tweets SET previous_id = $2 WHERE id = $1`, third, second)
+	w.exec(`UPDATE tweetqueue.river_job SET state = 'running'`)
+	require.Empty(t, w.claimed(worker, store.PostTweet, over))
+	require.Equal(t, "scheduled:thread", w.status(third))
+	require.Len(t, storetest.Jobs(t, w.db, over), 2)
+	require.Equal(t, []int64{left}, w.claimed(worker, store.PostTweet, over))
+}
+
+// A job that has decided on its own row comes not again, whatever is locked before it.
+func TestJobOfADecidedRowEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.claimer()
+	better, next := w.tweet("better"), w.tweet("next")
+	w.exec(`UPDATE tweetqueue.tweets SET previous_id = $2 WHERE id = $1`, next, better)
+	w.exec(`UPDATE tweetqueue.river_job SET state = 'running'`)
+	app := w.application()
+	_, err := app.Exec(t.Context(), `UPDATE tweetqueue.tweets SET metadata = '{}' WHERE id = $1`, better)
+	require.NoError(t, err)
+	require.Empty(t, w.claimed(worker, store.PostTweet, next))
+	require.Equal(t, "scheduled:thread", w.status(next))
+	require.Zero(t, one[int](w, `SELECT count(*) FROM tweetqueue.river_job WHERE state = 'available'`))
+	require.NoError(t, app.Rollback(t.Context()))
+}
+
 // A job whose own row is over takes the best one. That one's job, if it is parked, is some other row's, whether the best one is
 // sent or waits.
 func TestJobOfATakenRowFreesAnother(t *testing.T) {
