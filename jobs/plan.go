@@ -46,14 +46,15 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	if len(p.quotas) == 0 { // nothing is limited, so claims are decided side by side
 		line.Due, line.Waiting = nil, nil
 	}
-	var ownLocked, passed bool // passed: a due row that the job may have been for
+	var ownLocked, passed bool // passed: a row that the job may have been meant for
 	for _, turn := range line.Next() {
 		if turn.RowID == 0 {
 			continue
 		}
 		own := turn.RowID == job.rowID
+		meant := own == line.OwnDue // the job is for its own row if that is due, and for another's if not
 		if p.decided[turn.RowID] {
-			passed = passed || own || !line.OwnDue
+			passed = passed || meant
 			continue
 		}
 		row, err := p.lock(ctx, tx, turn.RowID)
@@ -61,7 +62,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 			return err
 		}
 		if row == nil {
-			ownLocked, passed = ownLocked || own, passed || !own && !line.OwnDue
+			ownLocked, passed = ownLocked || own, passed || meant
 			continue
 		}
 		d, err := p.decide(ctx, tx, row, turn, line.Waiting)
@@ -74,9 +75,9 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 		p.add(row, job.jobID, d)
 		switch {
 		case d.nothing(): // since it was read, it has been held, or edited
-			passed = passed || own == line.OwnDue
+			passed = passed || meant
 		case d.wait != "": // and it takes its parked job along
-			passed = passed || !own && !line.OwnDue
+			passed = passed || meant && !own
 		}
 		switch {
 		case own || !d.usesJob():

@@ -13,7 +13,7 @@ import (
 	"tweetqueue/store/storetest"
 )
 
-// While an account waits, what falls due is not fetched; another account's is, and what has a deadline that passes.
+// While an account waits, what falls due is not fetched.
 func TestHoldWhileTheAccountWaits(t *testing.T) {
 	t.Parallel()
 	for _, kind := range store.Kinds() {

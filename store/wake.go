@@ -252,7 +252,7 @@ WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() - interval '20 seconds' AS
         SELECT FROM tweetqueue.quotas q JOIN tweetqueue.accounts a ON a.id = q.account_id
         WHERE a.username = overdue.account AND overdue.action = ANY (q.actions) AND q.buckets <> '{}'
             AND to_timestamp((q.buckets[cardinality(q.buckets)] + 1) * extract(epoch FROM q.period) / 256) > overdue.ago))
-    AND (overdue.id IN (SELECT row_id FROM jobs)) IS NOT TRUE
+    AND overdue.id IN (SELECT id FROM overdue EXCEPT SELECT row_id FROM jobs) -- linear, however many jobs there are
     AND NOT EXISTS (SELECT FROM tweetqueue.river_job j WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = overdue.id)
 ), finalized AS (
     UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = tweetqueue.clock()
