@@ -112,7 +112,8 @@ AS $$
 $$;
 
 -- What a window counts that is new, or gets other actions or another period: what it counted and still counts, and, by the
--- requests, what it did not count: those of other actions, and those of longer ago. Buckets are numbered by the period,
+-- requests, what it did not count: those of other actions, and those of longer ago. As many of the latest as it counted are
+-- what it counted: which they are its buckets do not say. Buckets are numbered by the period,
 -- and a grant counts until its bucket's end plus the period: that end falls into the new bucket, but no later than what is on
 -- its way may arrive, for a bucket of a long period may end long after.
 -- +goose StatementBegin
@@ -125,23 +126,29 @@ DECLARE
     old_width CONSTANT bigint := tweetqueue.bucket_width(OLD.period);
     expired CONSTANT bigint := tweetqueue.microseconds(now - NEW.period); -- what ended by then counts no more
     old_expired CONSTANT bigint := tweetqueue.microseconds(now - OLD.period);
+    counted CONSTANT bigint := (SELECT coalesce(sum(b.grants), 0) FROM unnest(OLD.buckets, OLD.grants) AS b (bucket, grants)
+        WHERE (b.bucket + 1) * old_width > old_expired);
 BEGIN
     SELECT coalesce(array_agg(c.bucket ORDER BY c.bucket), '{}'), coalesce(array_agg(c.grants ORDER BY c.bucket), '{}')
     INTO NEW.buckets, NEW.grants
     FROM (
-        SELECT counted.bucket, sum(counted.grants) AS grants FROM (
+        SELECT counts.bucket, sum(counts.grants) AS grants FROM (
             SELECT least(((b.bucket + 1) * old_width + width - 1) / width - 1,
                 tweetqueue.microseconds(now + interval '1 minute') / width) AS bucket, b.grants
             FROM unnest(OLD.buckets, OLD.grants) AS b (bucket, grants)
             WHERE (b.bucket + 1) * old_width > old_expired
             UNION ALL
             SELECT r.at / width, 1
-            FROM tweetqueue.requests_since(now - NEW.period, NEW.account_id, NEW.app_id, NEW.actions,
-                greatest(NEW.maximum, NEW.x_maximum)) r
-            WHERE OLD IS NULL OR r.action <> ALL (OLD.actions) OR (r.at / old_width + 1) * old_width <= old_expired
-        ) counted
-        WHERE (counted.bucket + 1) * width > expired
-        GROUP BY counted.bucket
+            FROM (
+                SELECT r.action, r.at, count(*) FILTER (WHERE r.action = ANY (OLD.actions))
+                    OVER (ORDER BY r.at DESC ROWS UNBOUNDED PRECEDING) AS latest
+                FROM tweetqueue.requests_since(now - NEW.period, NEW.account_id, NEW.app_id, NEW.actions || OLD.actions,
+                    counted::integer + greatest(NEW.maximum, NEW.x_maximum)) r
+            ) r
+            WHERE r.action = ANY (NEW.actions) AND (OLD IS NULL OR r.action <> ALL (OLD.actions) OR r.latest > counted)
+        ) counts
+        WHERE (counts.bucket + 1) * width > expired
+        GROUP BY counts.bucket
     ) c;
     RETURN NEW;
 END

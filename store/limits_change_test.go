@@ -132,6 +132,51 @@ func TestPeriodThatWasLong(t *testing.T) {
 	require.Less(t, next, now.Add(3*time.Minute), "not when a bucket of the long period ends")
 }
 
+// A window that becomes shorter and then longer again counts each request once, though its places lie in other buckets by then.
+func TestPeriodChangeAndBack(t *testing.T) {
+	t.Parallel()
+	for name, short := range map[string]time.Duration{"Minute": time.Minute, "QuarterHour": 15 * time.Minute, "Day": aDay} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			mine := store.Limit{Preset: "mine", Name: "all", Per: "user", Actions: []string{"post"}, Maximum: 50, Period: 3 * time.Hour}
+			b.put(t, mine)
+			b.use(t, "mine")
+			for i := range 24 {
+				storetest.MoveClock(t, b.db, time.Duration(i)*min(short/12, time.Minute))
+				b.settle(t, store.PostTweet, b.granted(t, 1)[0], posted(fmt.Sprint(1001+i)))
+			}
+			mine.Period = short
+			b.put(t, mine)
+			b.settle(t, store.PostTweet, b.granted(t, 1)[0], posted("2001"))
+			mine.Period = 3 * time.Hour
+			b.put(t, mine)
+			require.Equal(t, 25, b.places(t, "all"))
+			b.settle(t, store.PostTweet, b.granted(t, 1)[0], posted("2002"))
+			require.Equal(t, 26, b.places(t, "all"))
+		})
+	}
+}
+
+// What counted in a bucket that ends in a minute still does in a shorter window, and the place of the next request with it: it
+// is that one which is moved to when the answer came, or given back.
+func TestRequestAfterAPeriodChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	mine := store.Limit{Preset: "mine", Name: "all", Per: "user", Actions: []string{"post"}, Maximum: 50, Period: 300 * aDay}
+	b.put(t, mine)
+	b.use(t, "mine")
+	b.granted(t, 3)
+	mine.Period = time.Minute
+	b.put(t, mine)
+	requests := b.granted(t, 2)
+	require.Equal(t, 5, b.places(t, "all"))
+	b.settle(t, store.PostTweet, requests[0], posted("1001"))
+	require.Equal(t, 5, b.places(t, "all"))
+	b.settle(t, store.PostTweet, requests[1], store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, GiveBack: true})
+	require.Equal(t, 4, b.places(t, "all"))
+}
+
 // A request that was under way when its window became another length gives its own place back, and no other's.
 func TestPeriodChangeBesideARequest(t *testing.T) {
 	t.Parallel()

@@ -171,11 +171,12 @@ func (q *Quota) Take(at time.Time) {
 }
 
 // GiveBack returns a place that was taken for an instant and certainly not used.
-func (q *Quota) GiveBack(at time.Time) {
-	// Take may have put it into a later bucket, never into an earlier one. If no older one is left, it may
-	// count no more, and must not stand for one that does.
-	i, found := slices.BinarySearch(q.buckets, at.UnixMicro()/q.width())
-	if i == len(q.buckets) || (i == 0 && !found) {
+func (q *Quota) GiveBack(at, now time.Time) {
+	// Take may have put it into a later bucket, never into an earlier one. If none is left from before, its own may be
+	// over, and it must not stand for one that counts.
+	bucket := at.UnixMicro() / q.width()
+	i, found := slices.BinarySearch(q.buckets, bucket)
+	if i == len(q.buckets) || i == 0 && !found && !q.expiry(bucket).After(now) {
 		return
 	}
 	q.grants[i]--
@@ -184,11 +185,11 @@ func (q *Quota) GiveBack(at time.Time) {
 	}
 }
 
-// Move moves a place that was taken for an instant to the one by which its request has arrived: the answer came later
+// Move moves a place that was taken for an instant to now, by which its request has arrived: the answer came later
 // than that, or so much earlier that the place would be held for too long.
-func (q *Quota) Move(from, to time.Time) {
-	q.GiveBack(from)
-	bucket := to.UnixMicro() / q.width()
+func (q *Quota) Move(from, now time.Time) {
+	q.GiveBack(from, now)
+	bucket := now.UnixMicro() / q.width()
 	i, found := slices.BinarySearch(q.buckets, bucket)
 	if found {
 		q.grants[i]++

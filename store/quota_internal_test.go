@@ -113,7 +113,7 @@ func TestQuotaAgainstEveryGrant(t *testing.T) {
 					t.Skip("none")
 				}
 				i := rapid.IntRange(0, len(m.grants)-1).Draw(t, "grant")
-				q.GiveBack(m.grants[i].at)
+				q.GiveBack(m.grants[i].at, now)
 				m.grants = append(m.grants[:i:i], m.grants[i+1:]...)
 			},
 			"arriveLate": func(t *rapid.T) {
@@ -182,9 +182,9 @@ func TestQuotaClockSetBack(t *testing.T) {
 	require.Equal(t, back, q.Next(back))
 	q.Take(back)
 	require.GreaterOrEqual(t, q.Next(back), noon.Add(time.Minute))
-	q.GiveBack(noon)
+	q.GiveBack(noon, back)
 	require.Equal(t, back, q.Next(back))
-	q.GiveBack(noon.Add(-time.Hour)) // of long ago: it counts no more, and must not stand for one that does
+	q.GiveBack(noon.Add(-time.Hour), back) // of long ago: it counts no more, and must not stand for one that does
 	q.Take(back)
 	require.Greater(t, q.Next(back), back)
 }
@@ -198,17 +198,20 @@ func TestQuotaEarlierDeadline(t *testing.T) {
 	q.Take(noon.Add(8 * time.Second))
 	q.Take(noon.Add(3 * time.Second))
 	require.Equal(t, noon.Add(time.Minute), q.Next(noon).UTC().Truncate(time.Second))
-	q.GiveBack(noon.Add(3 * time.Second))
+	q.GiveBack(noon.Add(3*time.Second), noon)
 	require.Equal(t, noon, q.Next(noon))
-	q.GiveBack(noon.Add(8 * time.Second))
+	q.GiveBack(noon.Add(8*time.Second), noon)
 	require.Equal(t, 1, q.used(noon))
 
-	// The one before has ended: nothing is left that tells.
-	q = &Quota{Maximum: 2, Period: time.Minute}
-	q.Take(noon.Add(8 * time.Second))
-	q.Take(noon.Add(3 * time.Second))
-	q.GiveBack(noon.Add(3 * time.Second))
-	require.Equal(t, 2, q.used(noon))
+	// The one before has ended: as long as its own bucket would count, it is in the later one, and then nothing tells.
+	for after, left := range map[time.Duration]int{time.Minute: 1, 64 * time.Second: 2} {
+		q = &Quota{Maximum: 2, Period: time.Minute}
+		q.Take(noon.Add(8 * time.Second))
+		q.Take(noon.Add(3 * time.Second))
+		now := noon.Add(after)
+		q.GiveBack(noon.Add(3*time.Second), now)
+		require.Equal(t, left, q.used(now))
+	}
 }
 
 // A maximum that shrank below what was granted waits until enough are free.

@@ -162,7 +162,7 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 		}
 		refused := s.Block > 0 && r.Remaining == 0 && r.Reset > 0
 		if refused { // X has counted its maximum without it
-			q.GiveBack(s.placeAt(q, now))
+			q.GiveBack(s.placeAt(q, now), now)
 			q.block(s.answeredAt(now).Add(r.Reset))
 			blocked = true
 		}
@@ -184,12 +184,11 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 
 // place holds the request's place in a window for as long as the request may have been under way, or gives it back.
 func (s Settlement) place(q *Quota, now time.Time) {
-	at := s.placeAt(q, now)
 	switch {
 	case s.GiveBack:
-		q.GiveBack(s.SendBy)
-	case !at.Equal(s.SendBy):
-		q.Move(s.SendBy, at)
+		q.GiveBack(s.SendBy, now)
+	case !s.placeAt(q, now).Equal(s.SendBy):
+		q.Move(s.SendBy, now)
 	}
 	for range s.More {
 		q.Take(now)
