@@ -213,26 +213,37 @@ func (all Quotas) Of(accountID int64, action string) []*Quota {
 	return counting
 }
 
-// byID returns the window of that id; nil if it is none of these.
-func (all Quotas) byID(id int64) *Quota {
+// byID returns each window once.
+func (all Quotas) byID() map[int64]*Quota {
+	byID := map[int64]*Quota{}
 	for _, windows := range all {
 		for _, q := range windows {
-			if q.ID == id {
-				return q
-			}
+			byID[q.ID] = q
 		}
 	}
-	return nil
+	return byID
 }
 
 // QuotasLock locks the windows of the accounts and of their apps that count one of the actions: those of
-// accounts by id, then those of apps.
+// accounts by id, then those of apps. A window that came while it waited for another is one of them.
 func QuotasLock(ctx context.Context, tx pgx.Tx, accountIDs []int64, actions ...string) (Quotas, error) {
-	quotas, err := quotasRead(ctx, tx, "FOR UPDATE OF q", accountIDs, actions)
-	if err != nil {
-		return nil, fmt.Errorf("lock quotas: %w", err)
+	const query = `-- name: QuotasCount :one
+SELECT count(*) FROM tweetqueue.quotas q WHERE ` + quotaCounts
+	for {
+		quotas, err := quotasRead(ctx, tx, "FOR UPDATE OF q", accountIDs, actions)
+		if err != nil {
+			return nil, fmt.Errorf("lock quotas: %w", err)
+		}
+		// Whoever adds a window holds the others, counts what has been granted by then, and does not see what is granted
+		// by somebody who waits for him: whose statement does not see that window.
+		var n int
+		if err := tx.QueryRow(ctx, query, accountIDs, actions).Scan(&n); err != nil {
+			return nil, fmt.Errorf("count quotas: %w", err)
+		}
+		if n == len(quotas.byID()) {
+			return quotas, quotasOpen(ctx, tx, quotas)
+		}
 	}
-	return quotas, quotasOpen(ctx, tx, quotas)
 }
 
 // Owners are whose windows count the requests of rows: what [QuotasLock] is to lock before the rows are.
@@ -261,13 +272,10 @@ func (o Owners) Cover(row *Row) bool {
 
 // quotasRead reads the windows that count one of the actions, with or without a lock.
 func quotasRead(ctx context.Context, db DBTX, lock string, accountIDs []int64, actions []string) (Quotas, error) {
-	// Arrays, not a join: both halves of the condition are index look-ups then.
 	query := `-- name: QuotasRead :many
 SELECT ` + quotaColumns + `,
     ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.id = ANY ($1) AND (a.id = q.account_id OR a.app_id = q.app_id))
-FROM tweetqueue.quotas q
-WHERE (q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
-    AND q.actions && $2 AND ` + quotaHolds + `
+FROM tweetqueue.quotas q WHERE ` + quotaCounts + `
 ORDER BY q.app_id IS NOT NULL, q.id
 ` + lock
 	rows, err := db.Query(ctx, query, accountIDs, actions)
@@ -289,6 +297,11 @@ ORDER BY q.app_id IS NOT NULL, q.id
 	return all, nil
 }
 
+// quotaCounts is true of the windows of the accounts $1 and of their apps that count one of the actions $2. (Arrays, not a
+// join: both halves of the condition are index look-ups then.)
+const quotaCounts = `(q.account_id = ANY ($1) OR q.app_id = ANY (ARRAY(SELECT a.app_id FROM tweetqueue.accounts a WHERE a.id = ANY ($1))))
+    AND q.actions && $2 AND ` + quotaHolds
+
 const quotaColumns = `q.id, coalesce(q.account_id, 0), coalesce(q.app_id, 0), q.name, q.actions, coalesce(q.family, ''),
     q.maximum, coalesce(q.x_maximum, 0), q.fixed, q.period, q.others, q.others_until,
     CASE WHEN q.others_seen + 2 * q.period > tweetqueue.clock() THEN q.others_seen END, -- longer ago it says nothing
@@ -302,14 +315,8 @@ const quotaHolds = `(q.configured OR greatest(q.told_at + 2 * q.period, q.blocke
 func quotasOpen(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 	const open = `(SELECT count(*) FROM {table} t WHERE t.status = 'sending' AND {action} = ANY (q.actions)
     AND t.account = ANY (ARRAY(SELECT a.username FROM tweetqueue.accounts a WHERE a.id = q.account_id OR a.app_id = q.app_id)))`
-	shared := map[int64]*Quota{}
-	for _, windows := range quotas {
-		for _, q := range windows {
-			if q.OthersSeen != nil {
-				shared[q.ID] = q
-			}
-		}
-	}
+	shared := quotas.byID()
+	maps.DeleteFunc(shared, func(_ int64, q *Quota) bool { return q.OthersSeen == nil })
 	if len(shared) == 0 {
 		return nil
 	}
@@ -348,15 +355,9 @@ func QuotasSave(ctx context.Context, tx pgx.Tx, quotas Quotas) error {
 UPDATE tweetqueue.quotas SET buckets = $2, grants = $3, blocked_until = $4, x_maximum = nullif($5, 0),
     others = $6, others_until = $7, others_seen = $8, x_reset = $9, x_used = $10, rolls = $11, told_at = $12
 WHERE id = $1`
-	batch, saved := &pgx.Batch{}, map[int64]bool{}
-	for _, windows := range quotas {
-		for _, q := range windows {
-			if saved[q.ID] {
-				continue
-			}
-			saved[q.ID] = true
-			batch.Queue(query, q.ID, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed, q.Rolls, q.ToldAt)
-		}
+	batch := &pgx.Batch{}
+	for id, q := range quotas.byID() {
+		batch.Queue(query, id, q.buckets, q.grants, q.BlockedUntil, q.XMaximum, q.Others, q.OthersUntil, q.OthersSeen, q.XReset, q.XUsed, q.Rolls, q.ToldAt)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("save quotas: %w", err)

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -107,4 +109,45 @@ func TestOthersAreForgotten(t *testing.T) {
 	storetest.MoveClock(t, b.db, 30*time.Minute+time.Second)
 	require.Zero(t, open())
 	require.Nil(t, b.windowOf(t, "posts").OthersSeen)
+}
+
+// A claim that waits for the windows while X tells of another one, or a person adds one, takes a place in that one, too:
+// else its request would seem to be another tool's.
+func TestWindowThatCameMeanwhile(t *testing.T) {
+	t.Parallel()
+	daily := told("user_24hour", 100, 99, 24*time.Hour)
+	for name, add := range map[string]func(*testing.T, *testBundle, pgx.Tx, *store.Request){
+		"Learned": func(t *testing.T, _ *testBundle, tx pgx.Tx, request *store.Request) {
+			s := posted("1001")
+			s.RequestID, s.RowID, s.AccountID, s.SendBy, s.Reports = request.ID, request.RowID, request.AccountID, request.SendBy, []store.Report{daily}
+			_, err := store.Settle(t.Context(), tx, store.PostTweet, []store.Settlement{s})
+			require.NoError(t, err)
+		},
+		"Preset": func(t *testing.T, b *testBundle, tx pgx.Tx, _ *store.Request) {
+			_, err := store.LimitPut(t.Context(), tx, store.Limit{Preset: "mine", Name: "post in 24 hours, by X", Per: "user", Actions: []string{"post"}, Maximum: 100, Period: 24 * time.Hour})
+			require.NoError(t, err)
+			require.NoError(t, store.AccountsLimits(t.Context(), tx, []string{"acme"}, "mine"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			request := b.granted(t, 1)[0]
+			var claim uint32
+			var claimed func()
+			inTx(t, b.db, func(tx pgx.Tx) {
+				add(t, b, tx, request)
+				claim, claimed = b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+					quotas, err := store.QuotasLock(ctx, tx, []int64{b.accountID}, "post")
+					for _, q := range quotas[b.accountID] {
+						q.Take(time.Now())
+					}
+					return errors.Join(err, store.QuotasSave(ctx, tx, quotas))
+				})
+				waitBlocked(t, b.db, claim)
+			})
+			claimed()
+			require.Equal(t, 2, b.places(t, "post in 24 hours, by X"))
+		})
+	}
 }

@@ -218,7 +218,7 @@ RETURNING ` + quotaColumns
 	if err != nil {
 		return nil, fmt.Errorf("write a window that X tells of: %w", err)
 	}
-	if learned := quotas.byID(q.ID); learned != nil { // by another account of the app
+	if learned := quotas.byID()[q.ID]; learned != nil { // by another account of the app
 		q = learned
 	}
 	s.place(q, now)
