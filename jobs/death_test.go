@@ -322,3 +322,35 @@ func TestTakeOverOfWhatWasLostHoldOf(t *testing.T) {
 	require.Equal(t, "posted", w.status(kept))
 	require.Len(t, w.x.Requests(), 1)
 }
+
+// Somebody who has locked the windows of one account holds up the take-over of no other.
+func TestTakeOverBesideLockedWindows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	worker := w.claimer()
+	free := w.account("free")
+	ids := []int64{w.tweet("of acme"), w.enqueue("free", store.Tweet{Text: "of another"}, 0)}
+	for _, id := range ids {
+		require.Equal(t, []int64{id}, w.claimed(worker, store.PostTweet, id))
+	}
+	fetched := w.tweet("fetched, and not claimed")
+	w.exec(`UPDATE tweetqueue.river_job SET state = 'running', attempted_by = ARRAY['dead'] WHERE (args ->> 'row_id')::bigint = $1`, fetched)
+	w.exec(`UPDATE tweetqueue.requests SET granted_at = granted_at - interval '61 seconds', send_by = send_by - interval '61 seconds'`)
+	buckets := func(account int64) (n int) {
+		require.NoError(t, w.db.QueryRow(t.Context(),
+			`SELECT buckets[cardinality(buckets)] FROM tweetqueue.quotas WHERE name = 'posts' AND account_id = $1`, account).Scan(&n))
+		return n
+	}
+	w.exec(`UPDATE tweetqueue.quotas SET buckets = ARRAY[buckets[1] - 20] WHERE name IN ('posts', 'writes') AND buckets <> '{}'`)
+	before := buckets(free)
+	person := w.application()
+	_, err := person.Exec(t.Context(), `SELECT FROM tweetqueue.quotas WHERE account_id <> $1 FOR UPDATE`, free)
+	require.NoError(t, err)
+	require.ErrorIs(t, worker.takeOver(t.Context()), store.ErrRowLocked)
+	require.NoError(t, person.Rollback(t.Context()))
+	for _, id := range ids {
+		require.Equal(t, "unconfirmed", w.status(id))
+	}
+	require.Greater(t, buckets(free), before, "its place is held from now on")
+	require.Len(t, storetest.Jobs(t, w.db, fetched), 2)
+}

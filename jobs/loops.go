@@ -132,7 +132,7 @@ func (w *Worker) takeOver(ctx context.Context) error {
 	// has claimed since by a minute's age: the statement may not come later than that, and try sees to it.
 	own, working := w.lease.current(), w.working.list()
 	var taken []store.TakenOver
-	var unheld error
+	held := true
 	err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		taken, err = store.TakeOver(ctx, tx, loopBatch, own, working, w.lookUps.after[0])
 		if err != nil || len(taken) == 0 {
@@ -140,7 +140,7 @@ func (w *Worker) takeOver(ctx context.Context) error {
 		}
 		// Rows that may be on X are not to wait for somebody who has locked the windows of one account.
 		if err = store.PlacesProlong(ctx, tx, taken); errors.Is(err, store.ErrRowLocked) {
-			unheld, err = fmt.Errorf("hold the places of what a stopped worker was sending: %w", err), nil
+			held, err = false, nil
 		}
 		return err
 	})
@@ -157,11 +157,27 @@ func (w *Worker) takeOver(ctx context.Context) error {
 		}
 		w.tell(event)
 	}
-	if err = errors.Join(err, unheld); err != nil {
-		return err
+	if !held {
+		err = errors.Join(err, w.prolong(ctx, taken))
 	}
-	_, err = store.TakeOverJobs(ctx, w.pool, loopBatch)
-	return err
+	_, failed := store.TakeOverJobs(ctx, w.pool, loopBatch)
+	return errors.Join(err, failed)
+}
+
+// prolong holds the places of what was taken over account by account: somebody has locked the windows of one.
+func (w *Worker) prolong(ctx context.Context, taken []store.TakenOver) error {
+	byAccount := map[int64][]store.TakenOver{}
+	for _, t := range taken {
+		byAccount[t.AccountID] = append(byAccount[t.AccountID], t)
+	}
+	var failed []error
+	for id, ofOne := range byAccount {
+		err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) error { return store.PlacesProlong(ctx, tx, ofOne) })
+		if err != nil {
+			failed = append(failed, fmt.Errorf("hold the places of what a stopped worker was sending for account %d: %w", id, err))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // sweep gives jobs to due rows that lost theirs, and ends jobs that have nothing left to do. Where many

@@ -151,8 +151,10 @@ func placesProlong(ctx context.Context, tx pgx.Tx, taken []TakenOver) error {
 	return QuotasSave(ctx, tx, quotas)
 }
 
-// TakeOverJobs gives a new job to rows whose jobs a dead worker had fetched, and not yet claimed; it finalises the
+// TakeOverJobs gives a successor to each job that a dead worker had fetched, and had not claimed a row for; it finalises the
 // old ones. At most limit of each kind. It returns how many. River knows a worker by the name of its lease.
+//
+// A job whose own row is over, or has a parked one, may have been another row's turn: its successor comes again as [JobAgain]'s.
 func TakeOverJobs(ctx context.Context, db DBTX, limit int) (int, error) {
 	const query = `-- name: JobsTakeOver :one
 WITH lost AS MATERIALIZED (
@@ -161,22 +163,26 @@ WITH lost AS MATERIALIZED (
         SELECT FROM tweetqueue.workers w
         WHERE w.name = j.attempted_by[cardinality(j.attempted_by)]
             AND tweetqueue.worker_alive(w.renewed_at, w.stopped_at))
+        AND j.id NOT IN (SELECT r.job_id FROM {table} t JOIN tweetqueue.requests r ON r.id = t.request_id WHERE t.status = 'sending')
     LIMIT $1 FOR UPDATE SKIP LOCKED
-), rows AS (
-    SELECT t.id, t.priority, t.wake_at FROM {table} t
-    WHERE t.id = ANY (ARRAY(SELECT row_id FROM lost))
-        AND (t.status = 'scheduled' OR (t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL))
 ), finalized AS (
     UPDATE tweetqueue.river_job SET state = 'cancelled', finalized_at = tweetqueue.clock()
-    WHERE id = ANY (ARRAY(SELECT l.id FROM lost l JOIN rows r ON r.id = l.row_id))
-), parked AS (
+    WHERE id = ANY (ARRAY(SELECT id FROM lost))
+), parked AS MATERIALIZED (
+    SELECT (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    WHERE state = 'pending' AND (args ->> 'row_id')::bigint = ANY (ARRAY(SELECT row_id FROM lost))
+), rows AS MATERIALIZED (
+    SELECT t.*, row_number() OVER (PARTITION BY t.id) = 1 AS first FROM lost CROSS JOIN LATERAL (
+        SELECT t.id, t.priority, t.wake_at, t.status = 'scheduled' OR (t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL) AS lives
+        FROM {table} t WHERE t.id = lost.row_id OFFSET 0) AS t
+), succeeding AS (
     INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
-    SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}', wake_at, 'pending' FROM rows r
-    WHERE NOT EXISTS (SELECT FROM tweetqueue.river_job j
-        WHERE j.state = 'pending' AND (j.args ->> 'row_id')::bigint = r.id)
+    SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}',
+        CASE WHEN own THEN wake_at ELSE tweetqueue.clock() END, CASE WHEN own THEN 'pending' ELSE 'available' END::tweetqueue.river_job_state
+    FROM (SELECT *, lives AND first AND id NOT IN (SELECT row_id FROM parked) AS own FROM rows) AS rows
     RETURNING 1
 )
-SELECT count(*) FROM parked`
+SELECT count(*) FROM succeeding`
 	taken := 0
 	for _, kind := range Kinds() {
 		n := 0

@@ -199,24 +199,28 @@ func TestTakeOverJobs(t *testing.T) {
 				exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running', attempted_by = ARRAY['another', $2]
 					WHERE state <> 'pending' AND (args ->> 'row_id')::bigint = $1`, id, by)
 			}
-			lost, twice, kept := due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), due(t, b.db, kind, "c")
-			claimed := b.start(t, kind, due(t, b.db, kind, "d"))[0].RowID
+			lost, twice, kept, over := due(t, b.db, kind, "a"), due(t, b.db, kind, "b"), due(t, b.db, kind, "c"), due(t, b.db, kind, "d")
 			fetched(lost, "dead")
 			fetched(twice, "dead")
 			inTx(t, b.db, func(tx pgx.Tx) { require.NoError(t, store.RowsPark(t.Context(), tx, kind, []int64{twice})) })
 			fetched(kept, "living")
-			fetched(claimed, "dead")
+			fetched(over, "dead")
+			exec(t, b.db, `UPDATE tweetqueue.`+table(kind)+` SET status = 'cancelled' WHERE id = $1`, over)
+			// The job of one is claimed for another row.
+			other, claimed := due(t, b.db, kind, "e"), b.start(t, kind, due(t, b.db, kind, "f"))[0]
+			fetched(other, "dead")
+			exec(t, b.db, `UPDATE tweetqueue.requests SET job_id = $2 WHERE id = $1`, claimed.ID, storetest.Jobs(t, b.db, other)[0].ID)
 			states := func(id int64) []string {
 				return queryAll[string](t, b.db, `SELECT state::text FROM tweetqueue.river_job WHERE (args ->> 'row_id')::bigint = $1 ORDER BY id`, id)
 			}
-			untouched := states(claimed)
 			taken, err := store.TakeOverJobs(t.Context(), b.db, 100)
 			require.NoError(t, err)
-			require.Equal(t, 1, taken)
+			require.Equal(t, 3, taken)
 			require.Equal(t, []string{"cancelled", "pending"}, states(lost))
-			require.Equal(t, []string{"cancelled", "pending"}, states(twice))
+			require.Equal(t, []string{"cancelled", "pending", "available"}, states(twice))
 			require.Equal(t, []string{"running"}, states(kept))
-			require.Equal(t, untouched, states(claimed))
+			require.Equal(t, []string{"cancelled", "available"}, states(over))
+			require.Equal(t, []string{"running"}, states(other), "TakeOver finalises it")
 			taken, err = store.TakeOverJobs(t.Context(), b.db, 100)
 			require.NoError(t, err)
 			require.Zero(t, taken)
