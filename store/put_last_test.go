@@ -75,14 +75,61 @@ func TestJobsPutLastPassesOver(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 8, put)
 	last := slices.Concat([]int64{ids[0], ids[51]}, ids[53:])
-	for range 2 {
-		require.Equal(t, last, queryAll[int64](t, b.db,
-			`SELECT (args ->> 'row_id')::bigint FROM tweetqueue.river_job WHERE priority = 4 GROUP BY 1 ORDER BY 1`))
-		exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE priority < 4 AND (args ->> 'row_id')::bigint <> $1`, ids[52])
-		exec(t, b.db, `INSERT INTO tweetqueue.quota_waits (account_id, action, until) VALUES ($1, 'post', 'infinity')`, b.accountID)
+	require.Equal(t, last, b.putLast(t))
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE priority < 4 AND (args ->> 'row_id')::bigint <> $1`, ids[52])
+	b.quotaWait(t, "post", time.Now().Add(time.Hour))
+	for _, action := range []string{"post", "delete"} { // a wait of another action holds none back
+		exec(t, b.db, `UPDATE tweetqueue.quota_waits SET action = $1`, action)
 		put, err = store.JobsPutLast(t.Context(), b.db)
 		require.NoError(t, err)
 		require.Zero(t, put)
-		exec(t, b.db, `DELETE FROM tweetqueue.quota_waits`)
+		require.Equal(t, last, b.putLast(t))
+		last = ids[:1]
 	}
+}
+
+// putLast are the rows of the jobs of River's last priority.
+func (b *testBundle) putLast(t *testing.T) []int64 {
+	t.Helper()
+	return queryAll[int64](t, b.db, `SELECT DISTINCT (args ->> 'row_id')::bigint FROM tweetqueue.river_job WHERE priority = 4 ORDER BY 1`)
+}
+
+// Rows of priority 4 are last of themselves: there is nothing to do for them.
+func TestJobsPutLastOfLastPriority(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ids []int64
+	for i := range 12 {
+		ids = append(ids, due(t, b.db, store.PostTweet, fmt.Sprint(i)))
+	}
+	exec(t, b.db, `UPDATE tweetqueue.tweets SET priority = 4`)
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET priority = 4`)
+	put, err := store.JobsPutLast(t.Context(), b.db)
+	require.NoError(t, err)
+	require.Zero(t, put)
+	require.Equal(t, ids, b.putLast(t))
+}
+
+// What an account has too much of stands before the others again also behind a larger bulk of another account.
+func TestJobsPutLastBehindABulk(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "77"})
+	for _, rows := range []struct {
+		account string
+		n       int
+	}{{"acme", 600}, {"other", 60}} {
+		exec(t, b.db, `INSERT INTO tweetqueue.tweets (account, text) SELECT $1, 'a' || g FROM generate_series(1, $2::integer) AS g`, rows.account, rows.n)
+	}
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'available', scheduled_at = tweetqueue.clock()`)
+	put, err := store.JobsPutLast(t.Context(), b.db)
+	require.NoError(t, err)
+	require.Equal(t, 550+10, put)
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE priority < 4`)
+	put, err = store.JobsPutLast(t.Context(), b.db)
+	require.NoError(t, err)
+	require.Zero(t, put)
+	require.Equal(t, []string{"acme 10", "other 10"}, queryAll[string](t, b.db, `SELECT t.account || ' ' || count(*)
+		FROM tweetqueue.river_job j JOIN tweetqueue.tweets t ON t.id = (j.args ->> 'row_id')::bigint
+		WHERE j.state = 'available' AND j.priority < 4 GROUP BY t.account ORDER BY 1`))
 }
