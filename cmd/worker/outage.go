@@ -103,16 +103,21 @@ func (o *outage) lasts() bool {
 // covers reports whether an error is one of an outage, which begins with it if there is none yet. If it
 // turns out to be none, it is told.
 func (o *outage) covers(err error, tell func()) bool {
-	if !isOutage(err) {
-		return false
+	if isOutage(err) {
+		o.suspect(err, tell)
+		return true
 	}
+	return false
+}
+
+// suspect has it looked into whether an error is the beginning of an outage, if there is none yet.
+func (o *outage) suspect(err error, tell func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.away {
 		o.away = true
 		o.suspected <- suspicion{err, tell} // watch has taken the one before
 	}
-	return true
 }
 
 // isOutage reports whether an error says that the database cannot be reached, or is going away or coming
@@ -155,8 +160,14 @@ func (h *outageHandler) Handle(ctx context.Context, record slog.Record) error {
 	covered := h.outage.lasts()
 	tell := func() { _ = h.Handler.Handle(context.WithoutCancel(ctx), record.Clone()) }
 	record.Attrs(func(attr slog.Attr) bool {
-		if err, ok := attr.Value.Any().(error); ok && h.outage.covers(err, tell) {
-			covered = true
+		switch value := attr.Value.Any().(type) {
+		case error:
+			covered = covered || h.outage.covers(value, tell)
+		case string: // River's services write their errors so: what they mean, the database tells
+			if record.Level >= slog.LevelWarn && (attr.Key == "err" || attr.Key == "error") && !covered {
+				h.outage.suspect(errors.New(value), tell)
+				covered = true
+			}
 		}
 		return !covered
 	})

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -44,8 +45,7 @@ func TestOutage(t *testing.T) {
 			told = append(told, line)
 		}
 	}
-	// The lease may find out afterwards that its connection is gone, and River first of all, as a text
-	// that cannot be told from others.
+	// The lease may find out afterwards that its connection is gone, and some other connection of one.
 	require.LessOrEqual(t, len(told), 3, "%s", told)
 	require.Equal(t, 1, strings.Count(w.String(), "the database is away"))
 }
@@ -64,8 +64,12 @@ func TestOutageOfOneConnection(t *testing.T) {
 		o.observer(func(e jobs.Event) { told <- e })(want)
 		require.Equal(t, want, <-told)
 	}
-	slog.New(o.handler(zerolog.NewSlogHandler(zerolog.New(output)))).Error("cut off", "err", io.EOF)
+	river := slog.New(o.handler(zerolog.NewSlogHandler(zerolog.New(output))))
+	river.Error("cut off", "err", io.EOF)
 	require.Contains(t, output.awaitText(t, "cut off"), `"err":"EOF"`)
+	require.Eventually(t, func() bool { return !o.lasts() }, time.Minute, time.Millisecond)
+	river.Error("a service's", "error", "in words")
+	require.Contains(t, output.awaitText(t, "a service's"), `"error":"in words"`)
 	cancel()
 	watching.Wait()
 }
