@@ -106,9 +106,10 @@ func (p *plan) warn(b *store.Budget, waits bool, about Event) {
 		return
 	}
 	ends := b.Month.AddDate(0, 1, 0)
-	warning := Event{Type: EventBudget, Account: about.Account, WaitingFor: store.ForBudget, Until: &ends}
+	warning := Event{Type: EventBudget, Account: about.Account}
 	warning.Reason = fmt.Sprintf("%s has spent $%s of its budget of $%s for %s", ofWhom(b), b.Spent, b.Limit, b.Month.Format("January 2006"))
 	if waits {
+		warning.WaitingFor, warning.Until = store.ForBudget, &ends
 		warning.Reason += ": what costs more than is left waits until the month ends, or 'enqueue budget set' raises it"
 	}
 	p.budgets.told = append(p.budgets.told, b)

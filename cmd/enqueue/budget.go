@@ -35,6 +35,8 @@ type budgetShowCmd struct {
 func (*budgetShowCmd) Help() string {
 	return `A month is one of the calendar, in UTC. What is under way counts as spent; X has the last word in its developer console.
 
+With --json: a list of apps and accounts, with app, account (absent: the app's line, with all of its accounts), month, spent_usd, budget_usd (null: none), state, and of the rows that wait for a budget: waiting (all), too_dear (those that cost more than a whole budget), soon (those that a worker looks at again within seconds); month_ends, when the others may go on. Amounts are strings, in dollars.
+
 Examples:
 
     enqueue budget show
@@ -87,11 +89,14 @@ func budgetTable(w io.Writer, list []store.BudgetLine) {
 	_ = table.Flush() // what is beneath is a buffer
 }
 
-// budgetWaits says what the rows that wait for a budget wait for: each is told of once.
+// budgetWaits says what the rows that wait for a budget wait for: each is told of once in a line.
 func budgetWaits(l store.BudgetLine) string {
 	words := ""
 	if l.Soon > 0 {
 		words += fmt.Sprintf("; rows that a worker looks at again within seconds: %d", l.Soon)
+	}
+	if l.Account == "" && l.BudgetUSD == nil { // the others wait for their accounts' budgets, and are told of there
+		return words
 	}
 	if later := l.Waiting - l.Soon - l.TooDear; later > 0 {
 		words += fmt.Sprintf("; rows that wait for new money on %s: %d", l.MonthEnds.UTC().Format("2006-01-02 15:04 UTC"), later)
@@ -113,7 +118,7 @@ type budgetSetCmd struct {
 
 // Help is shown by --help.
 func (*budgetSetCmd) Help() string {
-	return `A tweet that costs more than is left of a budget waits for the next month, or, if it costs more than the whole budget, until that is raised; a cheaper one goes. A warning comes at 80%. A budget that is raised or removed lets what waits go on at once. Look-ups of what is in doubt are not held back, and count.
+	return `A tweet that costs more than is left of a budget waits for the next month, or, if it costs more than the whole budget, until that is raised; a cheaper one goes. A warning comes at 80%. With --monthly 0 nothing goes that costs anything. A budget that is raised or removed lets what waits go on at once. Look-ups of what is in doubt are not held back, and count.
 
 Examples:
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,8 @@ type due struct {
 	zone    *time.Location
 	now     time.Time  // by the database's clock, which decides
 	at      *time.Time // nil: now
+
+	takenBack bool // it is to be deleted, or undone, by itself
 }
 
 // resolve reads the account and the time.
@@ -127,6 +130,10 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	if err != nil {
 		return err
 	}
+	wait, err := limitWait(ctx, db, entry, d)
+	if err != nil {
+		return err
+	}
 	result := enqueued{Entry: entry, DueLocal: entry.DueAt.In(d.zone).Format(time.RFC3339Nano), Zone: d.zone.String(), WorkersAlive: workers}
 	if tweet != nil && tweet.PostBefore != nil {
 		result.PostBefore = new(tweet.PostBefore.UTC())
@@ -140,6 +147,9 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	return s.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: due %s, %s\n",
 			kindName(entry.Kind), id, entry.Account, formatInstant(entry.DueAt, d.zone), formatDistance(entry.DueAt, d.now))
+		if wait != "" {
+			fmt.Fprintln(w, "  "+wait)
+		}
 		if before := result.PostBefore; before != nil {
 			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*before, d.zone), formatDistance(*before, d.now))
 		}
@@ -150,6 +160,36 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 			fmt.Fprintf(w, "  undone %s after it was made\n", result.UndoAfter)
 		}
 	})
+}
+
+// limitWait says which limit of its account has no place for a row when it is due; empty: each has one.
+func limitWait(ctx context.Context, db store.DBTX, e store.Entry, d due) (string, error) {
+	quotas, err := store.QuotasRead(ctx, db, []string{d.account.Username}, nil)
+	if err != nil {
+		return "", err
+	}
+	action := e.Kind.Action()
+	if e.Retweet {
+		action = "undo_retweet"
+	}
+	free, name := laterOf(e.DueAt, d.now), ""
+	for i := range quotas {
+		if at := quotas[i].Next(d.now); slices.Contains(quotas[i].Actions, action) && at.After(free) {
+			free, name = at, quotas[i].Name
+		}
+	}
+	if name == "" {
+		return "", nil
+	}
+	return fmt.Sprintf("the limit %q has no place before %s: 'enqueue forecast %s' says when the last of what waits goes",
+		oneLine(name, 60), formatInstant(free, d.zone), d.account.Username), nil
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // insertError adds to the error of an INSERT, if there is one, what to do next.

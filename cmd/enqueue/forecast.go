@@ -72,14 +72,7 @@ func writeForecast(w io.Writer, f *jobs.Forecast) {
 		told++
 		zone := zoneOf(store.Entry{TimeZone: account.TimeZone})
 		fmt.Fprintf(w, "%s: %s\n", account.Account, outlookWords(&account.Outlook, f.At, zone))
-		for _, limit := range account.Limits {
-			fmt.Fprintf(w, "  %s for the limit %q%s, the last until %s\n", rowsWord(limit.Rows, "waits", "wait"), oneLine(limit.Name, 60),
-				map[string]string{"app": " of its app"}[limit.Per], formatShort(limit.Last, zone))
-		}
-		for _, budget := range account.Budgets {
-			fmt.Fprintf(w, "  %s for %s budget of $%s a month, the last until %s\n", rowsWord(budget.Rows, "waits", "wait"),
-				map[string]string{"user": "its", "app": "its app's"}[budget.Per], budget.BudgetUSD, formatShort(budget.Last, zone))
-		}
+		writeWaits(w, account, zone)
 		for _, held := range account.Held {
 			fmt.Fprintf(w, "  not counted: %s\n", heldWords(held))
 		}
@@ -89,6 +82,18 @@ func writeForecast(w io.Writer, f *jobs.Forecast) {
 		fmt.Fprintln(w, "nothing waits")
 	case told > 1:
 		fmt.Fprintf(w, "in all: %s\n", outlookWords(&f.Outlook, f.At, time.UTC))
+	}
+}
+
+// writeWaits says for which limits and budgets rows of an account wait.
+func writeWaits(w io.Writer, account *jobs.AccountForecast, zone *time.Location) {
+	for _, limit := range account.Limits {
+		fmt.Fprintf(w, "  %s for the limit %q%s, the last until %s\n", rowsWord(limit.Rows, "waits", "wait"), oneLine(limit.Name, 60),
+			map[string]string{"app": " of its app"}[limit.Per], formatShort(limit.Last, zone))
+	}
+	for _, budget := range account.Budgets {
+		fmt.Fprintf(w, "  %s for %s budget of $%s a month, the last until %s\n", rowsWord(budget.Rows, "waits", "wait"),
+			map[string]string{"user": "its", "app": "its app's"}[budget.Per], budget.BudgetUSD, formatShort(budget.Last, zone))
 	}
 }
 
@@ -149,6 +154,13 @@ func (s *session) dryRun(ctx context.Context, pool *pgxpool.Pool, kind store.Kin
 	}
 	return s.print(forecast, func(w io.Writer) {
 		fmt.Fprintf(w, "nothing was added; this %s for %s %s\n", kindName(kind), d.account.Username, dryWords(forecast.Own, d))
+		if len(forecast.Accounts) == 1 && (len(forecast.Accounts[0].Limits) > 0 || len(forecast.Accounts[0].Budgets) > 0) {
+			fmt.Fprintf(w, "with it, of %s:\n", d.account.Username)
+			writeWaits(w, &forecast.Accounts[0], d.zone)
+		}
+		if d.takenBack {
+			fmt.Fprintln(w, "what takes it off X later costs more, and is not in this")
+		}
 	})
 }
 

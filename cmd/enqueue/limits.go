@@ -42,7 +42,7 @@ type limitsShowCmd struct {
 
 // Help is shown by --help.
 func (*limitsShowCmd) Help() string {
-	return `A limit is a window: so many requests of its actions on any interval of its length, per user or per app. USED is ours, and after a + what others have used, by X's headers. SAYS is who says how many it is: the preset, or X's headers, which outrank it. NEXT is when a place is free, and EMPTY when all that counts now counts no more; now, a time of today, or a day and a time.
+	return `A limit is a window: so many requests of its actions on any interval of its length, per user or per app. USED is ours, and after a + what others have used, by X's headers. SAYS is who says how many it is: the preset, or X's headers, which outrank it. FREE is when a place is free, and ALL FREE when all that counts now counts no more; now, a time of today, or a day and a time.
 
 With --json: a list of windows, with account (none: the app's), app, name, per (user or app), actions, used, others, maximum, maximum_by (preset or x), configured (absent: only X's headers have told of it), configured_maximum, x_maximum, period, next_at, empty_at (both not before now), blocked_until (X said 429).
 
@@ -187,13 +187,14 @@ func limitsTables(w io.Writer, accounts []store.Account, windows []window, now t
 
 func limitsTable(w io.Writer, windows []window, now time.Time, zone *time.Location) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "LIMIT\tOF\tUSED\tMAX\tIN\tSAYS\tNEXT\tEMPTY")
+	fmt.Fprintln(table, "LIMIT\tOF\tUSED\tMAX\tIN\tSAYS\tFREE\tALL FREE")
 	var notes []string
 	for i := range windows {
 		win := &windows[i]
 		used, says := fmt.Sprint(win.Used), "preset"
 		if win.Others > 0 {
 			used += fmt.Sprintf("+%d", win.Others)
+			notes = append(notes, fmt.Sprintf("%s: by X's headers %d are not of this queue", oneLine(win.Name, 40), win.Others))
 		}
 		if win.MaximumBy == "x" {
 			says = "X"

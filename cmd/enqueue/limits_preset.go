@@ -42,6 +42,25 @@ type limit struct {
 	Fixed   bool     `json:"fixed,omitempty"`  // X's headers may lower it, and not raise it
 }
 
+func newLimit(l store.Limit) limit {
+	return limit{
+		Preset: l.Preset, Name: l.Name, Per: l.Per, Actions: l.Actions, Maximum: l.Maximum,
+		Period: formatPeriod(l.Period), Family: l.Family, Fixed: l.Fixed,
+	}
+}
+
+// words says in a line what the window is.
+func (l *limit) words() string {
+	words := fmt.Sprintf("%d of %s in %s, per %s", l.Maximum, strings.Join(l.Actions, ", "), l.Period, l.Per)
+	if l.Family != "" {
+		words += ", told by X's headers of " + l.Family
+	}
+	if l.Fixed {
+		words += ", which may only lower it"
+	}
+	return words
+}
+
 // Run lists the presets.
 func (c *limitsPresetsCmd) Run(ctx context.Context, s *session) error {
 	settings, err := s.readDatabase(nil)
@@ -56,10 +75,7 @@ func (c *limitsPresetsCmd) Run(ctx context.Context, s *session) error {
 		limits := []limit{}
 		for _, l := range all {
 			if c.Preset == "" || l.Preset == c.Preset {
-				limits = append(limits, limit{
-					Preset: l.Preset, Name: l.Name, Per: l.Per, Actions: l.Actions, Maximum: l.Maximum,
-					Period: formatPeriod(l.Period), Family: l.Family, Fixed: l.Fixed,
-				})
+				limits = append(limits, newLimit(l))
 			}
 		}
 		if len(limits) == 0 {
@@ -174,13 +190,26 @@ func (c *limitsSetCmd) Run(ctx context.Context, s *session) error {
 		Preset: c.Preset, Name: c.Name, Per: c.Per, Actions: unique(c.Actions), Maximum: c.Maximum, Period: period,
 		Family: strings.TrimPrefix(c.Family, "none"), Fixed: c.Fixed,
 	}
-	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx) (int, bool, error) {
-		accounts, err := store.LimitPut(ctx, tx, l)
-		return accounts, false, err
+	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx, changed *presetChanged) error {
+		all, err := store.LimitList(ctx, tx)
+		if err != nil {
+			return err
+		}
+		is := newLimit(l)
+		changed.Limit = &is
+		if i := slices.IndexFunc(all, func(other store.Limit) bool { return other.Preset == l.Preset && other.Name == l.Name }); i >= 0 {
+			was := newLimit(all[i])
+			changed.Was = &was
+		}
+		changed.Accounts, err = store.LimitPut(ctx, tx, l)
+		return err
 	})
 }
 
 func (c *limitsSetCmd) check(env *setup.Env) time.Duration {
+	if len(c.Actions) == 0 || slices.Contains(c.Actions, "") {
+		env.Errorf("--actions is empty: give post, retweet, undo_retweet, delete, look_up or media, or several with commas between")
+	}
 	for what, name := range map[string]string{"preset": c.Preset, "window": c.Name} {
 		if length := utf8.RuneCountInString(name); length < 1 || length > 60 || name != oneLine(name, 60) {
 			env.Errorf("%q is no name for a %s: use 1 to 60 characters on one line", oneLine(name, 60), what)
@@ -224,14 +253,19 @@ func (c *limitsRemoveCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx) (int, bool, error) { return store.LimitRemove(ctx, tx, c.Preset, c.Name) })
+	return s.changePreset(ctx, settings, c.Preset, func(tx pgx.Tx, changed *presetChanged) (err error) {
+		changed.Accounts, changed.Gone, err = store.LimitRemove(ctx, tx, c.Preset, c.Name)
+		return err
+	})
 }
 
 // presetChanged is the JSON of a preset that was changed.
 type presetChanged struct {
 	Preset   string `json:"preset"`
-	Accounts int    `json:"accounts"`       // so many have it
-	Gone     bool   `json:"gone,omitempty"` // its last window was removed
+	Accounts int    `json:"accounts"`        // so many have it
+	Gone     bool   `json:"gone,omitempty"`  // its last window was removed
+	Limit    *limit `json:"limit,omitempty"` // the window that was set,
+	Was      *limit `json:"was,omitempty"`   // and what it was before; absent: it is new
 	// Apps have its windows that are per app, for all of their accounts, whatever preset these have.
 	Apps []store.PresetApp `json:"apps,omitempty"`
 }
@@ -244,11 +278,11 @@ func tellApps(w io.Writer, apps []store.PresetApp) {
 }
 
 // changePreset changes a preset, and the windows of the accounts that have it, and tells how many do.
-func (s *session) changePreset(ctx context.Context, settings setup.Settings, preset string, change func(tx pgx.Tx) (accounts int, gone bool, err error)) error {
+func (s *session) changePreset(ctx context.Context, settings setup.Settings, preset string, change func(tx pgx.Tx, changed *presetChanged) error) error {
 	return s.withDatabase(ctx, settings, func(db *setup.Database) error {
 		changed := presetChanged{Preset: preset}
 		err := store.InTx(ctx, db.Pool, func(tx pgx.Tx) (err error) {
-			if changed.Accounts, changed.Gone, err = change(tx); err != nil {
+			if err := change(tx, &changed); err != nil {
 				return err
 			}
 			changed.Apps, err = store.PresetApps(ctx, tx, preset)
@@ -263,6 +297,12 @@ func (s *session) changePreset(ctx context.Context, settings setup.Settings, pre
 				return
 			}
 			fmt.Fprintf(w, "preset %s is saved; accounts that have it: %d\n", oneLine(preset, 60), changed.Accounts)
+			if l := changed.Limit; l != nil {
+				fmt.Fprintf(w, "  %s: %s\n", oneLine(l.Name, 60), l.words())
+				if changed.Was != nil {
+					fmt.Fprintf(w, "  before: %s\n", changed.Was.words())
+				}
+			}
 			tellApps(w, changed.Apps)
 		})
 	})

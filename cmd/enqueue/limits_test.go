@@ -125,7 +125,8 @@ func TestLimitsPresets(t *testing.T) {
 		t.Parallel()
 		b := newBundle(t)
 		b.ok(t, "limits", "set", "careful", "posts", "--actions", "post", "--maximum", "20", "--period", "15m")
-		require.Equal(t, "preset careful is saved; accounts that have it: 0\n",
+		require.Equal(t, "preset careful is saved; accounts that have it: 0\n"+
+			"  all writes: 100 of post, retweet, delete in 1d, per app, told by X's headers of app_24hour, which may only lower it\n",
 			b.ok(t, "limits", "set", "careful", "all writes", "--actions", "post,retweet,delete", "--maximum", "100", "--period", "1d", "--per", "app", "--family", "app_24hour", "--fixed"))
 		_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.quotas SET buckets = ARRAY[$1::bigint], grants = '{7}' WHERE name = 'posts'`,
 			b.now(t).UnixMicro()/(15*60*1_000_000/256))
@@ -136,7 +137,7 @@ func TestLimitsPresets(t *testing.T) {
 		require.Equal(t, []any{"posts", 7, 20}, []any{windows[0].Name, windows[0].Used, windows[0].Maximum})
 		require.Equal(t, []any{"all writes", 0, 100, "app"}, []any{windows[1].Name, windows[1].Used, windows[1].Maximum, windows[1].Per})
 
-		require.Equal(t, "preset careful is saved; accounts that have it: 1\nits limits per app hold for all accounts of app default together: 1\n",
+		require.Equal(t, "preset careful is saved; accounts that have it: 1\n  posts: 30 of post in 15m, per user\n  before: 20 of post in 15m, per user\nits limits per app hold for all accounts of app default together: 1\n",
 			b.ok(t, "limits", "set", "careful", "posts", "--actions", "post", "--maximum", "30", "--period", "15m"))
 		require.Equal(t, 30, b.windows(t)[0].Maximum)
 		require.Equal(t, 7, b.windows(t)[0].Used)
@@ -154,6 +155,7 @@ func TestLimitsPresets(t *testing.T) {
 		b := newBundle(t)
 		set := func(args ...string) result { return b.run(t, "", append([]string{"limits", "set"}, args...)...) }
 		set("p", "w", "--actions", "tweet", "--maximum", "1", "--period", "1h").refused(t, setup.ExitUsage, "must be one of")
+		set("p", "w", "--actions", "", "--maximum", "1", "--period", "1h").refused(t, setup.ExitUsage, "--actions is empty")
 		set("p", "w", "--maximum", "1", "--period", "1h").refused(t, setup.ExitUsage, "missing flags: --actions")
 		set("p", "a\nb", "--actions", "post", "--maximum", "0", "--period", "soon").refused(t, setup.ExitUsage,
 			`"a b" is no name for a window`, "--maximum is 0", `--period: "soon" is not a length of time`)
@@ -163,6 +165,21 @@ func TestLimitsPresets(t *testing.T) {
 			b.run(t, "", "limits", "remove", preset, "posts").refused(t, setup.ExitRefused, "built in")
 		}
 	})
+}
+
+// TestTweetOfAFullLimit: who enqueues what must wait learns of it, and for which limit.
+func TestTweetOfAFullLimit(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	_, err := b.db.Exec(t.Context(), `UPDATE tweetqueue.quotas SET blocked_until = tweetqueue.clock() + interval '1 hour' WHERE name = 'writes'`)
+	require.NoError(t, err)
+	const told = `  the limit "writes" has no place before `
+	require.Contains(t, b.ok(t, "tweet", "--account", "acme", "must wait"), told)
+	require.Contains(t, b.ok(t, "retweet", "--account", "acme", "77"), told)
+	require.NotContains(t, b.ok(t, "delete", "--account", "acme", "77"), told)
+	require.NotContains(t, b.ok(t, "tweet", "--account", "acme", "--at", b.now(t).Add(2*time.Hour).Format(time.RFC3339), "later"), told)
+	require.Regexp(t, `with it, of acme:\n  3 rows wait for the limit "writes", the last until [^\n]*\nwhat takes it off X later costs more, and is not in this\n`,
+		b.ok(t, "tweet", "--account", "acme", "--delete-after", "7d", "--dry-run", "must wait, too"))
 }
 
 // TestLimitsFit: the widest window of the presets fits a terminal of 100 columns.

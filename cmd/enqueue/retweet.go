@@ -51,6 +51,7 @@ func (c *retweetCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		due.takenBack = undoAfter.Valid
 		return c.enqueue(ctx, s, db.Pool, store.Retweet, due, nil, func(tx store.DBTX) (int64, error) {
 			id, _, err := store.RetweetInsert(ctx, tx, due.account.Username, tweetID, undoAfter, due.at, c.Priority)
 			return id, insertError(err, due.account.Username)

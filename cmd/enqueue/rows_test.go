@@ -376,10 +376,10 @@ func TestInterrupted(t *testing.T) {
 func TestPrivateDatabase(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"TWEETQUEUE_STATE_DIR": stateDir(t)}
-	for range 2 {
+	for _, which := range []string{", which is new\n", "\n"} {
 		r := runWith(t, env, "", "list")
 		require.NoError(t, r.err, r.stderr)
 		require.Equal(t, "nothing waits\n", r.stdout)
-		require.Contains(t, r.stderr, "database: the private database in "+env["TWEETQUEUE_STATE_DIR"])
+		require.Contains(t, r.stderr, "database: the private database in "+env["TWEETQUEUE_STATE_DIR"]+"/postgres"+which)
 	}
 }

@@ -67,6 +67,7 @@ func (c *tweetCmd) Run(ctx context.Context, s *session) error {
 				return err
 			}
 		}
+		due.takenBack = tweet.DeleteAfter.Valid
 		return c.enqueue(ctx, s, db.Pool, store.PostTweet, due, &tweet, func(tx store.DBTX) (int64, error) {
 			id, _, err := store.TweetInsert(ctx, tx, due.account.Username, tweet, due.at, c.Priority)
 			if refused := new(store.RefusedError); errors.As(err, &refused) && refused.Constraint == "tweets_idempotency_key_key" {

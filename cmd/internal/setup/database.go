@@ -161,12 +161,16 @@ func Running(ctx context.Context, lookup LookupEnv) (*Database, error) {
 }
 
 func private(ctx context.Context, dir string, s Settings) (*Database, error) {
+	name := "the private database in " + dir
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		name += ", which is new" // a setting that is mistyped makes one
+	}
 	server, err := pglocal.Start(ctx, pglocal.Config{Dir: dir})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
 	}
 	return &Database{
-		URL: store.Secret(server.URL()), Name: "the private database in " + dir, Private: server,
+		URL: store.Secret(server.URL()), Name: name, Private: server,
 		keySetting: s.Key, keyPath: filepath.Join(filepath.Dir(dir), keyFile),
 	}, nil
 }
