@@ -480,13 +480,8 @@ DELETE FROM tweetqueue.quotas WHERE account_id IS NULL OR NOT configured;
 ALTER TABLE tweetqueue.quotas
     DROP CONSTRAINT quotas_of_one_check,
     DROP CONSTRAINT quotas_others_check,
-    DROP COLUMN others, DROP COLUMN others_until, DROP COLUMN others_seen,
-    DROP COLUMN x_maximum, DROP COLUMN x_reset, DROP COLUMN x_used,
-    DROP COLUMN rolls, DROP COLUMN told_at,
-    DROP COLUMN configured,
-    DROP COLUMN fixed,
-    DROP COLUMN family,
-    DROP COLUMN app_id,
+    DROP COLUMN others, DROP COLUMN others_until, DROP COLUMN others_seen, DROP COLUMN x_maximum, DROP COLUMN x_reset, DROP COLUMN x_used,
+    DROP COLUMN rolls, DROP COLUMN told_at, DROP COLUMN configured, DROP COLUMN fixed, DROP COLUMN family, DROP COLUMN app_id,
     ALTER COLUMN account_id SET NOT NULL;
 DELETE FROM tweetqueue.limits WHERE built_in AND preset <> 'guide' OR per = 'app' OR actions && ARRAY['look_up', 'media'];
 UPDATE tweetqueue.accounts a SET limits_preset = 'guide'
@@ -499,8 +494,5 @@ ALTER TABLE tweetqueue.limits
         AND actions <@ ARRAY['post', 'retweet', 'delete', 'undo_retweet']),
     DROP CONSTRAINT limits_period_check,
     ADD CONSTRAINT limits_period_check CHECK (period > interval '0'),
-    DROP COLUMN built_in,
-    DROP COLUMN fixed,
-    DROP COLUMN family,
-    DROP COLUMN per;
+    DROP COLUMN built_in, DROP COLUMN fixed, DROP COLUMN family, DROP COLUMN per;
 DELETE FROM tweetqueue.schema_versions WHERE version = 8;

@@ -118,12 +118,14 @@ func TestWindowThatCameMeanwhile(t *testing.T) {
 	daily := told("user_24hour", 100, 99, 24*time.Hour)
 	for name, add := range map[string]func(*testing.T, *testBundle, pgx.Tx, *store.Request){
 		"Learned": func(t *testing.T, _ *testBundle, tx pgx.Tx, request *store.Request) {
+			t.Helper()
 			s := posted("1001")
 			s.RequestID, s.RowID, s.AccountID, s.SendBy, s.Reports = request.ID, request.RowID, request.AccountID, request.SendBy, []store.Report{daily}
 			_, err := store.Settle(t.Context(), tx, store.PostTweet, []store.Settlement{s})
 			require.NoError(t, err)
 		},
-		"Preset": func(t *testing.T, b *testBundle, tx pgx.Tx, _ *store.Request) {
+		"Preset": func(t *testing.T, _ *testBundle, tx pgx.Tx, _ *store.Request) {
+			t.Helper()
 			_, err := store.LimitPut(t.Context(), tx, store.Limit{Preset: "mine", Name: "post in 24 hours, by X", Per: "user", Actions: []string{"post"}, Maximum: 100, Period: 24 * time.Hour})
 			require.NoError(t, err)
 			require.NoError(t, store.AccountsLimits(t.Context(), tx, []string{"acme"}, "mine"))

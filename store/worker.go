@@ -172,14 +172,14 @@ WITH lost AS MATERIALIZED (
     SELECT (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
     WHERE state = 'pending' AND (args ->> 'row_id')::bigint = ANY (ARRAY(SELECT row_id FROM lost))
 ), rows AS MATERIALIZED (
-    SELECT t.*, row_number() OVER (PARTITION BY t.id) = 1 AS first FROM lost CROSS JOIN LATERAL (
+    SELECT t.id, t.priority, t.wake_at, t.lives, row_number() OVER (PARTITION BY t.id) = 1 AS first FROM lost CROSS JOIN LATERAL (
         SELECT t.id, t.priority, t.wake_at, t.status = 'scheduled' OR (t.status = 'unconfirmed' AND t.next_attempt_at IS NOT NULL) AS lives
         FROM {table} t WHERE t.id = lost.row_id OFFSET 0) AS t
 ), succeeding AS (
     INSERT INTO tweetqueue.river_job (args, kind, max_attempts, priority, queue, scheduled_at, state)
     SELECT jsonb_build_object('row_id', id), '{kind}', 32767, priority, '{queue}',
         CASE WHEN own THEN wake_at ELSE tweetqueue.clock() END, CASE WHEN own THEN 'pending' ELSE 'available' END::tweetqueue.river_job_state
-    FROM (SELECT *, lives AND first AND id NOT IN (SELECT row_id FROM parked) AS own FROM rows) AS rows
+    FROM (SELECT id, priority, wake_at, lives AND first AND id NOT IN (SELECT row_id FROM parked) AS own FROM rows) AS rows
     RETURNING 1
 )
 SELECT count(*) FROM succeeding`
