@@ -54,6 +54,9 @@ func TestJobOfATakenRowFindsTheOtherLocked(t *testing.T) {
 	require.Equal(t, []int64{worse}, w.claimed(worker, store.PostTweet, better))
 }
 
+// seen is how many rows that are due a job sees.
+const seen = 8
+
 // A job whose own row is over, and that finds the best ones held since it was read which these are, is another row's by now,
 // and comes again.
 func TestJobOfATakenRowFindsTheOthersHeld(t *testing.T) {
@@ -62,8 +65,9 @@ func TestJobOfATakenRowFindsTheOthersHeld(t *testing.T) {
 	worker := w.claimer()
 	ids := []int64{w.tweet("over")}
 	require.Equal(t, ids, w.claimed(worker, store.PostTweet, ids[0]))
-	w.tweet("held")
-	w.tweet("held, too")
+	for range seen {
+		w.tweet("held")
+	}
 	left := w.tweet("left")
 	w.exec(`UPDATE tweetqueue.river_job SET state = 'running'`)
 	err := store.InTx(t.Context(), w.db, func(tx pgx.Tx) error {
@@ -94,12 +98,16 @@ func TestJobOfATakenRowFindsThreads(t *testing.T) {
 	worker := w.claimer()
 	over := w.tweet("over")
 	require.Equal(t, []int64{over}, w.claimed(worker, store.PostTweet, over))
-	second, third, left := w.tweet("second"), w.tweet("third"), w.tweet("left")
-	w.exec(`UPDATE tweetqueue.tweets SET previous_id = $2 WHERE id = $1`, second, over)
-	w.exec(`UPDATE tweetqueue.tweets SET previous_id = $2 WHERE id = $1`, third, second)
+	last := over
+	for range seen {
+		next := w.tweet("next")
+		w.exec(`UPDATE tweetqueue.tweets SET previous_id = $2 WHERE id = $1`, next, last)
+		last = next
+	}
+	left := w.tweet("left")
 	w.exec(`UPDATE tweetqueue.river_job SET state = 'running'`)
 	require.Empty(t, w.claimed(worker, store.PostTweet, over))
-	require.Equal(t, "scheduled:thread", w.status(third))
+	require.Equal(t, "scheduled:thread", w.status(last))
 	require.Len(t, storetest.Jobs(t, w.db, over), 2)
 	require.Equal(t, []int64{left}, w.claimed(worker, store.PostTweet, over))
 }

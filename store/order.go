@@ -40,8 +40,8 @@ type Line struct {
 	Waiting *Turn  // the first that waits for a limit
 }
 
-// lineDue is how many rows that are due are read of a line: some may turn out not to be for sending.
-const lineDue = 2
+// lineDue is how many rows that are due are read of a line: some may turn out not to be for sending, or somebody has them locked.
+const lineDue = 8
 
 // Lines returns the clock, and who is next of the accounts and actions of the rows, by row. The transaction has locked
 // the accounts' windows. It locks nothing, and reads no more than a few rows, however many there are.
