@@ -16,6 +16,7 @@ const (
 	waitsBatch    = 100
 	holdBatch     = 100
 	takeOverEvery = time.Second // dead after 12 s, taken over within 15
+	prolongWithin = 2 * time.Second
 	sweepEvery    = 10 * time.Second
 	sweepBatch    = 5000
 	measureEvery  = 20 * time.Second
@@ -157,15 +158,18 @@ func (w *Worker) takeOver(ctx context.Context) error {
 		}
 		w.tell(event)
 	}
-	if !held {
-		err = errors.Join(err, w.prolong(ctx, taken))
-	}
 	_, failed := store.TakeOverJobs(ctx, w.pool, loopBatch)
+	if !held {
+		failed = errors.Join(failed, w.prolong(ctx, taken))
+	}
 	return errors.Join(err, failed)
 }
 
-// prolong holds the places of what was taken over account by account: somebody has locked the windows of one.
+// prolong holds the places of what was taken over account by account, for somebody has locked the windows of one. What it does not
+// come to within prolongWithin is held no longer than it was: for seconds too short, if its request was under way for as long.
 func (w *Worker) prolong(ctx context.Context, taken []store.TakenOver) error {
+	ctx, cancel := context.WithTimeout(ctx, prolongWithin)
+	defer cancel()
 	byAccount := map[int64][]store.TakenOver{}
 	for _, t := range taken {
 		byAccount[t.AccountID] = append(byAccount[t.AccountID], t)

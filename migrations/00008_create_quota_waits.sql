@@ -75,6 +75,9 @@ ALTER TABLE tweetqueue.quotas
     ADD CONSTRAINT quotas_others_check CHECK (others >= 0 AND (others = 0 OR others_until IS NOT NULL));
 UPDATE tweetqueue.quotas SET family = 'endpoint';
 
+-- So many it takes of each window that counts it: the pages of a look-up; none if it certainly did not reach X.
+ALTER TABLE tweetqueue.requests ADD COLUMN places integer NOT NULL DEFAULT 1 CHECK (places >= 0);
+UPDATE tweetqueue.requests SET places = 0 WHERE outcome = 'not_sent';
 -- Finds the latest requests of an account.
 CREATE INDEX requests_account_id_idx ON tweetqueue.requests (account_id, granted_at);
 
@@ -94,12 +97,12 @@ RETURN CASE WHEN account IS NOT NULL THEN ARRAY[account]
     ELSE ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.app_id = app) END;
 
 -- When requests of these actions that an account, or an app, has made since an instant have arrived at X, or will have by
--- the latest: the latest so many. One that certainly was not sent is none.
-CREATE FUNCTION tweetqueue.requests_since(since timestamptz, account bigint, app bigint, actions text[], latest integer)
-RETURNS TABLE (action text, at bigint) -- microseconds since the epoch
+-- the latest, and the places they take: the latest so many requests (null: all).
+CREATE FUNCTION tweetqueue.requests_since(since timestamptz, account bigint, app bigint, actions text[], latest bigint)
+RETURNS TABLE (action text, at bigint, places integer) -- at: microseconds since the epoch
 LANGUAGE sql STABLE
 AS $$
-    SELECT k.action, tweetqueue.microseconds(CASE WHEN r.status_code IS NULL THEN r.send_by ELSE r.answered_at END)
+    SELECT k.action, tweetqueue.microseconds(CASE WHEN r.status_code IS NULL THEN r.send_by ELSE r.answered_at END), r.places
     FROM tweetqueue.requests r CROSS JOIN LATERAL (SELECT CASE r.kind
         WHEN 'post_tweet' THEN 'post'
         WHEN 'delete_tweet' THEN CASE WHEN EXISTS (SELECT FROM tweetqueue.deletions d WHERE d.id = r.row_id AND d.retweet)
@@ -107,7 +110,7 @@ AS $$
         ELSE r.kind END) AS k (action)
     WHERE r.account_id = ANY (tweetqueue.accounts_of(account, app))
         AND r.granted_at > since - interval '5 minutes' -- longer than a request is under way
-        AND r.outcome IS DISTINCT FROM 'not_sent' AND k.action = ANY (actions)
+        AND r.places > 0 AND k.action = ANY (actions)
     ORDER BY r.granted_at DESC LIMIT latest
 $$;
 
@@ -138,12 +141,13 @@ BEGIN
             FROM unnest(OLD.buckets, OLD.grants) AS b (bucket, grants)
             WHERE (b.bucket + 1) * old_width > old_expired
             UNION ALL
-            SELECT r.at / width, 1
+            SELECT r.at / width, r.places
             FROM (
-                SELECT r.action, r.at, count(*) FILTER (WHERE r.action = ANY (OLD.actions))
+                SELECT r.action, r.at, r.places, sum(r.places) FILTER (WHERE r.action = ANY (OLD.actions))
                     OVER (ORDER BY r.at DESC ROWS UNBOUNDED PRECEDING) AS latest
                 FROM tweetqueue.requests_since(now - NEW.period, NEW.account_id, NEW.app_id, NEW.actions || OLD.actions,
-                    counted::integer + greatest(NEW.maximum, NEW.x_maximum)) r
+                    -- Beside as many as it has places for, those under way: they may be given back.
+                    CASE WHEN OLD.actions <@ NEW.actions IS NOT FALSE THEN counted + greatest(NEW.maximum, NEW.x_maximum) + 1000 END) r
             ) r
             WHERE r.action = ANY (NEW.actions) AND (OLD IS NULL OR r.action <> ALL (OLD.actions) OR r.latest > counted)
         ) counts
@@ -430,26 +434,24 @@ JOIN tweetqueue.accounts a ON a.username = t.account JOIN tweetqueue.apps p ON p
 WHERE t.status IN ('scheduled', 'sending', 'unconfirmed');
 DROP INDEX tweetqueue.tweets_line_idx, tweetqueue.deletions_line_idx, tweetqueue.retweets_line_idx,
     tweetqueue.tweets_released_idx, tweetqueue.deletions_released_idx, tweetqueue.retweets_released_idx;
-DROP TRIGGER recheck_waits ON tweetqueue.quotas;
-DROP TRIGGER recheck_waits_of_none ON tweetqueue.quotas;
+DROP TRIGGER recheck_waits ON tweetqueue.quotas; DROP TRIGGER recheck_waits_of_none ON tweetqueue.quotas;
 DROP FUNCTION tweetqueue.recheck_waits_of_none, tweetqueue.recheck_waits(), tweetqueue.recheck_waits(tweetqueue.quotas);
 DROP TABLE tweetqueue.quota_waits;
 -- What waits for a limit would not wake by itself.
 UPDATE tweetqueue.tweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
 UPDATE tweetqueue.deletions SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
 UPDATE tweetqueue.retweets SET next_attempt_at = NULL WHERE status = 'scheduled' AND waiting_for = 'quota';
-DROP TRIGGER set_quotas_insert ON tweetqueue.accounts;
-DROP TRIGGER set_quotas_update ON tweetqueue.accounts;
+DROP TRIGGER set_quotas_insert ON tweetqueue.accounts; DROP TRIGGER set_quotas_update ON tweetqueue.accounts;
 CREATE TRIGGER set_quotas_insert AFTER INSERT ON tweetqueue.accounts
     FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
 CREATE TRIGGER set_quotas_update AFTER UPDATE OF limits_preset ON tweetqueue.accounts
     FOR EACH ROW EXECUTE FUNCTION tweetqueue.set_quotas();
 DROP FUNCTION tweetqueue.set_quotas(bigint[], bigint[]), tweetqueue.limits_of, tweetqueue.quotas_of;
-DROP TRIGGER count_quota_insert ON tweetqueue.quotas;
-DROP TRIGGER count_quota_update ON tweetqueue.quotas;
+DROP TRIGGER count_quota_insert ON tweetqueue.quotas; DROP TRIGGER count_quota_update ON tweetqueue.quotas;
 DROP FUNCTION tweetqueue.count_quota, tweetqueue.requests_since, tweetqueue.accounts_of, tweetqueue.microseconds,
     tweetqueue.bucket_width;
 DROP INDEX tweetqueue.requests_account_id_idx;
+ALTER TABLE tweetqueue.requests DROP COLUMN places;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION tweetqueue.set_quotas() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -196,14 +196,61 @@ func TestPeriodChangeBesideARequest(t *testing.T) {
 	require.Equal(t, 2, b.places(t, "all"))
 }
 
+// What a window has given back is none of what it counts when it changes, and a look-up of several pages is as many.
+func TestPeriodChangeCountsPlaces(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	mine := store.Limit{Preset: "mine", Name: "all", Per: "user", Actions: []string{"post"}, Maximum: 50, Period: 15 * time.Minute}
+	b.put(t, mine)
+	b.use(t, "mine")
+	for i, request := range b.granted(t, 4) {
+		b.settle(t, store.PostTweet, request, posted(fmt.Sprint(1001+i)))
+	}
+	for _, request := range b.granted(t, 20) { // X could not be reached
+		b.settle(t, store.PostTweet, request, store.Settlement{Status: store.Scheduled, WaitFor: store.ForRetry, GiveBack: true, Outcome: "retry"})
+	}
+	exec(t, b.db, `INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, outcome, answered_at, places, looked_for)
+		SELECT 'look_up', NULL, $1, $2, 1, tweetqueue.clock(), tweetqueue.clock(), 'done', tweetqueue.clock(), 6, '{1}'`, b.accountID, b.workerID)
+	require.Equal(t, 4, b.places(t, "all"))
+	for _, change := range []struct {
+		change func()
+		places int
+	}{
+		{func() { mine.Period = 20 * time.Minute }, 4},
+		{func() { mine.Actions = []string{"post", "retweet", "look_up"} }, 10},
+		{func() { mine.Period = 15 * time.Minute }, 10},
+		{func() { mine.Period = time.Hour }, 10},
+	} {
+		change.change()
+		b.put(t, mine)
+		require.Equal(t, change.places, b.places(t, "all"))
+	}
+}
+
+// Of the requests of actions that no longer count none hides one that does.
+func TestActionsAndPeriodChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	mine := store.Limit{Preset: "mine", Name: "all", Per: "user", Actions: []string{"post", "retweet"}, Maximum: 5, Period: 15 * time.Minute}
+	b.put(t, mine)
+	b.use(t, "mine")
+	exec(t, b.db, `INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, outcome, status_code, answered_at)
+		SELECT CASE WHEN n <= 3 THEN 'retweet' ELSE 'post_tweet' END, n, $1, $2, 1, at, at, 'done', 201, at
+		FROM generate_series(1, 2000) AS n, LATERAL (SELECT tweetqueue.clock() - interval '10 hours' + n * interval '10 seconds') AS t (at)`, b.accountID, b.workerID)
+	mine.Actions, mine.Period = []string{"retweet"}, aDay
+	b.put(t, mine)
+	require.Equal(t, 3, b.places(t, "all"))
+}
+
 // What a window did not count, it counts by the requests: of actions that are new to it, of longer ago, and all if it is new.
 func TestWindowsCountRequests(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	second := storetest.Account(t, b.db, storetest.AccountOpts{Username: "second", XUserID: "43"})
 	request := func(account int64, kind string, row int64, ago time.Duration, outcome string) {
-		exec(t, b.db, `INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, outcome, answered_at)
-			SELECT $1, $2, $3, $4, 1, at, at + interval '3 seconds', nullif($6, ''), CASE WHEN $6 <> '' THEN at + interval '3 seconds' END
+		exec(t, b.db, `INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, outcome, answered_at, places)
+			SELECT $1, $2, $3, $4, 1, at, at + interval '3 seconds', nullif($6, ''), CASE WHEN $6 <> '' THEN at + interval '3 seconds' END,
+				CASE $6 WHEN 'not_sent' THEN 0 ELSE 1 END
 			FROM (SELECT tweetqueue.clock() - $5::interval) AS t (at)`, kind, row, account, b.workerID, ago, outcome)
 	}
 	undo := storetest.Deletion(t, b.db, "77", time.Hour)
@@ -233,7 +280,7 @@ func TestWindowsCountRequests(t *testing.T) {
 	}))
 	require.Equal(t, 4, put(func(l *store.Limit) { l.Period = time.Hour }))
 	require.Equal(t, 2, put(func(l *store.Limit) { l.Name, l.Per, l.Actions = "app", "app", []string{"post"} }))
-	require.Equal(t, 1, put(func(l *store.Limit) { l.Name, l.Maximum = "one of the app", 1 }), "more make no difference")
+	require.Equal(t, 2, put(func(l *store.Limit) { l.Name, l.Maximum = "one of the app", 1 }), "also more than it has places for")
 }
 
 // X tells of a daily window while requests of our own are under way, which are all that it has counted.

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// putLastAfter is how many jobs of one account may stand in River's queue of a kind before those of others, and keepFirst how many do
-	// at least, where there are others all the time.
+	// putLastAfter is how many jobs of one account and action may stand in River's queue before those of others, and keepFirst how many
+	// do at least, where there are others all the time.
 	putLastAfter, keepFirst = 50, 10
 	// firstBatch and lastBatch are how many of the jobs are looked at that come first, and of those that were put last: of the oldest
 	// and of the newest so many, for behind a large bulk of one account are those of others. River's fetch passes over those that are
@@ -20,7 +20,7 @@ const (
 )
 
 // JobsPutLast keeps an account that has many rows due at once from standing before all others, for accounts share River's queue of a
-// kind: of its jobs among those that come first 50 keep their places, and the others get River's last priority. When it has less than
+// kind: of its jobs of an action among those that come first 50 keep their places, and the others get River's last priority. When it has less than
 // 10 left of them, and does not wait for a limit, some get back what their rows have, and stand behind what is due by then. Which of the
 // account's rows goes first is not for these to say: see [Lines]. It returns how many jobs it has put last; if any, there may be more. Jobs that somebody has
 // locked are passed over.
@@ -78,8 +78,9 @@ WITH waiting AS MATERIALIZED (
 ), wanted AS MATERIALIZED (
     SELECT id, CASE WHEN priority < $5 THEN $5 ELSE own END AS priority FROM jobs
     WHERE priority < $5 AND place > $1
-        OR priority = $5 AND place <= $2 AND own < $5 AND ((account, action) IN (SELECT username, action FROM waiting)) IS NOT TRUE
-            AND (SELECT count(*) FROM first) < $3 -- else it may have others behind these
+        OR priority = $5 AND own < $5 AND ((account, action) IN (SELECT username, action FROM waiting)) IS NOT TRUE
+            -- Where not all that come first were seen, it may have others behind these.
+            AND place <= CASE WHEN (SELECT count(*) FROM first) < $3 THEN $2 ELSE 1 END
 ), locked AS MATERIALIZED (
     SELECT w.id, w.priority FROM wanted w CROSS JOIN LATERAL (
         SELECT FROM tweetqueue.river_job j WHERE j.id = w.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j

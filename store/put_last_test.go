@@ -133,3 +133,24 @@ func TestJobsPutLastBehindABulk(t *testing.T) {
 		FROM tweetqueue.river_job j JOIN tweetqueue.tweets t ON t.id = (j.args ->> 'row_id')::bigint
 		WHERE j.state = 'available' AND j.priority < 4 GROUP BY t.account ORDER BY 1`))
 }
+
+// Where so many jobs come first that not all of them are seen, of an account that has none among those one at a time is raised.
+func TestJobsPutLastBehindManyAccounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 40 {
+		storetest.Account(t, b.db, storetest.AccountOpts{Username: fmt.Sprintf("busy%d", i), XUserID: fmt.Sprint(1000 + i)})
+	}
+	exec(t, b.db, `INSERT INTO tweetqueue.tweets (account, text) SELECT 'busy' || a, 'a' || n FROM generate_series(0, 39) AS a, generate_series(1, 50) AS n`)
+	exec(t, b.db, `INSERT INTO tweetqueue.tweets (account, text) SELECT 'acme', 'a' || n FROM generate_series(1, 12) AS n`)
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'available', scheduled_at = tweetqueue.clock()`)
+	exec(t, b.db, `UPDATE tweetqueue.river_job SET priority = 4 WHERE (args ->> 'row_id')::bigint IN (SELECT id FROM tweetqueue.tweets WHERE account = 'acme')`)
+	for _, busy := range []int{40, 39} {
+		exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE (args ->> 'row_id')::bigint IN (
+			SELECT id FROM tweetqueue.tweets WHERE account = 'busy39') AND $1 < 40`, busy)
+		put, err := store.JobsPutLast(t.Context(), b.db)
+		require.NoError(t, err)
+		require.Zero(t, put)
+		require.Len(t, b.putLast(t), map[int]int{40: 11, 39: 2}[busy])
+	}
+}

@@ -84,7 +84,7 @@ func TestLearnedWindowEnds(t *testing.T) {
 
 	b.answeredWith(t, daily)
 	require.Equal(t, []string{name}, b.learned(t))
-	require.Equal(t, 3, b.places(t, name), "the latest, as many as it has")
+	require.Equal(t, 6, b.places(t, name), "all that were sent in its period")
 }
 
 // What is being sent is counted only while others were seen lately.

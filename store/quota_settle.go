@@ -85,9 +85,9 @@ func toCorrect(ctx context.Context, tx pgx.Tx, kind Kind, settlements []Settleme
 	for _, s := range settlements {
 		accounts, actions = append(accounts, s.AccountID), append(actions, s.action(kind))
 	}
-	quotas, err := quotasRead(ctx, tx, "", accounts, actions)
+	quotas, err := quotasRead(ctx, tx, accounts, actions)
 	if err != nil {
-		return nil, fmt.Errorf("read quotas: %w", err)
+		return nil, err
 	}
 	var correcting []Settlement
 	for _, s := range settlements {

@@ -160,7 +160,7 @@ WITH asked AS MATERIALIZED (
     FROM tweetqueue.requests WHERE id = $1 FOR NO KEY UPDATE
 )
 UPDATE tweetqueue.requests r SET answered_at = tweetqueue.clock(), outcome = $2, status_code = nullif($3, 0),
-    x_transaction_id = nullif($4, ''), answer = $5, limits = $6, error = nullif($7, ''), cost_usd = a.cost
+    x_transaction_id = nullif($4, ''), answer = $5, limits = $6, error = nullif($7, ''), cost_usd = a.cost, places = $9
 FROM asked a WHERE r.id = a.id
 RETURNING coalesce(a.cost - a.cost_usd, 0)`
 	var changed []costChange
@@ -178,7 +178,7 @@ RETURNING coalesce(a.cost - a.cost_usd, 0)`
 				return fmt.Errorf("encode limits: %w", err)
 			}
 		}
-		batch.Queue(query, s.RequestID, s.Outcome, s.StatusCode, validText(s.XTransactionID), answer, limits, validText(s.Error), s.billed()).QueryRow(func(row pgx.Row) error {
+		batch.Queue(query, s.RequestID, s.Outcome, s.StatusCode, validText(s.XTransactionID), answer, limits, validText(s.Error), s.billed(), s.places()).QueryRow(func(row pgx.Row) error {
 			change := costChange{requestID: s.RequestID}
 			err := row.Scan(&change.usd)
 			if errors.Is(err, pgx.ErrNoRows) {
@@ -194,6 +194,14 @@ RETURNING coalesce(a.cost - a.cost_usd, 0)`
 		return fmt.Errorf("record answers: %w", err)
 	}
 	return costsChange(ctx, tx, changed)
+}
+
+// places is how many the request takes of each window that counts it, as [Settlement.place] leaves them.
+func (s Settlement) places() int {
+	if s.GiveBack {
+		return 0
+	}
+	return 1 + s.More
 }
 
 // resumeSending takes rows out of the queue again that are about to be sent once more, because nobody knew

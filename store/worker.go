@@ -75,7 +75,8 @@ type TakenOver struct {
 // kind, and finalises their jobs, so that River does not run them again. So it does with rows of the
 // worker own, claimed more than a minute ago, whose requests it is not working on any more. A tweet may
 // have reached X: it becomes unconfirmed, to be looked up at the given time after its request was granted. A
-// deletion or a retweet is repeated, which does no harm. [PlacesProlong] belongs in the same transaction.
+// deletion or a retweet is repeated, which does no harm. [PlacesProlong] belongs in the same transaction, as long as nobody has
+// locked the windows.
 func TakeOver(ctx context.Context, db DBTX, limit int, own int64, working []int64, lookUpAfter time.Duration) ([]TakenOver, error) {
 	const query = `-- name: TakeOver :many
 WITH lost AS (
@@ -118,7 +119,7 @@ RETURNING t.id, t.status, lost.name, lost.account_id, ({action})::text, lost.sen
 // transaction goes on as if it had not been called.
 func PlacesProlong(ctx context.Context, tx pgx.Tx, taken []TakenOver) error {
 	const impatience = `-- name: PlacesProlongImpatience :exec
-SET LOCAL lock_timeout = '2s'`
+SET LOCAL lock_timeout = '500ms'`
 	return orRowLocked(pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { // a savepoint
 		if _, err := tx.Exec(ctx, impatience); err != nil {
 			return fmt.Errorf("bound the wait for quotas: %w", err)
@@ -154,7 +155,8 @@ func placesProlong(ctx context.Context, tx pgx.Tx, taken []TakenOver) error {
 // TakeOverJobs gives a successor to each job that a dead worker had fetched, and had not claimed a row for; it finalises the
 // old ones. At most limit of each kind. It returns how many. River knows a worker by the name of its lease.
 //
-// A job whose own row is over, or has a parked one, may have been another row's turn: its successor comes again as [JobAgain]'s.
+// A job whose own row is over, or has a parked one, may have been another row's turn. Its successor is available, not parked, so
+// that it does not go where its own row goes; if there is nothing for it to do, it ends.
 func TakeOverJobs(ctx context.Context, db DBTX, limit int) (int, error) {
 	const query = `-- name: JobsTakeOver :one
 WITH lost AS MATERIALIZED (

@@ -90,11 +90,15 @@ func (f *dueFlags) resolve(ctx context.Context, db store.DBTX) (due, error) {
 // enqueued is the JSON of a new row.
 type enqueued struct {
 	store.Entry
-	DueLocal     string     `json:"due_local"`              // RFC 3339
-	Zone         string     `json:"zone"`                   // of due_local
-	PostBefore   *time.Time `json:"post_before,omitempty"`  // in UTC, as due_at
-	DeleteAfter  string     `json:"delete_after,omitempty"` // such as 1d12h, as show writes it
-	UndoAfter    string     `json:"undo_after,omitempty"`   // likewise
+	DueLocal    string     `json:"due_local"`              // RFC 3339
+	Zone        string     `json:"zone"`                   // of due_local
+	PostBefore  *time.Time `json:"post_before,omitempty"`  // in UTC, as due_at
+	DeleteAfter string     `json:"delete_after,omitempty"` // such as 1d12h, as show writes it
+	UndoAfter   string     `json:"undo_after,omitempty"`   // likewise
+	// FullLimit is a limit of its account, or of its app, that has no place when it is due; absent: each has one, or had, before what
+	// waits already is counted.
+	FullLimit    string     `json:"full_limit,omitempty"`
+	LimitFreeAt  *time.Time `json:"limit_free_at,omitempty"` // when the limit has a place
 	WorkersAlive int        `json:"workers_alive"`
 }
 
@@ -130,7 +134,7 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	if err != nil {
 		return err
 	}
-	wait, err := limitWait(ctx, db, entry, d)
+	limit, free, err := fullLimit(ctx, db, entry, d)
 	if err != nil {
 		return err
 	}
@@ -144,11 +148,15 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	if entry.UndoAfter.Valid {
 		result.UndoAfter = formatInterval(entry.UndoAfter)
 	}
+	if limit != "" {
+		result.FullLimit, result.LimitFreeAt = limit, new(free.UTC())
+	}
 	return s.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: due %s, %s\n",
 			kindName(entry.Kind), id, entry.Account, formatInstant(entry.DueAt, d.zone), formatDistance(entry.DueAt, d.now))
-		if wait != "" {
-			fmt.Fprintln(w, "  "+wait)
+		if limit != "" {
+			fmt.Fprintf(w, "  the limit %q has no place before %s: 'enqueue forecast %s' says when the last of what waits goes\n",
+				oneLine(limit, 60), formatInstant(free, d.zone), d.account.Username)
 		}
 		if before := result.PostBefore; before != nil {
 			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*before, d.zone), formatDistance(*before, d.now))
@@ -162,27 +170,24 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	})
 }
 
-// limitWait says which limit of its account has no place for a row when it is due; empty: each has one.
-func limitWait(ctx context.Context, db store.DBTX, e store.Entry, d due) (string, error) {
+// fullLimit returns the limit that has no place for a row when it is due, and when it has one; of several the last. Rows that wait
+// already are not counted: a forecast counts them. It is empty if there is none.
+func fullLimit(ctx context.Context, db store.DBTX, e store.Entry, d due) (name string, free time.Time, err error) {
 	quotas, err := store.QuotasRead(ctx, db, []string{d.account.Username}, nil)
 	if err != nil {
-		return "", err
+		return "", free, err
 	}
 	action := e.Kind.Action()
 	if e.Retweet {
 		action = "undo_retweet"
 	}
-	free, name := laterOf(e.DueAt, d.now), ""
+	free = laterOf(e.DueAt, d.now)
 	for i := range quotas {
 		if at := quotas[i].Next(d.now); slices.Contains(quotas[i].Actions, action) && at.After(free) {
 			free, name = at, quotas[i].Name
 		}
 	}
-	if name == "" {
-		return "", nil
-	}
-	return fmt.Sprintf("the limit %q has no place before %s: 'enqueue forecast %s' says when the last of what waits goes",
-		oneLine(name, 60), formatInstant(free, d.zone), d.account.Username), nil
+	return name, free, nil
 }
 
 func laterOf(a, b time.Time) time.Time {

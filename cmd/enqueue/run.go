@@ -146,7 +146,7 @@ func (s *session) withDatabase(ctx context.Context, settings setup.Settings, do 
 			s.warnf("close %s: %v", db.Name, err)
 		}
 	}()
-	s.tellf("database: %s", db.Name)
+	s.tellf("database: %s", db.Told())
 	if err := migrations.Check(ctx, db.Pool); err != nil {
 		return fmt.Errorf("%s: %w", db.Name, err)
 	}

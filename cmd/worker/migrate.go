@@ -35,7 +35,7 @@ func (migrateCmd) on(ctx context.Context, env *environment, createKey bool, do f
 			fmt.Fprintln(env.stderr, "worker: "+err.Error())
 		}
 	}()
-	fmt.Fprintln(env.stderr, "database: "+db.Name)
+	fmt.Fprintln(env.stderr, "database: "+db.Told())
 	return do(db, config)
 }
 

@@ -32,8 +32,10 @@ type outage struct {
 
 	suspected chan suspicion // of capacity 1
 
-	mu   sync.Mutex
-	away bool // guarded by mu; also while an error is looked into
+	mu   sync.Mutex // guards all below
+	away bool       // also while an error is looked into,
+	kept []func()   // which tell what was said meanwhile, if it turns out to be no outage
+	sure bool       // it is one
 }
 
 // suspicion is an error that may be the beginning of an outage, and how to tell it if it is not.
@@ -41,6 +43,9 @@ type suspicion struct {
 	err  error
 	tell func()
 }
+
+// maxKept is how much is kept of what is said while an error is looked into.
+const maxKept = 100
 
 func newOutage(log zerolog.Logger, ping func(ctx context.Context) error) *outage {
 	return &outage{log: log, ping: ping, suspected: make(chan suspicion, 1)}
@@ -53,6 +58,12 @@ func (o *outage) watch(ctx context.Context) {
 		case s := <-o.suspected:
 			o.waitOut(ctx, s)
 		case <-ctx.Done():
+			select {
+			case s := <-o.suspected:
+				s.tell()
+			default:
+			}
+			tellAll(o.end())
 			return
 		}
 	}
@@ -63,10 +74,10 @@ func (o *outage) watch(ctx context.Context) {
 func (o *outage) waitOut(ctx context.Context, s suspicion) {
 	began := time.Now()
 	if o.answers(ctx) || ctx.Err() != nil {
-		o.end()
-		s.tell()
+		tellAll(append([]func(){s.tell}, o.end()...))
 		return
 	}
+	o.isSure()
 	o.log.Error().Err(s.err).Msg("the database is away: what is due waits, and the worker tries again until it is back")
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -87,17 +98,42 @@ func (o *outage) answers(ctx context.Context) bool {
 	return o.ping(ctx) == nil
 }
 
-func (o *outage) end() {
+// end ends it, and returns what is to be told if there was none.
+func (o *outage) end() (kept []func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.away = false
+	kept = o.kept
+	o.away, o.sure, o.kept = false, false, nil
+	return kept
 }
 
-// lasts reports whether the database is away.
-func (o *outage) lasts() bool {
+func (o *outage) isSure() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.sure, o.kept = true, nil
+}
+
+func tellAll(kept []func()) {
+	for _, tell := range kept {
+		tell()
+	}
+}
+
+// lasts reports whether the database is away, and keeps what would be said until that is certain.
+func (o *outage) lasts(tell func()) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.away {
+		o.keep(tell)
+	}
 	return o.away
+}
+
+// keep is called with mu locked.
+func (o *outage) keep(tell func()) {
+	if !o.sure && len(o.kept) < maxKept {
+		o.kept = append(o.kept, tell)
+	}
 }
 
 // covers reports whether an error is one of an outage, which begins with it if there is none yet. If it
@@ -114,10 +150,12 @@ func (o *outage) covers(err error, tell func()) bool {
 func (o *outage) suspect(err error, tell func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.away {
-		o.away = true
-		o.suspected <- suspicion{err, tell} // watch has taken the one before
+	if o.away {
+		o.keep(tell)
+		return
 	}
+	o.away = true
+	o.suspected <- suspicion{err, tell} // watch has taken the one before
 }
 
 // isOutage reports whether an error says that the database cannot be reached, or is going away or coming
@@ -157,14 +195,17 @@ type outageHandler struct {
 
 // Handle logs the record, unless an outage covers it.
 func (h *outageHandler) Handle(ctx context.Context, record slog.Record) error {
-	covered := h.outage.lasts()
 	tell := func() { _ = h.Handler.Handle(context.WithoutCancel(ctx), record.Clone()) }
+	if h.outage.lasts(tell) {
+		return nil
+	}
+	covered := false
 	record.Attrs(func(attr slog.Attr) bool {
 		switch value := attr.Value.Any().(type) {
 		case error:
-			covered = covered || h.outage.covers(value, tell)
+			covered = h.outage.covers(value, tell)
 		case string: // River's services write their errors so: what they mean, the database tells
-			if record.Level >= slog.LevelWarn && (attr.Key == "err" || attr.Key == "error") && !covered {
+			if record.Level >= slog.LevelWarn && (attr.Key == "err" || attr.Key == "error") {
 				h.outage.suspect(errors.New(value), tell)
 				covered = true
 			}

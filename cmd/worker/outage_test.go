@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -64,14 +63,48 @@ func TestOutageOfOneConnection(t *testing.T) {
 		o.observer(func(e jobs.Event) { told <- e })(want)
 		require.Equal(t, want, <-told)
 	}
-	river := slog.New(o.handler(zerolog.NewSlogHandler(zerolog.New(output))))
-	river.Error("cut off", "err", io.EOF)
+	slog.New(o.handler(zerolog.NewSlogHandler(zerolog.New(output)))).Error("cut off", "err", io.EOF)
 	require.Contains(t, output.awaitText(t, "cut off"), `"err":"EOF"`)
-	require.Eventually(t, func() bool { return !o.lasts() }, time.Minute, time.Millisecond)
-	river.Error("a service's", "error", "in words")
-	require.Contains(t, output.awaitText(t, "a service's"), `"error":"in words"`)
 	cancel()
 	watching.Wait()
+}
+
+// TestOutageInWords: River's services write their errors as text. The database tells what they mean, and what is said before it has
+// is told if it is there, and not if it is away.
+func TestOutageInWords(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]error{"Away": io.EOF, "There": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			output, asked, answer := &record{}, make(chan bool), make(chan error)
+			log := zerolog.New(output)
+			o := newOutage(log, func(context.Context) error {
+				asked <- true
+				return <-answer
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			var watching sync.WaitGroup
+			watching.Go(func() { o.watch(ctx) })
+			river := slog.New(o.handler(zerolog.NewSlogHandler(log)))
+			river.Error("cleaner", "error", "in words")
+			<-asked
+			river.Error("completer", "err", "in other words")
+			require.Empty(t, output.String())
+			answer <- away
+			if away != nil {
+				output.awaitText(t, "the database is away")
+				<-asked
+				answer <- nil
+				output.awaitText(t, "the database is back")
+				require.NotContains(t, output.String(), "er\"")
+			} else {
+				output.awaitText(t, "cleaner")
+				output.awaitText(t, "completer")
+			}
+			cancel()
+			watching.Wait()
+		})
+	}
 }
 
 // TestOutageCovers: what an outage explains is kept back while it lasts, and nothing else.

@@ -77,11 +77,21 @@ type Database struct {
 	URL store.Secret
 	// Name says which one it is, for people.
 	Name string
+	// New says that it is a private one that was just made: also by a setting that is mistyped.
+	New bool
 	// Private is its server if it is the private one.
 	Private *pglocal.Server
 
 	keySetting store.Secret
 	keyPath    string // beside the private database
+}
+
+// Told is its name as a person is told which database it is.
+func (db *Database) Told() string {
+	if db.New {
+		return db.Name + ", which is new"
+	}
+	return db.Name
 }
 
 // Locate finds the database that the settings name, or else a private one: that of StateDir, or a
@@ -161,16 +171,14 @@ func Running(ctx context.Context, lookup LookupEnv) (*Database, error) {
 }
 
 func private(ctx context.Context, dir string, s Settings) (*Database, error) {
-	name := "the private database in " + dir
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		name += ", which is new" // a setting that is mistyped makes one
-	}
+	_, err := os.Stat(dir)
+	made := errors.Is(err, os.ErrNotExist)
 	server, err := pglocal.Start(ctx, pglocal.Config{Dir: dir})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
 	}
 	return &Database{
-		URL: store.Secret(server.URL()), Name: name, Private: server,
+		URL: store.Secret(server.URL()), Name: "the private database in " + dir, New: made, Private: server,
 		keySetting: s.Key, keyPath: filepath.Join(filepath.Dir(dir), keyFile),
 	}, nil
 }
