@@ -173,7 +173,7 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 	}
 	until, binding := placeAt(quotas, now)
 	if binding != nil {
-		reason := "no place is left in the limit " + binding.Name
+		reason := "no place was left in the limit " + binding.Name
 		if binding.AppID != 0 {
 			reason += " of its app"
 		}

@@ -206,27 +206,27 @@ func TestDecideOnARow(t *testing.T) {
 			quotas: []*store.Quota{
 				full("posts", 200, quarter, now), {Name: "writes", Maximum: 300, Period: 3 * time.Hour},
 			},
-			want: decision{wait: store.ForQuota, until: now.Add(quarter + quarter/256), reason: "no place is left in the limit posts"},
+			want: decision{wait: store.ForQuota, until: now.Add(quarter + quarter/256), reason: "no place was left in the limit posts"},
 		},
 		"LongWindowBinds": {
 			row: due(unchanged),
 			quotas: []*store.Quota{
 				{Name: "posts", Maximum: 200, Period: quarter}, full("writes", 300, 256*time.Minute, now),
 			},
-			want: decision{wait: store.ForQuota, until: now.Add(257 * time.Minute), reason: "no place is left in the limit writes"},
+			want: decision{wait: store.ForQuota, until: now.Add(257 * time.Minute), reason: "no place was left in the limit writes"},
 		},
 		"TheLaterOfBothBinds": {
 			row: due(unchanged),
 			quotas: []*store.Quota{
 				full("writes", 2, 256*time.Minute, now), full("posts", 1, quarter, now),
 			},
-			want: decision{wait: store.ForQuota, until: now.Add(257 * time.Minute), reason: "no place is left in the limit writes"},
+			want: decision{wait: store.ForQuota, until: now.Add(257 * time.Minute), reason: "no place was left in the limit writes"},
 		},
 		"WindowAfterItsEnd": {row: due(unchanged), quotas: []*store.Quota{full("posts", 1, quarter, now.Add(-quarter-quarter/256))}, want: sent},
 		"BlockedByX": {
 			row:    due(unchanged),
 			quotas: []*store.Quota{{Name: "posts", Maximum: 200, Period: quarter, BlockedUntil: new(now.Add(time.Minute))}},
-			want:   decision{wait: store.ForQuota, until: now.Add(time.Minute), reason: "no place is left in the limit posts: X said 429"},
+			want:   decision{wait: store.ForQuota, until: now.Add(time.Minute), reason: "no place was left in the limit posts: X said 429"},
 		},
 		"BlockIsOver": {
 			row:    due(unchanged),
@@ -256,12 +256,12 @@ func TestDecideOnARow(t *testing.T) {
 		"RetweetOverQuota": {
 			row:    due(func(r *store.Row) { r.Kind, r.Tweet, r.TweetID = store.Retweet, store.Tweet{}, "1" }),
 			quotas: []*store.Quota{full("writes", 300, 256*time.Second, now)},
-			want:   decision{wait: store.ForQuota, until: now.Add(257 * time.Second), reason: "no place is left in the limit writes"},
+			want:   decision{wait: store.ForQuota, until: now.Add(257 * time.Second), reason: "no place was left in the limit writes"},
 		},
 		"DeletionOverQuota": {
 			row:    due(func(r *store.Row) { r.Kind, r.Tweet, r.TweetID = store.DeleteTweet, store.Tweet{}, "1" }),
 			quotas: []*store.Quota{full("deletions", 50, 256*time.Second, now)},
-			want:   decision{wait: store.ForQuota, until: now.Add(257 * time.Second), reason: "no place is left in the limit deletions"},
+			want:   decision{wait: store.ForQuota, until: now.Add(257 * time.Second), reason: "no place was left in the limit deletions"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,7 @@ func TestHeadersOutrankTheConfiguration(t *testing.T) {
 	second, third := w.tweet("two"), w.tweet("three")
 	r.wait(EventDone, second, third)
 	event := r.wait(EventWaiting, w.tweet("four"))
-	require.Equal(t, "no place is left in the limit posts", event.Reason)
+	require.Equal(t, "no place was left in the limit posts", event.Reason)
 	require.WithinDuration(t, time.Now().Add(15*time.Minute), *event.Until, time.Minute)
 	require.Len(t, w.x.Requests(), 3, "no 429")
 }

@@ -36,7 +36,7 @@ func TestQuotaHoldsBack(t *testing.T) {
 	r := w.start(opts{})
 	r.wait(EventDone, bystander)
 	waiting := r.waitFor(func(e Event) bool { return e.WaitingFor == store.ForQuota })
-	require.Equal(t, "no place is left in the limit posts", waiting.Reason)
+	require.Equal(t, "no place was left in the limit posts", waiting.Reason)
 	r.wait(EventDone, ids...)
 
 	first := r.all(EventDue, ids...)[0]
@@ -77,7 +77,7 @@ func TestQuotaOfTheLongerWindow(t *testing.T) {
 	r.wait(EventDone, first)
 	second := w.tweet("two")
 	waiting := r.wait(EventWaiting, second)
-	require.Equal(t, "no place is left in the limit writes", waiting.Reason)
+	require.Equal(t, "no place was left in the limit writes", waiting.Reason)
 	require.WithinDuration(t, time.Now().Add(3*time.Hour), *waiting.Until, 2*time.Minute)
 	require.Equal(t, "scheduled:quota", w.status(second))
 	require.WithinDuration(t, *waiting.Until, *w.entry(second).NextAttemptAt, time.Microsecond)
@@ -111,7 +111,7 @@ func TestRateLimited(t *testing.T) {
 
 	// The next tweet does not ask X, that of another account does not wait.
 	second := w.tweet("two")
-	require.Equal(t, "no place is left in the limit posts: X said 429", r.wait(EventWaiting, second).Reason)
+	require.Equal(t, "no place was left in the limit posts: X said 429", r.wait(EventWaiting, second).Reason)
 	require.Len(t, w.x.Requests(), 1)
 	r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, 0))
 

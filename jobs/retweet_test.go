@@ -190,7 +190,7 @@ func TestRetweetsShareALimit(t *testing.T) {
 	for _, kind := range []store.Kind{store.PostTweet, store.Retweet} {
 		event := r.wait(EventWaiting, storetest.Row(t, w.db, kind, "next", 0))
 		require.Equal(t, store.ForQuota, event.WaitingFor)
-		require.Equal(t, "no place is left in the limit writes", event.Reason)
+		require.Equal(t, "no place was left in the limit writes", event.Reason)
 	}
 	undo, _, err := store.UndoInsert(t.Context(), w.db, "acme", tweetID, nil, 0)
 	require.NoError(t, err)

@@ -97,62 +97,38 @@ RETURN CASE WHEN account IS NOT NULL THEN ARRAY[account]
     ELSE ARRAY(SELECT a.id FROM tweetqueue.accounts a WHERE a.app_id = app) END;
 
 -- When requests of these actions that an account, or an app, has made since an instant have arrived at X, or will have by
--- the latest, and the places they take: the latest so many requests (null: all).
-CREATE FUNCTION tweetqueue.requests_since(since timestamptz, account bigint, app bigint, actions text[], latest bigint)
-RETURNS TABLE (action text, at bigint, places integer) -- at: microseconds since the epoch
+-- the latest, and how many places they take.
+CREATE FUNCTION tweetqueue.requests_since(since timestamptz, account bigint, app bigint, actions text[])
+RETURNS TABLE (at bigint, places integer) -- at: microseconds since the epoch
 LANGUAGE sql STABLE
 AS $$
-    SELECT k.action, tweetqueue.microseconds(CASE WHEN r.status_code IS NULL THEN r.send_by ELSE r.answered_at END), r.places
-    FROM tweetqueue.requests r CROSS JOIN LATERAL (SELECT CASE r.kind
-        WHEN 'post_tweet' THEN 'post'
-        WHEN 'delete_tweet' THEN CASE WHEN EXISTS (SELECT FROM tweetqueue.deletions d WHERE d.id = r.row_id AND d.retweet)
-            THEN 'undo_retweet' ELSE 'delete' END
-        ELSE r.kind END) AS k (action)
+    SELECT tweetqueue.microseconds(CASE WHEN r.status_code IS NULL THEN greatest(r.send_by, r.answered_at) ELSE r.answered_at END), r.places
+    FROM tweetqueue.requests r
     WHERE r.account_id = ANY (tweetqueue.accounts_of(account, app))
         AND r.granted_at > since - interval '5 minutes' -- longer than a request is under way
-        AND r.places > 0 AND k.action = ANY (actions)
-    ORDER BY r.granted_at DESC LIMIT latest
+        AND r.places > 0 AND CASE r.kind
+            WHEN 'post_tweet' THEN 'post'
+            WHEN 'delete_tweet' THEN CASE WHEN EXISTS (SELECT FROM tweetqueue.deletions d WHERE d.id = r.row_id AND d.retweet)
+                THEN 'undo_retweet' ELSE 'delete' END
+            ELSE r.kind END = ANY (actions)
 $$;
 
--- What a window counts that is new, or gets other actions or another period: what it counted and still counts, and, by the
--- requests, what it did not count: those of other actions, and those of longer ago. As many of the latest as it counted are
--- what it counted: which they are its buckets do not say. Buckets are numbered by the period,
--- and a grant counts until its bucket's end plus the period: that end falls into the new bucket, but no later than what is on
--- its way may arrive, for a bucket of a long period may end long after.
+-- What a window counts that is new, or gets other actions or another period: all that was sent in it. (Also more than it has places
+-- for, which it may get.) What it counted says not of which actions that was, nor, in buckets of another period, when.
 -- +goose StatementBegin
 CREATE FUNCTION tweetqueue.count_quota() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    now CONSTANT timestamptz := tweetqueue.clock();
+    since CONSTANT timestamptz := tweetqueue.clock() - NEW.period;
     width CONSTANT bigint := tweetqueue.bucket_width(NEW.period);
-    old_width CONSTANT bigint := tweetqueue.bucket_width(OLD.period);
-    expired CONSTANT bigint := tweetqueue.microseconds(now - NEW.period); -- what ended by then counts no more
-    old_expired CONSTANT bigint := tweetqueue.microseconds(now - OLD.period);
-    counted CONSTANT bigint := (SELECT coalesce(sum(b.grants), 0) FROM unnest(OLD.buckets, OLD.grants) AS b (bucket, grants)
-        WHERE (b.bucket + 1) * old_width > old_expired);
 BEGIN
-    SELECT coalesce(array_agg(c.bucket ORDER BY c.bucket), '{}'), coalesce(array_agg(c.grants ORDER BY c.bucket), '{}')
+    SELECT coalesce(array_agg(c.bucket ORDER BY c.bucket), '{}'), coalesce(array_agg(c.places ORDER BY c.bucket), '{}')
     INTO NEW.buckets, NEW.grants
     FROM (
-        SELECT counts.bucket, sum(counts.grants) AS grants FROM (
-            SELECT least(((b.bucket + 1) * old_width + width - 1) / width - 1,
-                tweetqueue.microseconds(now + interval '1 minute') / width) AS bucket, b.grants
-            FROM unnest(OLD.buckets, OLD.grants) AS b (bucket, grants)
-            WHERE (b.bucket + 1) * old_width > old_expired
-            UNION ALL
-            SELECT r.at / width, r.places
-            FROM (
-                SELECT r.action, r.at, r.places, sum(r.places) FILTER (WHERE r.action = ANY (OLD.actions))
-                    OVER (ORDER BY r.at DESC ROWS UNBOUNDED PRECEDING) AS latest
-                FROM tweetqueue.requests_since(now - NEW.period, NEW.account_id, NEW.app_id, NEW.actions || OLD.actions,
-                    -- Beside as many as it has places for, those under way: they may be given back.
-                    CASE WHEN OLD.actions <@ NEW.actions IS NOT FALSE THEN counted + greatest(NEW.maximum, NEW.x_maximum) + 1000 END) r
-            ) r
-            WHERE r.action = ANY (NEW.actions) AND (OLD IS NULL OR r.action <> ALL (OLD.actions) OR r.latest > counted)
-        ) counts
-        WHERE (counts.bucket + 1) * width > expired
-        GROUP BY counts.bucket
+        SELECT r.at / width AS bucket, sum(r.places) AS places
+        FROM tweetqueue.requests_since(since, NEW.account_id, NEW.app_id, NEW.actions) r
+        GROUP BY 1 HAVING (r.at / width + 1) * width > tweetqueue.microseconds(since) -- what ended by then counts no more
     ) c;
     RETURN NEW;
 END

@@ -89,28 +89,18 @@ func TestPeriodChangeKeepsTheCount(t *testing.T) {
 			mine := store.Limit{Preset: "mine", Name: "all", Per: "user", Actions: []string{"post"}, Maximum: 5, Period: 3 * time.Hour}
 			b.put(t, mine)
 			b.use(t, "mine")
-			grants := func() (n int) {
-				for range mine.Maximum + 1 {
-					granted, err := grant(t.Context(), b.db, store.PostTweet, b.accountID)
-					require.NoError(t, err)
-					if granted {
-						n++
-					}
-				}
-				return n
-			}
-			require.Equal(t, 5, grants())
-			before := b.windowOf(t, "all").Next(time.Now())
-
+			requests := b.granted(t, 5)
 			mine.Period = period
 			b.put(t, mine)
-			require.Zero(t, grants())
+			granted, err := grant(t.Context(), b.db, store.PostTweet, b.accountID)
+			require.NoError(t, err)
+			require.False(t, granted)
 			next := b.windowOf(t, "all").Next(time.Now())
-			held := before.Add(period - 3*time.Hour) // as if it had been so long all the time, or a bucket longer
+			held := requests[0].SendBy.Add(period) // as if it had been so long all the time, or a bucket longer
 			require.False(t, next.Before(held), "%s before %s", next, held)
 			require.True(t, next.Before(held.Add(period/128)), "%s after %s", next, held)
 			storetest.MoveClock(t, b.db, period+period/64)
-			require.Equal(t, 5, grants())
+			b.granted(t, 5)
 		})
 	}
 }
@@ -223,6 +213,29 @@ func TestPeriodChangeCountsPlaces(t *testing.T) {
 	} {
 		change.change()
 		b.put(t, mine)
+		require.Equal(t, change.places, b.places(t, "all"))
+	}
+}
+
+// A window counts all that its actions did, however few it had places for, and whatever it counted in between.
+func TestWindowChangesToAndFro(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.granted(t, 10)
+	mine := store.Limit{Preset: "mine", Name: "all", Per: "user", Actions: []string{"post"}, Maximum: 1, Period: 3 * time.Hour}
+	for _, change := range []struct {
+		change func()
+		places int
+	}{
+		{func() {}, 10},
+		{func() { mine.Maximum = 40 }, 10},
+		{func() { mine.Actions = []string{"retweet"} }, 0},
+		{func() { mine.Actions = []string{"post", "retweet"} }, 10},
+		{func() { mine.Per = "app" }, 10},
+	} {
+		change.change()
+		b.put(t, mine)
+		b.use(t, "mine")
 		require.Equal(t, change.places, b.places(t, "all"))
 	}
 }

@@ -137,7 +137,7 @@ WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM may)) IS TRUE)) AND state::text = 'pending'
     FOR UPDATE SKIP LOCKED
 )
-UPDATE {table} t SET waiting_for = 'quota', error = 'its account has no place left in a limit: ''enqueue limits'' shows which',
+UPDATE {table} t SET waiting_for = 'quota', error = 'its account had no place left in a limit: ''enqueue limits'' shows which',
     next_attempt_at = least({deadline}, (SELECT now FROM clock) + ` + waitForever + `)
 WHERE t.id = ANY (ARRAY(SELECT row_id FROM locked))`
 	tag, err := db.Exec(ctx, kind.sql(query), holdAhead, limit)

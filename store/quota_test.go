@@ -263,10 +263,7 @@ func TestSettleBlocksTheShortestWindow(t *testing.T) {
 func TestPresetChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for range 3 {
-		_, err := grant(t.Context(), b.db, store.PostTweet, b.accountID)
-		require.NoError(t, err)
-	}
+	b.granted(t, 3)
 	exec(t, b.db, `INSERT INTO tweetqueue.limits (preset, name, actions, maximum, period) VALUES
 		('plus', 'posts', '{post}', 100, '15 minutes'), ('plus', 'writes', '{post,retweet}', 10000, '24 hours')`)
 	exec(t, b.db, `UPDATE tweetqueue.accounts SET limits_preset = 'plus'`)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ type dueFlags struct {
 	Account  string  `required:"" placeholder:"USERNAME" help:"The account, as X spells it; case is ignored."`
 	At       *string `placeholder:"TIME" help:"When: RFC 3339, or a local time such as \"2026-12-01 09:00\". Without it: now."`
 	Zone     string  `placeholder:"ZONE" help:"The IANA time zone of local times, such as Europe/Vienna. Without it: the account's."`
-	Priority int     `enum:"1,2,3,4" default:"2" help:"1 goes first, 4 last, among rows that are due."`
+	Priority int     `enum:"1,2,3,4" default:"2" help:"1 goes first, 4 last, among rows of the account that are due."`
 	DryRun   bool    `help:"Add nothing: say when it would go, after what waits already."`
 }
 
@@ -99,6 +98,7 @@ type enqueued struct {
 	// waits already is counted.
 	FullLimit    string     `json:"full_limit,omitempty"`
 	LimitFreeAt  *time.Time `json:"limit_free_at,omitempty"` // when the limit has a place
+	LackOfMoney  string     `json:"lack_of_money,omitempty"` // in words: a budget that has less left than it costs
 	WorkersAlive int        `json:"workers_alive"`
 }
 
@@ -110,22 +110,22 @@ func (f *dueFlags) enqueue(ctx context.Context, s *session, pool *pgxpool.Pool, 
 	if f.DryRun {
 		return s.dryRun(ctx, pool, kind, d, insert)
 	}
+	before, err := standingRead(ctx, pool, d.account.Username)
+	if err != nil {
+		return err
+	}
 	id, err := insert(pool)
 	if err != nil {
 		return err
 	}
-	return s.printEnqueued(ctx, pool, kind, id, d, tweet)
-}
-
-// printEnqueued tells what was written, always with the exact instant; tweet is nil for other kinds.
-func (s *session) printEnqueued(ctx context.Context, db store.DBTX, kind store.Kind, id int64, d due, tweet *store.Tweet) error {
-	if err := s.tryPrintEnqueued(ctx, db, id, d, tweet); err != nil {
+	if err := s.printEnqueued(ctx, pool, id, d, tweet, &before); err != nil {
 		return fmt.Errorf("%s %d is enqueued, but: %w", kindName(kind), id, err)
 	}
 	return nil
 }
 
-func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64, d due, tweet *store.Tweet) error {
+// printEnqueued tells what was written, always with the exact instant; tweet is nil for other kinds.
+func (s *session) printEnqueued(ctx context.Context, db store.DBTX, id int64, d due, tweet *store.Tweet, before *standing) error {
 	entry, err := store.EntryGet(ctx, db, id)
 	if err != nil {
 		return err
@@ -134,10 +134,8 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	if err != nil {
 		return err
 	}
-	limit, free, err := fullLimit(ctx, db, entry, d)
-	if err != nil {
-		return err
-	}
+	limit, free := before.fullLimit(entry, d.now)
+	lack := before.lackOfMoney(entry, d.account.App)
 	result := enqueued{Entry: entry, DueLocal: entry.DueAt.In(d.zone).Format(time.RFC3339Nano), Zone: d.zone.String(), WorkersAlive: workers}
 	if tweet != nil && tweet.PostBefore != nil {
 		result.PostBefore = new(tweet.PostBefore.UTC())
@@ -151,12 +149,16 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 	if limit != "" {
 		result.FullLimit, result.LimitFreeAt = limit, new(free.UTC())
 	}
+	result.LackOfMoney = lack
 	return s.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %d for %s: due %s, %s\n",
 			kindName(entry.Kind), id, entry.Account, formatInstant(entry.DueAt, d.zone), formatDistance(entry.DueAt, d.now))
 		if limit != "" {
 			fmt.Fprintf(w, "  the limit %q has no place before %s: 'enqueue forecast %s' says when the last of what waits goes\n",
 				oneLine(limit, 60), formatInstant(free, d.zone), d.account.Username)
+		}
+		if lack != "" {
+			fmt.Fprintln(w, "  "+lack)
 		}
 		if before := result.PostBefore; before != nil {
 			fmt.Fprintf(w, "  never posted after %s, %s\n", formatInstant(*before, d.zone), formatDistance(*before, d.now))
@@ -168,33 +170,6 @@ func (s *session) tryPrintEnqueued(ctx context.Context, db store.DBTX, id int64,
 			fmt.Fprintf(w, "  undone %s after it was made\n", result.UndoAfter)
 		}
 	})
-}
-
-// fullLimit returns the limit that has no place for a row when it is due, and when it has one; of several the last. Rows that wait
-// already are not counted: a forecast counts them. It is empty if there is none.
-func fullLimit(ctx context.Context, db store.DBTX, e store.Entry, d due) (name string, free time.Time, err error) {
-	quotas, err := store.QuotasRead(ctx, db, []string{d.account.Username}, nil)
-	if err != nil {
-		return "", free, err
-	}
-	action := e.Kind.Action()
-	if e.Retweet {
-		action = "undo_retweet"
-	}
-	free = laterOf(e.DueAt, d.now)
-	for i := range quotas {
-		if at := quotas[i].Next(d.now); slices.Contains(quotas[i].Actions, action) && at.After(free) {
-			free, name = at, quotas[i].Name
-		}
-	}
-	return name, free, nil
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // insertError adds to the error of an INSERT, if there is one, what to do next.

@@ -22,7 +22,7 @@ type forecastCmd struct {
 
 // Help is shown by --help.
 func (*forecastCmd) Help() string {
-	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows and the budgets, by the code that lets them go. The next tweet of a thread goes after the one before it. What a budget has too little for goes when the month ends (UTC). Rows that wait for a person, or for what has no known end, are counted apart. How late a worker still posts (--max-late) is not known here: what a pause or an outage has made later than that is missed.
+	return `It is what will happen if nothing is added or changed, nobody else uses the limits, and X answers: computed on the rows that wait and on copies of the windows and the budgets, by the code that lets them go. The next tweet of a thread goes after the one before it. What a budget has too little for goes when the month ends (UTC). Rows that wait for a person, or for what has no known end, are counted apart. Where accounts share a limit of their app, which of them goes first is not certain; when the last goes is. How late a worker still posts (--max-late) is not known here: what a pause or an outage has made later than that is missed.
 
 What X charges is by the prices in tweetqueue.prices, for the rows alone: not for deletions that follow from delete_after, or for look-ups.
 
@@ -73,9 +73,6 @@ func writeForecast(w io.Writer, f *jobs.Forecast) {
 		zone := zoneOf(store.Entry{TimeZone: account.TimeZone})
 		fmt.Fprintf(w, "%s: %s\n", account.Account, outlookWords(&account.Outlook, f.At, zone))
 		writeWaits(w, account, zone)
-		for _, held := range account.Held {
-			fmt.Fprintf(w, "  not counted: %s\n", heldWords(held))
-		}
 	}
 	switch {
 	case told == 0:
@@ -85,7 +82,7 @@ func writeForecast(w io.Writer, f *jobs.Forecast) {
 	}
 }
 
-// writeWaits says for which limits and budgets rows of an account wait.
+// writeWaits says what rows of an account wait for.
 func writeWaits(w io.Writer, account *jobs.AccountForecast, zone *time.Location) {
 	for _, limit := range account.Limits {
 		fmt.Fprintf(w, "  %s for the limit %q%s, the last until %s\n", rowsWord(limit.Rows, "waits", "wait"), oneLine(limit.Name, 60),
@@ -94,6 +91,9 @@ func writeWaits(w io.Writer, account *jobs.AccountForecast, zone *time.Location)
 	for _, budget := range account.Budgets {
 		fmt.Fprintf(w, "  %s for %s budget of $%s a month, the last until %s\n", rowsWord(budget.Rows, "waits", "wait"),
 			map[string]string{"user": "its", "app": "its app's"}[budget.Per], budget.BudgetUSD, formatShort(budget.Last, zone))
+	}
+	for _, held := range account.Held {
+		fmt.Fprintf(w, "  not counted: %s\n", heldWords(held))
 	}
 }
 
@@ -154,9 +154,11 @@ func (s *session) dryRun(ctx context.Context, pool *pgxpool.Pool, kind store.Kin
 	}
 	return s.print(forecast, func(w io.Writer) {
 		fmt.Fprintf(w, "nothing was added; this %s for %s %s\n", kindName(kind), d.account.Username, dryWords(forecast.Own, d))
-		if len(forecast.Accounts) == 1 && (len(forecast.Accounts[0].Limits) > 0 || len(forecast.Accounts[0].Budgets) > 0) {
-			fmt.Fprintf(w, "with it, of %s:\n", d.account.Username)
-			writeWaits(w, &forecast.Accounts[0], d.zone)
+		for i := range forecast.Accounts { // it is one
+			if account := &forecast.Accounts[i]; len(account.Limits)+len(account.Budgets)+len(account.Held) > 0 {
+				fmt.Fprintf(w, "with it, of %s:\n", account.Account)
+				writeWaits(w, account, d.zone)
+			}
 		}
 		if d.takenBack {
 			fmt.Fprintln(w, "what takes it off X later costs more, and is not in this")

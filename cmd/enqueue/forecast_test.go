@@ -102,10 +102,11 @@ func TestDryRun(t *testing.T) {
 		require.Equal(t, "nothing was added; this tweet for acme would be missed: its deadline passes before the limits let it go\n",
 			b.ok(t, "tweet", "--account", "acme", "--dry-run", "--before", before, "a"))
 		b.exec(t, `UPDATE tweetqueue.accounts SET budget_usd = 0`)
-		require.Equal(t, "nothing was added; this tweet for acme would wait, and nobody knows for how long\n", b.ok(t, "tweet", "--account", "acme", "--dry-run", "a"))
+		require.Equal(t, "nothing was added; this tweet for acme would wait, and nobody knows for how long\nwith it, of acme:\n"+
+			"  not counted: 2 rows cost more than the budget of a whole month: see 'enqueue budget'\n", b.ok(t, "tweet", "--account", "acme", "--dry-run", "a"))
 		b.exec(t, `UPDATE tweetqueue.accounts SET budget_usd = NULL, state = 'paused', state_reason = 'by hand'`)
 		r := b.run(t, "", "tweet", "--account", "acme", "--dry-run", "a")
-		require.Equal(t, "nothing was added; this tweet for acme would wait, and nobody knows for how long\n", r.stdout)
+		require.Equal(t, "nothing was added; this tweet for acme would wait, and nobody knows for how long\nwith it, of acme:\n  not counted: 2 rows wait for the account: see 'enqueue account list'\n", r.stdout)
 		require.Contains(t, r.stderr, "warning: account acme is paused: by hand; its rows wait\n")
 		require.Equal(t, 1, b.tweetCount(t))
 	})

@@ -106,7 +106,7 @@ type limitsUseCmd struct {
 
 // Help is shown by --help.
 func (*limitsUseCmd) Help() string {
-	return `What was counted stays counted, and a window that is new counts the latest requests.
+	return `A window that is new, or gets other actions or another period, counts all that was sent in its length, also more than its maximum.
 
 Example:
 
@@ -214,6 +214,9 @@ func (c *limitsSetCmd) check(env *setup.Env) time.Duration {
 		if length := utf8.RuneCountInString(name); length < 1 || length > 60 || name != oneLine(name, 60) {
 			env.Errorf("%q is no name for a %s: use 1 to 60 characters on one line", oneLine(name, 60), what)
 		}
+	}
+	if c.Fixed && c.Family == "none" {
+		env.Errorf("--fixed is about X's headers: say with --family which tell of it, or leave --fixed out")
 	}
 	if c.Maximum < 1 || c.Maximum > 1_000_000_000 {
 		env.Errorf("--maximum is %d: use 1 to 1000000000", c.Maximum)

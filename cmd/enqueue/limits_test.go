@@ -156,6 +156,7 @@ func TestLimitsPresets(t *testing.T) {
 		set := func(args ...string) result { return b.run(t, "", append([]string{"limits", "set"}, args...)...) }
 		set("p", "w", "--actions", "tweet", "--maximum", "1", "--period", "1h").refused(t, setup.ExitUsage, "must be one of")
 		set("p", "w", "--actions", "", "--maximum", "1", "--period", "1h").refused(t, setup.ExitUsage, "--actions is empty")
+		set("p", "w", "--actions", "post", "--maximum", "1", "--period", "1h", "--fixed").refused(t, setup.ExitUsage, "--fixed is about X's headers")
 		set("p", "w", "--maximum", "1", "--period", "1h").refused(t, setup.ExitUsage, "missing flags: --actions")
 		set("p", "a\nb", "--actions", "post", "--maximum", "0", "--period", "soon").refused(t, setup.ExitUsage,
 			`"a b" is no name for a window`, "--maximum is 0", `--period: "soon" is not a length of time`)
@@ -180,6 +181,22 @@ func TestTweetOfAFullLimit(t *testing.T) {
 	require.NotContains(t, b.ok(t, "tweet", "--account", "acme", "--at", b.now(t).Add(2*time.Hour).Format(time.RFC3339), "later"), told)
 	require.Regexp(t, `with it, of acme:\n  3 rows wait for the limit "writes", the last until [^\n]*\nwhat takes it off X later costs more, and is not in this\n`,
 		b.ok(t, "tweet", "--account", "acme", "--delete-after", "7d", "--dry-run", "must wait, too"))
+}
+
+// TestTweetWithoutMoney: who enqueues what a budget holds back learns of it, unless the next month's money pays for it.
+func TestTweetWithoutMoney(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.ok(t, "budget", "set", "acme", "--monthly", "0.10")
+	_, err := b.db.Exec(t.Context(), `INSERT INTO tweetqueue.spending (account_id, month, spent_usd)
+		SELECT id, tweetqueue.month_of(tweetqueue.clock()), 0.09 FROM tweetqueue.accounts ON CONFLICT (account_id, month) DO UPDATE SET spent_usd = 0.09`)
+	require.NoError(t, err)
+	require.Contains(t, b.ok(t, "tweet", "--account", "acme", "a"), `  it costs $0.015, and the budget of account "acme" has $0.01 left in this month: see 'enqueue budget'`)
+	require.Contains(t, b.ok(t, "tweet", "--account", "acme", "see example.com"), `  it costs $0.2, and the whole budget of account "acme" is $0.1 a month: 'enqueue budget set' raises it`)
+	require.NotContains(t, b.ok(t, "tweet", "--account", "acme", "--at", b.now(t).AddDate(0, 1, 1).Format(time.RFC3339), "a"), "it costs")
+	require.Contains(t, b.ok(t, "tweet", "--account", "acme", "--json", "a"), `"lack_of_money": "it costs $0.015`)
+	b.ok(t, "budget", "set", "acme", "--none")
+	require.NotContains(t, b.ok(t, "tweet", "--account", "acme", "a"), "it costs")
 }
 
 // TestLimitsFit: the widest window of the presets fits a terminal of 100 columns.

@@ -156,7 +156,7 @@ func why(e store.Entry, now time.Time) string {
 		parts = append(parts, goneSince(e))
 	}
 	if e.Error != nil {
-		parts = append(parts, oneLine(*e.Error, 60))
+		parts = append(parts, oneLine(*e.Error, 120))
 	}
 	if len(e.Warnings) > 0 {
 		parts = append(parts, oneLine(e.Warnings[0], 60))
