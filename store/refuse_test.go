@@ -116,6 +116,7 @@ func illegal() map[string][]string {
 		"retweets_retweeted_check":   {set("retweets", "status = 'retweeted', waiting_for = NULL"), set("retweets", "retweeted_at = now()")},
 		"retweets_request_id_check":  {set("retweets", "status = 'sending', waiting_for = NULL")},
 
+		"requests_places_check":  {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, places) VALUES ('post_tweet', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now(), -1)`},
 		"requests_kind_check":    {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by) VALUES ('like', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now())`},
 		"requests_outcome_check": {`INSERT INTO tweetqueue.requests (kind, row_id, account_id, worker_id, job_id, granted_at, send_by, outcome) VALUES ('post_tweet', 1, (SELECT min(id) FROM tweetqueue.accounts), (SELECT min(id) FROM tweetqueue.workers), 1, now(), now(), 'done')`},
 
