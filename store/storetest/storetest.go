@@ -52,12 +52,18 @@ var (
 // server outlives the last one.
 func Main(m *testing.M) int {
 	defer func() {
+		for len(admins) > 0 {
+			_ = (<-admins).Close(context.Background())
+		}
 		if hold != nil {
 			_ = hold.Close()
 		}
 	}()
 	return m.Run()
 }
+
+// admins are idle connections that make and drop databases: a new one for each would take as long as that.
+var admins = make(chan *pgx.Conn, 4)
 
 // hold is set once, by start.
 var hold *pglocal.Server
@@ -247,10 +253,20 @@ func (s *server) exec(t testing.TB, sql string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.admin)
-	require.NoError(t, err)
-	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, sql)
+	var conn *pgx.Conn
+	select {
+	case conn = <-admins:
+	default:
+		var err error
+		conn, err = pgx.Connect(ctx, s.admin)
+		require.NoError(t, err)
+	}
+	_, err := conn.Exec(ctx, sql)
+	select {
+	case admins <- conn:
+	default:
+		_ = conn.Close(ctx)
+	}
 	require.NoError(t, err)
 }
 
