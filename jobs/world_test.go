@@ -204,7 +204,7 @@ func (w *world) newWorker(o opts) *Worker {
 		o.database = w.url
 	}
 	if o.conns == 0 {
-		o.conns = 20
+		o.conns = 6 // each costs more than most tests do
 	}
 	config := o.config
 	config.Keyring, config.Name = w.ring, "test"
