@@ -152,25 +152,25 @@ WHERE status_code = 429 AND granted_at > (SELECT min(answered_at) FROM tweetqueu
 // Another client takes half of the places of each window, all at once or one by one: X refuses at most one request in each.
 func TestSecondClient(t *testing.T) {
 	t.Parallel()
-	const maximum = 40
+	const posts, maximum = 60, 40
 	limits := sandbox.DefaultLimits()[:1]
 	limits[0].Max = maximum
 	for name, limits := range modes(limits) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			secondClient(t, limits, maximum, maximum/2, 0)
+			secondClient(t, limits, posts, maximum, maximum/2, 0)
 		})
 		t.Run(name+"OneByOne", func(t *testing.T) {
 			t.Parallel()
-			secondClient(t, limits, maximum, 1, 0)
+			secondClient(t, limits, posts, maximum, 1, 0)
 		})
 	}
 }
 
-// secondClient plays tweets that are due so far apart, beside a client that takes so many places at once.
-func secondClient(t *testing.T, limits []sandbox.Limit, maximum, atOnce int, apart time.Duration) {
+// secondClient plays so many tweets that are due so far apart, beside a client that takes so many places at once.
+func secondClient(t *testing.T, limits []sandbox.Limit, posts, maximum, atOnce int, apart time.Duration) {
 	t.Helper()
-	const posts, period = 100, 15 * time.Minute
+	const period = 15 * time.Minute
 	w := guided(t, sandbox.Config{Limits: limits}, maximum/2)
 	w.exec(`UPDATE tweetqueue.quotas SET maximum = $1 WHERE name = 'posts'`, maximum)
 	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at)

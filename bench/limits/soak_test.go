@@ -38,7 +38,7 @@ func TestSoakSecondClient(t *testing.T) {
 		for name, apart := range map[string]time.Duration{name + "Apart": 12 * time.Second, name + "AtOnce": 0} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				secondClient(t, limits, maximum, maximum/2, apart)
+				secondClient(t, limits, 100, maximum, maximum/2, apart)
 			})
 		}
 	}
