@@ -26,7 +26,7 @@
 // What ends a wait (of a thread, a doubt, an account, an app) marks its own row and touches no other: the
 // workers wake what waited ([Wake]).
 //
-// Locks are taken in one order: quotas, accounts' by id and then apps'; spending, by account, and app_spending; quota_waits;
+// Locks are taken in one order: quotas, accounts' by id and then apps' (but for a window that was added meanwhile: [QuotasLock]); spending, by account, and app_spending; quota_waits;
 // requests; river_job (before quotas by a take-over, of jobs that nobody else ends); budget_waits; accounts and apps last. Nothing waits for a row that is locked: an application may hold it for as long as it likes. A
 // claim looks again a little later, a settlement is tried again ([ErrRowLocked]), a wake-up passes it over. So rows may be locked
 // before the quotas, as a settlement does, and after them, as a claim does.

@@ -148,8 +148,7 @@ func TestPeriodChangeAndBack(t *testing.T) {
 	}
 }
 
-// What counted in a bucket that ends in a minute still does in a shorter window, and the place of the next request with it: it
-// is that one which is moved to when the answer came, or given back.
+// A request that is granted after its window became far shorter is counted once, when it is answered and when it is given back.
 func TestRequestAfterAPeriodChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

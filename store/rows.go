@@ -106,6 +106,14 @@ type Entry struct {
 	UndoAfter pgtype.Interval `json:"-"` // of a retweet: how long it stays on X; invalid: for ever
 }
 
+// Action is the name under which limits and prices count the row's request, as of [Row.Action].
+func (e Entry) Action() string {
+	if e.Retweet {
+		return undoRetweet
+	}
+	return e.Kind.Action()
+}
+
 // EntryDeletion is the row that deleted a tweet, or undid a retweet.
 type EntryDeletion struct {
 	ID        int64     `json:"id"`

@@ -195,11 +195,9 @@ func (c *limitsSetCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		is := newLimit(l)
-		changed.Limit = &is
+		changed.Limit = new(newLimit(l))
 		if i := slices.IndexFunc(all, func(other store.Limit) bool { return other.Preset == l.Preset && other.Name == l.Name }); i >= 0 {
-			was := newLimit(all[i])
-			changed.Was = &was
+			changed.Was = new(newLimit(all[i]))
 		}
 		changed.Accounts, err = store.LimitPut(ctx, tx, l)
 		return err

@@ -38,7 +38,7 @@ func (s *standing) fullLimit(e store.Entry, now time.Time) (name string, free ti
 	}
 	for i := range s.quotas {
 		q := &s.quotas[i]
-		if at := q.Next(now); slices.Contains(q.Actions, actionOf(e)) && at.After(free) {
+		if at := q.Next(now); slices.Contains(q.Actions, e.Action()) && at.After(free) {
 			free, name = at, q.Name
 		}
 	}
@@ -47,7 +47,7 @@ func (s *standing) fullLimit(e store.Entry, now time.Time) (name string, free ti
 
 // lackOfMoney says which budget has less left than a row costs, in the month that it is due in; empty: none, or that month is to come.
 func (s *standing) lackOfMoney(e store.Entry, app string) string {
-	price := s.prices.Of(actionOf(e), e.Text != nil && jobs.HasURL(*e.Text))
+	price := s.prices.Of(e.Action(), e.Text != nil && jobs.HasURL(*e.Text))
 	for _, l := range s.budgets {
 		if l.App != app || l.Account != "" && l.Account != e.Account || l.BudgetUSD == nil {
 			continue
@@ -64,12 +64,4 @@ func (s *standing) lackOfMoney(e store.Entry, app string) string {
 		}
 	}
 	return ""
-}
-
-// actionOf is the name under which limits and prices count a row.
-func actionOf(e store.Entry) string {
-	if e.Retweet {
-		return "undo_retweet"
-	}
-	return e.Kind.Action()
 }

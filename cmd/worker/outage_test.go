@@ -44,7 +44,8 @@ func TestOutage(t *testing.T) {
 			told = append(told, line)
 		}
 	}
-	// The lease may find out afterwards that its connection is gone, and some other connection of one.
+	// The lease may find out afterwards that its connection is gone; and a first error is told if the database answers yet when it is
+	// asked, on a connection that is cut off next.
 	require.LessOrEqual(t, len(told), 3, "%s", told)
 	require.Equal(t, 1, strings.Count(w.String(), "the database is away"))
 }

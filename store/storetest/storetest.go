@@ -262,11 +262,14 @@ func (s *server) exec(t testing.TB, sql string) {
 		require.NoError(t, err)
 	}
 	_, err := conn.Exec(ctx, sql)
-	select {
-	case admins <- conn:
-	default:
-		_ = conn.Close(ctx)
+	if err == nil { // else it may be closed
+		select {
+		case admins <- conn:
+			return
+		default:
+		}
 	}
+	_ = conn.Close(ctx)
 	require.NoError(t, err)
 }
 
