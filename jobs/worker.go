@@ -48,7 +48,7 @@ type Config struct {
 	// Observe is told what happens. It is called from many goroutines and must not block. Nil:
 	// nobody is told.
 	Observe func(Event)
-	// Pool is the database, migrated.
+	// Pool is the database, migrated: at least four connections, of which the lease and River's listener keep one each.
 	Pool *pgxpool.Pool
 	// PollInterval is how often due jobs are looked for beside the instant the next one is known to
 	// be due. Default 500 ms.
@@ -64,6 +64,9 @@ type Config struct {
 	X twitter.Config
 }
 
+// minConns are the connections of a worker.
+const minConns = 4
+
 func (c Config) validate() error {
 	var errs []error
 	if c.Keyring == nil {
@@ -77,6 +80,8 @@ func (c Config) validate() error {
 	}
 	if c.Pool == nil {
 		errs = append(errs, errors.New("Pool is nil"))
+	} else if n := c.Pool.Config().MaxConns; n < minConns {
+		errs = append(errs, fmt.Errorf("Pool may have %d connections (pool_max_conns), and a worker needs %d", n, minConns))
 	}
 	for name, n := range map[string]int64{
 		"PollInterval": int64(c.PollInterval), "StopTimeout": int64(c.StopTimeout), "Workers": int64(c.Workers),

@@ -204,17 +204,14 @@ func (w *world) newWorker(o opts) *Worker {
 		o.database = w.url
 	}
 	if o.conns == 0 {
-		o.conns = 6 // each costs more than most tests do
+		o.conns = 4 // each costs more than most tests do
 	}
 	config := o.config
 	config.Keyring, config.Name = w.ring, "test"
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	var err error
-	config.Pool, err = store.Connect(w.Context(), store.Secret(o.database), workerApp, o.conns)
-	require.NoError(w, err)
-	w.Cleanup(config.Pool.Close)
+	config.Pool = storetest.OpenAs(w, o.database, workerApp, o.conns)
 	if config.X.BaseURL == "" {
 		config.X.BaseURL = w.x.URL()
 	}

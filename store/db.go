@@ -84,14 +84,26 @@ func ParseURL(url Secret) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// Connect opens a pool of up to maxConns connections for a worker or a command named app. A
-// connection that vanishes with a lock, or waits for one, does not stop the others for long.
+// saysMaxConns reports whether a connection string that can be read says how many connections a pool may have.
+func saysMaxConns(url Secret) bool {
+	config, err := pgx.ParseConfig(string(url))
+	if err != nil {
+		return false
+	}
+	_, says := config.RuntimeParams["pool_max_conns"] // pgxpool's, of which pgx knows nothing
+	return says
+}
+
+// Connect opens a pool of up to maxConns connections, unless the URL says how many (pool_max_conns, as pgxpool documents it), for a
+// worker or a command named app. A connection that vanishes with a lock, or waits for one, does not stop the others for long.
 func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxpool.Pool, error) {
 	config, err := ParseURL(url)
 	if err != nil {
 		return nil, err
 	}
-	config.MaxConns = maxConns
+	if !saysMaxConns(url) {
+		config.MaxConns = maxConns
+	}
 	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, connectTimeout)
 	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
 		"application_name":                    app,

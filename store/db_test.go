@@ -137,6 +137,17 @@ func TestConnect(t *testing.T) {
 	require.EqualValues(t, 2, pool.Config().MaxConns)
 }
 
+// TestConnectAsTheURLSays: who runs it may have few connections to give.
+func TestConnectAsTheURLSays(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t) + "&pool_max_conns=7"
+	pool, err := store.Connect(t.Context(), store.Secret(url), "test", 2)
+	require.NoError(t, err)
+	defer pool.Close()
+	require.EqualValues(t, 7, pool.Config().MaxConns)
+	require.Equal(t, "test", query[string](t, pool, `SELECT current_setting('application_name')`))
+}
+
 // A connection string that cannot be read, or used, is told without its password.
 func TestConnectErrorsHoldNoPassword(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ func TestChaos(t *testing.T) {
 	t.Parallel()
 	seed, n, workers := number("SEED", 0), int(number("N", 0)), int(number("WORKERS", 4))
 	if n == 0 {
-		chaos(t, newPlan(cmp.Or(seed, 3), 2, short()), 60) // the database's clock is behind, and X takes duplicates
+		chaos(t, newPlan(cmp.Or(seed, 3), 2, short()), 40) // the database's clock is behind, and X takes duplicates
 		return
 	}
 	seeds := []uint64{1, 2, 3}

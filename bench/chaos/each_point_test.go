@@ -96,7 +96,7 @@ func TestPointsAreDocumented(t *testing.T) {
 // SIGKILL between the creation on X and our settlement, and then nothing but time.
 func TestKillAfterCreate(t *testing.T) {
 	t.Parallel()
-	killAfterCreate(t, 5)
+	killAfterCreate(t, 3)
 }
 
 // killAfterCreate kills a number of processes, each with the tweet of an account of its own.

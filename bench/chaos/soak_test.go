@@ -21,6 +21,12 @@ func TestSoakKillAfterCreate(t *testing.T) {
 	}
 }
 
+// The database's server dies while X holds the answers to 200 requests.
+func TestSoakImmediateRestart(t *testing.T) {
+	t.Parallel()
+	immediateRestart(t, 20, 10)
+}
+
 // finding is what the harness says of a broken build: a row with two tweets, one that is lost, a request that was
 // sent twice. That a run takes too long, or a test waits in vain, is none.
 var finding = regexp.MustCompile(`(duplicate: |duplicate or lost: |lost: |false match: |early: |late: |thread: |X's request \d+ |should have 1 item|what is said of an older request)[^\n]*`)

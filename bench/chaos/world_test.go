@@ -99,7 +99,7 @@ func (w *world) addAccount(ring *store.Keyring, app sandbox.App, username string
 
 // child is what every worker process of this world is told.
 func (w *world) child(name string, p pace) child {
-	return child{Name: name, Database: w.url, Key: string(w.key), X: w.x.URL(), Workers: 10, Pace: p}
+	return child{Name: name, Database: w.url, Key: string(w.key), X: w.x.URL(), Workers: 4, Pace: p}
 }
 
 // log opens the file that a process writes to.

@@ -132,19 +132,25 @@ func (p *played) cancel(i int) {
 	}
 }
 
-// readGrants reads when the rows were granted, and returns which were not granted once.
+// readGrants reads when the rows were granted, and returns which were not sent once. A request that was given back
+// counts for nothing: a process that got no turn for longer than sendWithin sends nothing, and claims again.
 func (p *played) readGrants() []string {
 	p.Helper()
 	var found []string
 	for i := range p.outcomes {
 		o := &p.outcomes[i]
-		rows, err := p.db.Query(p.Context(), `SELECT id, granted_at FROM tweetqueue.requests WHERE kind = $1 AND row_id = $2`, o.action.kind(), o.id)
+		rows, err := p.db.Query(p.Context(), `SELECT id, granted_at, coalesce(outcome, 'open') FROM tweetqueue.requests
+WHERE kind = $1 AND row_id = $2 AND places > 0 ORDER BY id`, o.action.kind(), o.id)
 		require.NoError(p, err)
-		granted := 0
-		_, err = pgx.ForEachRow(rows, []any{&o.request, &o.granted}, func() error { granted++; return nil })
+		var outcomes []string
+		var outcome string
+		_, err = pgx.ForEachRow(rows, []any{&o.request, &o.granted, &outcome}, func() error {
+			outcomes = append(outcomes, outcome)
+			return nil
+		})
 		require.NoError(p, err)
-		if o.cancelled.IsZero() && granted != 1 {
-			found = append(found, fmt.Sprintf("%s row %d has %d requests", o.action, o.id, granted))
+		if o.cancelled.IsZero() && len(outcomes) != 1 {
+			found = append(found, fmt.Sprintf("%s row %d has %d requests: %v", o.action, o.id, len(outcomes), outcomes))
 		}
 	}
 	return found

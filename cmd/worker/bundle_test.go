@@ -48,7 +48,8 @@ func newBundleOn(t *testing.T, config sandbox.Config) *bundle {
 	b.newX(t, config)
 	require.NoError(t, b.x.Start(""))
 	b.settings = settings{
-		"DATABASE_URL": url, "TWEETQUEUE_KEY": string(key), "X_API_BASE_URL": b.x.URL(),
+		// Each connection costs more than most tests do.
+		"DATABASE_URL": url + "&pool_max_conns=5", "TWEETQUEUE_KEY": string(key), "X_API_BASE_URL": b.x.URL(),
 	}
 	b.addAccount(t, b.db, key)
 	return b

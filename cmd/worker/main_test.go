@@ -42,16 +42,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// quiet is held by tests that measure how late a tweet is, and by those that make load: one at a time.
-var quiet sync.Mutex
-
-// holdQuiet waits until no other such test runs, until the end of this one.
-func holdQuiet(t *testing.T) {
-	t.Helper()
-	quiet.Lock()
-	t.Cleanup(quiet.Unlock)
-}
-
 // The binaries, built once and only if a test wants them, as a release is.
 var (
 	builtWorker  = sync.OnceValues(func() (string, error) { return build("worker") })

@@ -74,7 +74,6 @@ func TestDemoBesideAWorker(t *testing.T) {
 	}
 	before := snapshot()
 
-	holdQuiet(t)
 	demo := startProcess(t, "worker", b.settings.with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), "demo", "--exit", "--json")
 	require.Zero(t, demo.wait(t))
 	var report struct{ Rows []entered }

@@ -27,8 +27,8 @@ func TestDropKept(t *testing.T) {
 	long := now.Add(-keep - time.Hour)
 	create := func(started time.Time, number int64) string {
 		name := databaseName(1, started.UnixNano(), number)
-		s.exec(t, `CREATE DATABASE `+name+` TEMPLATE template0 STRATEGY file_copy`)
-		t.Cleanup(func() { s.exec(t, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`) })
+		require.NoError(t, s.exec(`CREATE DATABASE `+name+` TEMPLATE template0 STRATEGY file_copy`))
+		t.Cleanup(func() { require.NoError(t, s.exec(`DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`)) })
 		return name
 	}
 	old := []string{create(long, 1), create(long, 2), create(long, 3)}

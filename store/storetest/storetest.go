@@ -37,6 +37,8 @@ import (
 type server struct {
 	admin    string // connection string of the database "postgres"
 	template string // the migrated template's name
+	// pristine is what a clone of it holds.
+	pristine func() (*pristine, error)
 }
 
 // One server per test process, as its tests are one process.
@@ -52,6 +54,7 @@ var (
 // server outlives the last one.
 func Main(m *testing.M) int {
 	defer func() {
+		dropFree()
 		for len(admins) > 0 {
 			_ = (<-admins).Close(context.Background())
 		}
@@ -96,6 +99,7 @@ func startServer() (*server, error) {
 	}
 	hold = instance
 	s := &server{admin: instance.URL()}
+	s.pristine = sync.OnceValues(s.readPristine)
 	if s.template, err = s.makeTemplate(ctx); err != nil {
 		return nil, err
 	}
@@ -209,13 +213,10 @@ func DB(t testing.TB) *pgxpool.Pool {
 	return Open(t, URL(t))
 }
 
-// Open returns another pool on a database, closed when the test ends.
+// Open returns a pool on a database, which is the test's until it ends.
 func Open(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := store.Connect(t.Context(), store.Secret(url), "test", 30)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return pool
+	return OpenAs(t, url, "test", 30)
 }
 
 // URL returns the connection string of a migrated database of the test's own.
@@ -223,7 +224,14 @@ func URL(t testing.TB) string {
 	t.Helper()
 	s, err := start()
 	require.NoError(t, err)
-	return s.create(t, "TEMPLATE "+s.template+" STRATEGY file_copy")
+	_, err = s.pristine()
+	require.NoError(t, err)
+	d := takeFree()
+	if d == nil {
+		d = s.create(t, "TEMPLATE "+s.template)
+	}
+	d.begin(t)
+	return d.url
 }
 
 // EmptyURL returns the connection string of an empty database of the test's own.
@@ -231,26 +239,21 @@ func EmptyURL(t testing.TB) string {
 	t.Helper()
 	s, err := start()
 	require.NoError(t, err)
-	return s.create(t, "TEMPLATE template0 STRATEGY file_copy")
+	d := s.create(t, "TEMPLATE template0")
+	t.Cleanup(func() { d.drop(t) })
+	return d.url
 }
 
-func (s *server) create(t testing.TB, from string) string {
+func (s *server) create(t testing.TB, from string) *database {
 	t.Helper()
-	name := databaseName(os.Getpid(), started, counter.Add(1))
-	s.exec(t, `CREATE DATABASE `+name+` `+from)
-	url := withDatabase(s.admin, name)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the database is kept: psql %q", url)
-			return
-		}
-		s.exec(t, `DROP DATABASE `+name+` WITH (FORCE)`)
-	})
-	return url
+	d := &database{server: s, name: databaseName(os.Getpid(), started, counter.Add(1)), idle: map[client][]*pgxpool.Pool{}}
+	d.url = withDatabase(s.admin, d.name)
+	require.NoError(t, s.exec(`CREATE DATABASE `+d.name+` `+from+` STRATEGY file_copy`))
+	return d
 }
 
-func (s *server) exec(t testing.TB, sql string) {
-	t.Helper()
+// exec executes a statement as the server's admin.
+func (s *server) exec(sql string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var conn *pgx.Conn
@@ -258,19 +261,20 @@ func (s *server) exec(t testing.TB, sql string) {
 	case conn = <-admins:
 	default:
 		var err error
-		conn, err = pgx.Connect(ctx, s.admin)
-		require.NoError(t, err)
-	}
-	_, err := conn.Exec(ctx, sql)
-	if err == nil { // else it may be closed
-		select {
-		case admins <- conn:
-			return
-		default:
+		if conn, err = pgx.Connect(ctx, s.admin); err != nil {
+			return fmt.Errorf("connect to the test server: %w", err)
 		}
 	}
-	_ = conn.Close(ctx)
-	require.NoError(t, err)
+	if _, err := conn.Exec(ctx, sql); err != nil { // it may be closed
+		_ = conn.Close(ctx)
+		return fmt.Errorf("%s: %w", sql, err)
+	}
+	select {
+	case admins <- conn:
+	default:
+		_ = conn.Close(ctx)
+	}
+	return nil
 }
 
 // Tx returns a transaction that is rolled back when the test ends.

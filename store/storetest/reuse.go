@@ -1,0 +1,346 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"tweetqueue/store"
+)
+
+// A connection to Postgres is a process, and a database a thousand files: both cost more than most tests do. So what a
+// test leaves is made as it was, and the next one gets it, with its connections: its rows are deleted, what the
+// migrations inserted and the sequences are put back, and each session is made new. What cannot be put back so
+// is dropped: a database whose schema was changed, or that has grown.
+
+// database is one that a test has, or the next one may have.
+type database struct {
+	server *server
+	name   string
+	url    string
+
+	mu   sync.Mutex
+	idle map[client][]*pgxpool.Pool // that no test has
+}
+
+// client is whose a pool is.
+type client struct {
+	app      string
+	maxConns int32
+}
+
+var (
+	databasesMu sync.Mutex
+	inUse       = map[string]*database{} // by connection string
+	free        []*database
+)
+
+// takeFree returns a database that is as the template, or nil.
+func takeFree() *database {
+	databasesMu.Lock()
+	defer databasesMu.Unlock()
+	if len(free) == 0 {
+		return nil
+	}
+	d := free[len(free)-1]
+	free = free[:len(free)-1]
+	return d
+}
+
+// OpenAs returns a pool of a program's on a database, as [store.Connect] does, which is the test's own until it ends.
+func OpenAs(t testing.TB, url, app string, maxConns int32) *pgxpool.Pool {
+	t.Helper()
+	databasesMu.Lock()
+	d := inUse[url]
+	databasesMu.Unlock()
+	who := client{app: app, maxConns: maxConns}
+	if d != nil {
+		if pool := d.take(who); pool != nil {
+			t.Cleanup(func() { d.put(t, who, pool) })
+			return pool
+		}
+	}
+	pool, err := store.Connect(t.Context(), store.Secret(url), app, maxConns)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if d == nil {
+			pool.Close()
+			return
+		}
+		d.put(t, who, pool)
+	})
+	return pool
+}
+
+func (d *database) take(who client) *pgxpool.Pool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	pools := d.idle[who]
+	if len(pools) == 0 {
+		return nil
+	}
+	d.idle[who] = pools[:len(pools)-1]
+	return pools[len(pools)-1]
+}
+
+// put keeps a pool, unless somebody has one of its connections: then it closes it, which waits for them.
+func (d *database) put(t testing.TB, who client, pool *pgxpool.Pool) {
+	if t.Failed() || pool.Stat().AcquiredConns() > 0 {
+		pool.Close()
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.idle[who] = append(d.idle[who], pool)
+}
+
+// close closes the pools.
+func (d *database) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, pools := range d.idle {
+		for _, pool := range pools {
+			pool.Close()
+		}
+	}
+	clear(d.idle)
+}
+
+// begin gives a database to a test.
+func (d *database) begin(t testing.TB) {
+	databasesMu.Lock()
+	defer databasesMu.Unlock()
+	inUse[d.url] = d
+	t.Cleanup(func() { d.end(t) })
+}
+
+// end takes a database back from a test, to be used again if it can be.
+func (d *database) end(t testing.TB) {
+	databasesMu.Lock()
+	delete(inUse, d.url)
+	databasesMu.Unlock()
+	if t.Failed() {
+		d.drop(t)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := d.reset(ctx); err != nil {
+		if !errors.Is(err, errChanged) {
+			t.Logf("the database is not used again: %v", err)
+		}
+		d.drop(t)
+		return
+	}
+	databasesMu.Lock()
+	defer databasesMu.Unlock()
+	free = append(free, d)
+}
+
+// drop drops a database, unless the test has failed.
+func (d *database) drop(t testing.TB) {
+	d.close()
+	if t.Failed() {
+		t.Logf("the database is kept: psql %q", d.url)
+		return
+	}
+	if err := d.server.exec(`DROP DATABASE ` + d.name + ` WITH (FORCE)`); err != nil {
+		t.Error(err)
+	}
+}
+
+// errChanged says that more than rows was changed.
+var errChanged = errors.New("more than its rows was changed")
+
+// reset makes the database as it was, and ends the sessions of others.
+func (d *database) reset(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var conns []*pgxpool.Conn
+	defer func() {
+		for _, conn := range conns {
+			conn.Release()
+		}
+	}()
+	for _, pools := range d.idle {
+		for _, pool := range pools {
+			conns = append(conns, pool.AcquireAllIdle(ctx)...)
+		}
+	}
+	var ours []int32
+	conns = slices.DeleteFunc(conns, func(conn *pgxpool.Conn) bool {
+		if err := renew(ctx, conn.Conn()); err != nil {
+			_ = conn.Conn().Close(ctx) // a test has broken it
+			conn.Release()
+			return true
+		}
+		ours = append(ours, int32(conn.Conn().PgConn().PID()))
+		return false
+	})
+	if len(conns) == 0 {
+		return errors.New("no connection is left")
+	}
+	template, err := d.server.pristine()
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, conns[0], func(tx pgx.Tx) error { return template.restore(ctx, tx, ours) })
+}
+
+// renew makes a session a new one.
+func renew(ctx context.Context, conn *pgx.Conn) error {
+	if err := conn.DeallocateAll(ctx); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, `DISCARD ALL`)
+	return err
+}
+
+// dropFree drops the databases that no test has. What cannot be dropped goes as those of failed tests do.
+func dropFree() {
+	for d := takeFree(); d != nil; d = takeFree() {
+		d.close()
+		_ = d.server.exec(`DROP DATABASE ` + d.name + ` WITH (FORCE)`)
+	}
+}
+
+// pristine is what a database holds that nobody has used.
+type pristine struct {
+	fingerprint string
+	tables      []table
+	sequences   string // the statement that sets them
+}
+
+// table is one with its rows, in the binary format of COPY.
+type table struct {
+	name string
+	rows []byte
+}
+
+// grown is how much larger a database may be that is used again, in bytes: where it has been, rows that are gone make
+// what reads tables slow.
+const grown = 8 << 20
+
+// schemas are those that are not Postgres's own.
+const schemas = `nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND nspname !~ '^pg_(toast_)?temp_'`
+
+// fingerprint changes with the schema, and with what was said of its tables and of the planner's statistics.
+const fingerprint = `SELECT concat_ws(' ',
+    (SELECT format('%s %s %s', count(*), max(xmin::text::bigint), sum(reltuples)) FROM pg_class WHERE oid >= 16384),
+    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_proc WHERE oid >= 16384),
+    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_attribute WHERE attrelid >= 16384),
+    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_trigger),
+    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_constraint),
+    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_index),
+    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_namespace),
+    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_rewrite),
+    (SELECT count(*) FROM pg_statistic WHERE starelid >= 16384), (SELECT count(*) FROM pg_statistic_ext), (SELECT count(*) FROM pg_event_trigger),
+    (SELECT count(*) FROM pg_extension), (SELECT count(*) FROM pg_default_acl), (SELECT count(*) FROM pg_largeobject_metadata),
+    (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())))`
+
+// readPristine reads a clone of the template: nobody else may look at that, for others clone it.
+func (s *server) readPristine() (*pristine, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	name := databaseName(os.Getpid(), started, counter.Add(1))
+	if err := s.exec(`CREATE DATABASE ` + name + ` TEMPLATE ` + s.template + ` STRATEGY file_copy`); err != nil {
+		return nil, err
+	}
+	conn, err := pgx.Connect(ctx, withDatabase(s.admin, name))
+	if err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	t, err := readPristine(ctx, conn)
+	_ = conn.Close(ctx)
+	return t, errors.Join(err, s.exec(`DROP DATABASE `+name+` WITH (FORCE)`))
+}
+
+func readPristine(ctx context.Context, conn *pgx.Conn) (*pristine, error) {
+	t := &pristine{}
+	if err := conn.QueryRow(ctx, fingerprint).Scan(&t.fingerprint); err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	names, err := queryStrings(ctx, conn, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND `+schemas+` ORDER BY 1`)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		var rows bytes.Buffer
+		tag, err := conn.PgConn().CopyTo(ctx, &rows, `COPY `+name+` TO STDOUT (FORMAT binary)`)
+		if err != nil {
+			return nil, fmt.Errorf("read the template's %s: %w", name, err)
+		}
+		if tag.RowsAffected() == 0 {
+			rows.Reset()
+		}
+		t.tables = append(t.tables, table{name: name, rows: rows.Bytes()})
+	}
+	sets, err := queryStrings(ctx, conn, `SELECT format('SELECT setval(%L, %s, %L)', format('%I.%I', schemaname, sequencename),
+    coalesce(last_value, start_value), last_value IS NOT NULL) FROM pg_sequences ORDER BY 1`)
+	t.sequences = strings.Join(sets, "; ")
+	return t, err
+}
+
+func queryStrings(ctx context.Context, conn *pgx.Conn, sql string) ([]string, error) {
+	rows, err := conn.Query(ctx, sql)
+	if err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	return all, nil
+}
+
+// restore puts back the rows of all tables, after the sessions of others have ended: one may be about to commit.
+func (t *pristine) restore(ctx context.Context, tx pgx.Tx, ours []int32) error {
+	const others = `SELECT coalesce(bool_and(pg_terminate_backend(pid, 10000)), true) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> ALL($1)`
+	var ended bool
+	if err := tx.QueryRow(ctx, others, ours).Scan(&ended); err != nil || !ended {
+		return fmt.Errorf("end the sessions of others: %t, %w", ended, err)
+	}
+	var now string
+	var size int64
+	if err := tx.QueryRow(ctx, fingerprint).Scan(&now); err != nil {
+		return fmt.Errorf("look at the schema: %w", err)
+	}
+	const sizes = `SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ` + schemas
+	if err := tx.QueryRow(ctx, sizes).Scan(&size); err != nil {
+		return fmt.Errorf("look at the tables' sizes: %w", err)
+	}
+	if now != t.fingerprint || size > grown {
+		return errChanged
+	}
+	var sql strings.Builder
+	sql.WriteString(`SET LOCAL session_replication_role = replica; `) // no trigger, and no foreign key
+	for _, table := range t.tables {
+		sql.WriteString(`DELETE FROM ` + table.name + `; `)
+	}
+	sql.WriteString(t.sequences)
+	if _, err := tx.Exec(ctx, sql.String()); err != nil {
+		return fmt.Errorf("delete the rows: %w", err)
+	}
+	for _, table := range t.tables {
+		if len(table.rows) == 0 {
+			continue
+		}
+		if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(table.rows), `COPY `+table.name+` FROM STDIN (FORMAT binary)`); err != nil {
+			return fmt.Errorf("put back %s: %w", table.name, err)
+		}
+	}
+	return nil
+}
