@@ -6,13 +6,13 @@
 #   tools/test.sh count FILE   the last lines of the report, from such a stream
 set -u
 
-# events runs both modules into one stream, so that there is one report. Two packages run side by side on two cores, and two tests of each:
+# events runs both modules into one stream, so that there is one report. Two packages run side by side on two cores, and three tests of each:
 # with more a worker gets no turn for longer than its lease, or a lock, lasts. What they need is built before, for the same reason.
 events() {
 	status=0
 	go build -race ./... >&2 || status=$?
-	go test -json -race -shuffle=on -parallel=2 -timeout=6m ./... || status=$?
-	go test -C tools -json -race -shuffle=on -parallel=2 -timeout=6m ./... || status=$?
+	go test -json -race -shuffle=on -parallel=3 -timeout=6m ./... || status=$?
+	go test -C tools -json -race -shuffle=on -parallel=3 -timeout=6m ./... || status=$?
 	return "$status"
 }
 
