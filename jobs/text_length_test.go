@@ -18,7 +18,7 @@ import (
 // that X would post. A text of one alphabet, of several, and of anything at all.
 func TestTextLengthBound(t *testing.T) {
 	t.Parallel()
-	const count = 10_000
+	const count = 3000
 	random := rand.New(rand.NewPCG(3, 280))
 	texts := make([]string, count)
 	for i := range texts {

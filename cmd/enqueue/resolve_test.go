@@ -218,7 +218,7 @@ func TestResolveRefused(t *testing.T) {
 		"TooOld":         {setup.ExitRefused, []string{id(tweet), "--posted", old}, "by its id it was created "},
 		"OfTheFuture":    {setup.ExitRefused, []string{id(tweet), "--posted", future}, "by its id it was created in the future"},
 		"NoTime":         {setup.ExitRefused, []string{id(tweet), "--posted", "20"}, "no tweet of today has such an id"},
-		"TooSoon":        {setup.ExitRefused, []string{id(fresh), "--not-posted"}, "tweet " + id(fresh) + " was sent 1 minute "},
+		"TooSoon":        {setup.ExitRefused, []string{id(fresh), "--not-posted"}, "tweet " + id(fresh) + " was sent "},
 		"TooSoonForThem": {setup.ExitRefused, []string{id(tweet), "--not-posted", "--longest-creation=1h"}, "X may take 1h0m0s to create it and 5m0s more to show it (--longest-creation and --read-lag, as the worker has them): look at the account after "},
 		"NoTimes":        {setup.ExitUsage, []string{id(tweet), "--not-posted", "--longest-creation=0s", "--read-lag=2h"}, "--longest-creation is 0s: use 100ms to 1h\n  --read-lag is 2h0m0s: use 100ms to 1h"},
 	} {
