@@ -51,7 +51,7 @@ type Config struct {
 	// Pool is the database, migrated: at least four connections, of which the lease and River's listener keep one each.
 	Pool *pgxpool.Pool
 	// PollInterval is how often due jobs are looked for beside the instant the next one is known to
-	// be due. Default 500 ms.
+	// be due, and, but not more often than once a second, jobs of which River was not notified. Default 500 ms.
 	PollInterval time.Duration
 	// StopTimeout is how long a stopping worker waits for what is being sent. Default 45 s: longer
 	// than a request may take.
@@ -173,6 +173,7 @@ func newRiver(config Config, workers int, stopTimeout time.Duration, w *Worker) 
 		DiscardedJobRetentionPeriod: 24 * time.Hour, // as the other states': rows and requests are the archive
 		FetchCooldown:               20 * time.Millisecond,
 		FetchOnlyKnownKinds:         true,
+		FetchPollInterval:           max(river.FetchPollIntervalDefault, config.PollInterval),
 		ID:                          config.Name, // so that a job tells whose it is
 		Logger:                      config.Logger,
 		Queues: map[string]river.QueueConfig{

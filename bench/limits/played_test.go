@@ -132,19 +132,28 @@ func (p *played) cancel(i int) {
 	}
 }
 
-// readGrants reads when the rows were granted, and returns which were not sent once. A request that was given back
-// counts for nothing: a process that got no turn for longer than sendWithin sends nothing, and claims again.
+// readGrants reads when the rows were granted, and returns which were not sent once. A request that was given back does not
+// count, for a process that got no turn for longer than sendWithin sends nothing, and claims again; that is rare.
 func (p *played) readGrants() []string {
 	p.Helper()
 	var found []string
+	back := 0
 	for i := range p.outcomes {
 		o := &p.outcomes[i]
-		rows, err := p.db.Query(p.Context(), `SELECT id, granted_at, coalesce(outcome, 'open') FROM tweetqueue.requests
-WHERE kind = $1 AND row_id = $2 AND places > 0 ORDER BY id`, o.action.kind(), o.id)
+		rows, err := p.db.Query(p.Context(), `SELECT id, granted_at, coalesce(outcome, 'open'), places FROM tweetqueue.requests
+WHERE kind = $1 AND row_id = $2 ORDER BY id`, o.action.kind(), o.id)
 		require.NoError(p, err)
 		var outcomes []string
+		var id int64
+		var granted time.Time
 		var outcome string
-		_, err = pgx.ForEachRow(rows, []any{&o.request, &o.granted, &outcome}, func() error {
+		var places int
+		_, err = pgx.ForEachRow(rows, []any{&id, &granted, &outcome, &places}, func() error {
+			if places == 0 {
+				back++
+				return nil
+			}
+			o.request, o.granted = id, granted
 			outcomes = append(outcomes, outcome)
 			return nil
 		})
@@ -152,6 +161,9 @@ WHERE kind = $1 AND row_id = $2 AND places > 0 ORDER BY id`, o.action.kind(), o.
 		if o.cancelled.IsZero() && len(outcomes) != 1 {
 			found = append(found, fmt.Sprintf("%s row %d has %d requests: %v", o.action, o.id, len(outcomes), outcomes))
 		}
+	}
+	if back > 5+len(p.outcomes)/10 {
+		found = append(found, fmt.Sprintf("%d requests for %d rows were given back", back, len(p.outcomes)))
 	}
 	return found
 }

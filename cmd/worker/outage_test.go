@@ -37,16 +37,28 @@ func TestOutage(t *testing.T) {
 	w.awaitEvent(t, storetest.Tweet(t, b.db, "after", 0), "done")
 	w.end(t)
 
-	// Before it, an error is told if the database answers yet when it is asked; after it, that the lease's connection is gone.
-	_, during, found := strings.Cut(w.String(), "the database is away")
+	before, rest, found := strings.Cut(w.String(), "the database is away")
 	require.True(t, found)
-	during, _, found = strings.Cut(during, "the database is back")
+	during, after, found := strings.Cut(rest, "the database is back")
 	require.True(t, found)
-	for line := range strings.Lines(during) {
+	require.Empty(t, complaints(during))
+	// A few errors are told if the database answers yet when it is asked; and the lease may find out late that its
+	// connection is gone.
+	require.LessOrEqual(t, len(complaints(before)), 5)
+	require.LessOrEqual(t, len(complaints(after)), 5)
+	require.NotContains(t, rest, "the database is away")
+}
+
+// complaints are the lines of a log that are more than informative.
+func complaints(log string) []string {
+	var all []string
+	for line := range strings.Lines(log) {
 		var logged event
-		require.False(t, json.Unmarshal([]byte(line), &logged) == nil && logged.Level != "info", line)
+		if json.Unmarshal([]byte(line), &logged) == nil && logged.Level != "info" {
+			all = append(all, line)
+		}
 	}
-	require.Equal(t, 1, strings.Count(w.String(), "the database is away"))
+	return all
 }
 
 // TestOutageOfOneConnection is none: the error is told as it is.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func (d *database) take(who client) *pgxpool.Pool {
 
 // put keeps a pool, unless somebody has one of its connections: then it closes it, which waits for them.
 func (d *database) put(t testing.TB, who client, pool *pgxpool.Pool) {
-	if t.Failed() || pool.Stat().AcquiredConns() > 0 {
+	if stat := pool.Stat(); t.Failed() || stat.AcquiredConns() > 0 || stat.ConstructingConns() > 0 {
 		pool.Close()
 		return
 	}
@@ -163,39 +164,57 @@ func (d *database) drop(t testing.TB) {
 // errChanged says that more than rows was changed.
 var errChanged = errors.New("more than its rows was changed")
 
+// keepConns is how many connections of a pool are kept, at most.
+const keepConns = 4
+
 // reset makes the database as it was, and ends the sessions of others.
 func (d *database) reset(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var conns []*pgxpool.Conn
+	var all []*pgxpool.Conn
 	defer func() {
-		for _, conn := range conns {
+		for _, conn := range all {
 			conn.Release()
 		}
 	}()
-	for _, pools := range d.idle {
-		for _, pool := range pools {
-			conns = append(conns, pool.AcquireAllIdle(ctx)...)
-		}
+	for who, pools := range d.idle {
+		d.idle[who] = slices.DeleteFunc(pools, func(pool *pgxpool.Pool) bool {
+			conns := renewAll(ctx, pool)
+			all = append(all, conns...)
+			if len(conns) == 0 {
+				pool.Close() // or a test has closed it
+			}
+			return len(conns) == 0
+		})
 	}
-	var ours []int32
-	conns = slices.DeleteFunc(conns, func(conn *pgxpool.Conn) bool {
-		if err := renew(ctx, conn.Conn()); err != nil {
-			_ = conn.Conn().Close(ctx) // a test has broken it
-			conn.Release()
-			return true
-		}
-		ours = append(ours, int32(conn.Conn().PgConn().PID()))
-		return false
-	})
-	if len(conns) == 0 {
+	if len(all) == 0 {
 		return errors.New("no connection is left")
 	}
-	template, err := d.server.pristine()
+	var ours []int32
+	for _, conn := range all {
+		ours = append(ours, int32(conn.Conn().PgConn().PID()))
+	}
+	contents, err := d.server.contents()
 	if err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, conns[0], func(tx pgx.Tx) error { return template.restore(ctx, tx, ours) })
+	if err := endSessions(ctx, all[0], ours); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, all[0], func(tx pgx.Tx) error { return contents.restore(ctx, tx) })
+}
+
+// renewAll takes those connections of a pool that are kept, each a new session.
+func renewAll(ctx context.Context, pool *pgxpool.Pool) []*pgxpool.Conn {
+	kept := 0
+	return slices.DeleteFunc(pool.AcquireAllIdle(ctx), func(conn *pgxpool.Conn) bool {
+		if kept++; kept > keepConns || renew(ctx, conn.Conn()) != nil { // a test has broken it
+			_ = conn.Conn().Close(ctx)
+			conn.Release()
+			return true
+		}
+		return false
+	})
 }
 
 // renew makes a session a new one.
@@ -203,8 +222,32 @@ func renew(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.DeallocateAll(ctx); err != nil {
 		return err
 	}
-	_, err := conn.Exec(ctx, `DISCARD ALL`)
-	return err
+	if _, err := conn.Exec(ctx, `DISCARD ALL`); err != nil {
+		return err
+	}
+	// What was notified and not waited for.
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	for {
+		if _, err := conn.WaitForNotification(over); err != nil {
+			return nil //nolint:nilerr // nothing is left
+		}
+	}
+}
+
+// endSessions ends the sessions of others, and waits until they have: one may be about to commit.
+func endSessions(ctx context.Context, conn *pgxpool.Conn, ours []int32) error {
+	const others = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> ALL($1)`
+	for {
+		var left int
+		if err := conn.QueryRow(ctx, others, ours).Scan(&left); err != nil {
+			return fmt.Errorf("end the sessions of others: %w", err)
+		}
+		if left == 0 {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // dropFree drops the databases that no test has. What cannot be dropped goes as those of failed tests do.
@@ -215,9 +258,10 @@ func dropFree() {
 	}
 }
 
-// pristine is what a database holds that nobody has used.
-type pristine struct {
+// contents are what a database holds that nobody has used.
+type contents struct {
 	fingerprint string
+	size        int64 // in bytes
 	tables      []table
 	sequences   string // the statement that sets them
 }
@@ -228,29 +272,34 @@ type table struct {
 	rows []byte
 }
 
-// grown is how much larger a database may be that is used again, in bytes: where it has been, rows that are gone make
-// what reads tables slow.
-const grown = 8 << 20
+// grown is by how many bytes a database may have grown that is used again: rows that are gone, and for which there is no
+// autovacuum, make the planner think of a large table.
+const grown = 1 << 20
+
+const sizes = `SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ` + schemas
 
 // schemas are those that are not Postgres's own.
 const schemas = `nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND nspname !~ '^pg_(toast_)?temp_'`
 
-// fingerprint changes with the schema, and with what was said of its tables and of the planner's statistics.
-const fingerprint = `SELECT concat_ws(' ',
-    (SELECT format('%s %s %s', count(*), max(xmin::text::bigint), sum(reltuples)) FROM pg_class WHERE oid >= 16384),
-    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_proc WHERE oid >= 16384),
-    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_attribute WHERE attrelid >= 16384),
-    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_trigger),
-    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_constraint),
-    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_index),
-    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_namespace),
-    (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_rewrite),
-    (SELECT count(*) FROM pg_statistic WHERE starelid >= 16384), (SELECT count(*) FROM pg_statistic_ext), (SELECT count(*) FROM pg_event_trigger),
-    (SELECT count(*) FROM pg_extension), (SELECT count(*) FROM pg_default_acl), (SELECT count(*) FROM pg_largeobject_metadata),
-    (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())))`
+// fingerprint changes with the schema, with what was said of its tables, and with the planner's statistics. No row of
+// these catalogs changes without a new xmin, and the count tells of those that went.
+var fingerprint = func() string {
+	var parts []string
+	for catalog, ofSchema := range map[string]string{
+		"pg_attrdef": "", "pg_attribute": "attrelid >= 16384", "pg_class": "oid >= 16384", "pg_constraint": "", "pg_default_acl": "", "pg_description": "",
+		"pg_enum": "", "pg_event_trigger": "", "pg_extension": "", "pg_index": "", "pg_largeobject_metadata": "", "pg_namespace": "nspname !~ '^pg_(toast_)?temp_'", "pg_policy": "",
+		"pg_proc": "oid >= 16384", "pg_rewrite": "", "pg_sequence": "", "pg_statistic": "starelid >= 16384", "pg_statistic_ext": "", "pg_trigger": "", "pg_type": "oid >= 16384",
+		"pg_db_role_setting": "setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())",
+	} {
+		parts = append(parts, fmt.Sprintf(`SELECT %s AS catalog, count(*), max(xmin::text::bigint) FROM %s WHERE %s`,
+			"'"+catalog+"'", catalog, cmp.Or(ofSchema, "true")))
+	}
+	parts = append(parts, `SELECT 'tuples', count(*), sum(reltuples)::bigint FROM pg_class WHERE oid >= 16384`)
+	return `SELECT string_agg(c::text, ' ' ORDER BY catalog) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS c`
+}()
 
-// readPristine reads a clone of the template: nobody else may look at that, for others clone it.
-func (s *server) readPristine() (*pristine, error) {
+// readContents reads a clone of the template, at which nobody may look that others clone.
+func (s *server) readContents() (*contents, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	name := databaseName(os.Getpid(), started, counter.Add(1))
@@ -261,15 +310,18 @@ func (s *server) readPristine() (*pristine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
-	t, err := readPristine(ctx, conn)
+	c, err := readContents(ctx, conn)
 	_ = conn.Close(ctx)
-	return t, errors.Join(err, s.exec(`DROP DATABASE `+name+` WITH (FORCE)`))
+	return c, errors.Join(err, s.exec(`DROP DATABASE `+name+` WITH (FORCE)`))
 }
 
-func readPristine(ctx context.Context, conn *pgx.Conn) (*pristine, error) {
-	t := &pristine{}
-	if err := conn.QueryRow(ctx, fingerprint).Scan(&t.fingerprint); err != nil {
+func readContents(ctx context.Context, conn *pgx.Conn) (*contents, error) {
+	c := &contents{}
+	if err := conn.QueryRow(ctx, fingerprint).Scan(&c.fingerprint); err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	if err := conn.QueryRow(ctx, sizes).Scan(&c.size); err != nil {
+		return nil, fmt.Errorf("read the template's size: %w", err)
 	}
 	names, err := queryStrings(ctx, conn, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND `+schemas+` ORDER BY 1`)
@@ -285,12 +337,12 @@ WHERE c.relkind = 'r' AND `+schemas+` ORDER BY 1`)
 		if tag.RowsAffected() == 0 {
 			rows.Reset()
 		}
-		t.tables = append(t.tables, table{name: name, rows: rows.Bytes()})
+		c.tables = append(c.tables, table{name: name, rows: rows.Bytes()})
 	}
 	sets, err := queryStrings(ctx, conn, `SELECT format('SELECT setval(%L, %s, %L)', format('%I.%I', schemaname, sequencename),
     coalesce(last_value, start_value), last_value IS NOT NULL) FROM pg_sequences ORDER BY 1`)
-	t.sequences = strings.Join(sets, "; ")
-	return t, err
+	c.sequences = strings.Join(sets, "; ")
+	return c, err
 }
 
 func queryStrings(ctx context.Context, conn *pgx.Conn, sql string) ([]string, error) {
@@ -305,36 +357,29 @@ func queryStrings(ctx context.Context, conn *pgx.Conn, sql string) ([]string, er
 	return all, nil
 }
 
-// restore puts back the rows of all tables, after the sessions of others have ended: one may be about to commit.
-func (t *pristine) restore(ctx context.Context, tx pgx.Tx, ours []int32) error {
-	const others = `SELECT coalesce(bool_and(pg_terminate_backend(pid, 10000)), true) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> ALL($1)`
-	var ended bool
-	if err := tx.QueryRow(ctx, others, ours).Scan(&ended); err != nil || !ended {
-		return fmt.Errorf("end the sessions of others: %t, %w", ended, err)
-	}
+// restore puts back the rows of all tables.
+func (c *contents) restore(ctx context.Context, tx pgx.Tx) error {
 	var now string
 	var size int64
 	if err := tx.QueryRow(ctx, fingerprint).Scan(&now); err != nil {
 		return fmt.Errorf("look at the schema: %w", err)
 	}
-	const sizes = `SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ` + schemas
 	if err := tx.QueryRow(ctx, sizes).Scan(&size); err != nil {
 		return fmt.Errorf("look at the tables' sizes: %w", err)
 	}
-	if now != t.fingerprint || size > grown {
+	if now != c.fingerprint || size > c.size+grown {
 		return errChanged
 	}
 	var sql strings.Builder
 	sql.WriteString(`SET LOCAL session_replication_role = replica; `) // no trigger, and no foreign key
-	for _, table := range t.tables {
+	for _, table := range c.tables {
 		sql.WriteString(`DELETE FROM ` + table.name + `; `)
 	}
-	sql.WriteString(t.sequences)
+	sql.WriteString(c.sequences)
 	if _, err := tx.Exec(ctx, sql.String()); err != nil {
 		return fmt.Errorf("delete the rows: %w", err)
 	}
-	for _, table := range t.tables {
+	for _, table := range c.tables {
 		if len(table.rows) == 0 {
 			continue
 		}

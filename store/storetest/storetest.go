@@ -2,7 +2,7 @@
 //
 // All test processes of a user share one private Postgres, in memory where there is room, which the
 // last of them stops. A database is a clone of a template that was migrated once per state of the
-// migrations; cloning takes some 20 ms. A database of a failed test is kept for a day, and its
+// migrations, or one that another test has left, emptied. A database of a failed test is kept for a day, and its
 // connection string is logged. Without Postgres tests fail; they are not skipped.
 package storetest
 
@@ -37,8 +37,7 @@ import (
 type server struct {
 	admin    string // connection string of the database "postgres"
 	template string // the migrated template's name
-	// pristine is what a clone of it holds.
-	pristine func() (*pristine, error)
+	contents func() (*contents, error) // of a clone of it
 }
 
 // One server per test process, as its tests are one process.
@@ -99,7 +98,7 @@ func startServer() (*server, error) {
 	}
 	hold = instance
 	s := &server{admin: instance.URL()}
-	s.pristine = sync.OnceValues(s.readPristine)
+	s.contents = sync.OnceValues(s.readContents)
 	if s.template, err = s.makeTemplate(ctx); err != nil {
 		return nil, err
 	}
@@ -224,7 +223,7 @@ func URL(t testing.TB) string {
 	t.Helper()
 	s, err := start()
 	require.NoError(t, err)
-	_, err = s.pristine()
+	_, err = s.contents()
 	require.NoError(t, err)
 	d := takeFree()
 	if d == nil {
