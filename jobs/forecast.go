@@ -145,7 +145,7 @@ func quotasOf(read []store.QuotaRead, accounts []store.Account) store.Quotas {
 	quotas, apps := store.Quotas{}, map[string][]*store.Quota{}
 	for i := range read {
 		q := &read[i]
-		q.OthersSeen = nil // what others do next nobody knows, and one at a time takes no longer than the limit
+		q.Alone = true // what others do next nobody knows, and one at a time takes no longer than the limit
 		if q.AppID != 0 {
 			apps[q.App] = append(apps[q.App], &q.Quota)
 		} else {

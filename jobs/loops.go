@@ -97,14 +97,18 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 	if err != nil {
 		return false, nil, err
 	}
-	var failed []error // of one account, which is no matter of the others
+	var failed []error          // of one account, which is no matter of the others
+	locked := map[int64]bool{} // the apps of which somebody has locked windows: each account's try would wait for them
 	for _, wait := range due {
-		released := 0
-		err := w.try(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-			released, err = store.QuotaWaitRelease(ctx, tx, wait)
-			return err
-		})
+		released, err := 0, store.ErrRowLocked
+		if !locked[wait.AppID] {
+			err = w.try(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+				released, err = store.QuotaWaitRelease(ctx, tx, wait)
+				return err
+			})
+		}
 		if errors.Is(err, store.ErrRowLocked) { // then it stands in nobody's way
+			locked[wait.AppID] = true
 			err = store.QuotaWaitPostpone(ctx, w.pool, wait)
 		}
 		if released > 0 {

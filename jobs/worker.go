@@ -83,12 +83,9 @@ func (c Config) validate() error {
 	} else if n := c.Pool.Config().MaxConns; n < minConns {
 		errs = append(errs, fmt.Errorf("Pool may have %d connections (pool_max_conns), and a worker needs %d", n, minConns))
 	}
-	for name, n := range map[string]int64{
-		"PollInterval": int64(c.PollInterval), "StopTimeout": int64(c.StopTimeout), "Workers": int64(c.Workers),
-		"LongestCreation": int64(c.LongestCreation), "ReadLag": int64(c.ReadLag),
-	} {
+	for i, n := range []int64{int64(c.PollInterval), int64(c.StopTimeout), int64(c.Workers), int64(c.LongestCreation), int64(c.ReadLag)} {
 		if n < 0 {
-			errs = append(errs, fmt.Errorf("%s is negative", name))
+			errs = append(errs, fmt.Errorf("%s is negative", []string{"PollInterval", "StopTimeout", "Workers", "LongestCreation", "ReadLag"}[i]))
 		}
 	}
 	if !slices.IsSorted(c.LookUpAfter) || slices.ContainsFunc(c.LookUpAfter, func(d time.Duration) bool { return d <= 0 }) {

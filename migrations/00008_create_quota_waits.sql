@@ -184,6 +184,9 @@ AS $$
 DECLARE
     unknown CONSTANT text := (SELECT a.limits_preset FROM unnest(accounts) AS given (id) JOIN tweetqueue.accounts a USING (id)
         WHERE NOT EXISTS (SELECT FROM tweetqueue.limits l WHERE l.preset = a.limits_preset) LIMIT 1);
+    -- Whose claims a window of an app counts that is new: it must see those that are under way, and they it.
+    counted CONSTANT bigint[] := accounts || ARRAY(SELECT a.id FROM tweetqueue.accounts a
+        WHERE a.app_id IN (SELECT l.app_id FROM tweetqueue.limits_of(accounts, apps) l WHERE l.id IS NULL AND l.app_id IS NOT NULL));
 BEGIN
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'unknown limits preset "%"', unknown
@@ -191,7 +194,7 @@ BEGIN
                 HINT = 'The presets are in tweetqueue.limits.';
     END IF;
     -- A claim locks them in this order, too.
-    PERFORM FROM tweetqueue.quotas q WHERE q.id IN (SELECT id FROM tweetqueue.quotas_of(accounts, apps))
+    PERFORM FROM tweetqueue.quotas q WHERE q.id IN (SELECT id FROM tweetqueue.quotas_of(counted, apps))
     ORDER BY q.app_id IS NOT NULL, q.id FOR UPDATE;
     -- What only X's headers told of an account belongs to the plan before.
     DELETE FROM tweetqueue.quotas q

@@ -86,10 +86,23 @@ SELECT NOT EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1), EXISTS (SEL
 	return accounts, gone, err
 }
 
+// presetLock lets one transaction at a time change a preset, or give it to accounts: else an account could get it as it was before.
+func presetLock(ctx context.Context, tx pgx.Tx, preset string) error {
+	const query = `-- name: PresetLock :exec
+SELECT FROM tweetqueue.limits WHERE preset = $1 ORDER BY name FOR UPDATE`
+	if _, err := tx.Exec(ctx, query, preset); err != nil {
+		return fmt.Errorf("lock preset %q: %w", preset, err)
+	}
+	return nil
+}
+
 // presetOwn returns [ErrRefused] if a preset is the guide or one of X's plans.
 func presetOwn(ctx context.Context, tx pgx.Tx, preset string) error {
 	const query = `-- name: PresetIsBuiltIn :one
 SELECT EXISTS (SELECT FROM tweetqueue.limits WHERE preset = $1 AND built_in)`
+	if err := presetLock(ctx, tx, preset); err != nil {
+		return err
+	}
 	var builtIn bool
 	if err := tx.QueryRow(ctx, query, preset).Scan(&builtIn); err != nil {
 		return fmt.Errorf("look up preset %q: %w", preset, err)
@@ -125,6 +138,9 @@ SELECT id FROM tweetqueue.accounts WHERE username = ANY ($1) ORDER BY id FOR NO 
 		if _, err := AccountGet(ctx, tx, username); err != nil {
 			return err
 		}
+	}
+	if err := presetLock(ctx, tx, preset); err != nil {
+		return err
 	}
 	rows, err := tx.Query(ctx, query, usernames)
 	if err != nil {

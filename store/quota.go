@@ -32,6 +32,7 @@ type Quota struct {
 	Others       int           // places that others have taken, by X's headers, until OthersUntil
 	OthersUntil  *time.Time
 	OthersSeen   *time.Time // when X's headers last told of others
+	Alone        bool       // others, if there are any, take no more: a forecast's assumption
 	Open         int        // requests of which the answer is not here, if others were seen lately; else 0
 	XReset       *time.Time // of X's latest window of which is known, by X's clock,
 	XUsed        int        // and the most that it has counted in it

@@ -138,10 +138,13 @@ func (s Settlement) reportsNews(windows []*Quota, action string, now time.Time) 
 // most that it has counted is the latest, and one to an earlier window says nothing.
 func (q *Quota) report(r Report, now time.Time) {
 	q.ToldAt = now
+	if r.Reset > 0 && q.XReset != nil && r.ResetAt.Before(q.XReset.Add(-resetMargin)) {
+		return
+	}
 	if r.Limit > 0 {
 		q.XMaximum = r.Limit
 	}
-	if r.Limit <= 0 || r.Remaining < 0 || r.Reset <= 0 || q.XReset != nil && r.ResetAt.Before(q.XReset.Add(-resetMargin)) {
+	if r.Limit <= 0 || r.Remaining < 0 || r.Reset <= 0 {
 		return
 	}
 	used := r.Limit - r.Remaining
@@ -177,7 +180,7 @@ func (q *Quota) report(r Report, now time.Time) {
 // cautious reports whether others have lately used the limit. What they do next nobody knows, and what is on its way to
 // X while they do it would be refused: so one request goes at a time, and at most one is.
 func (q *Quota) cautious(now time.Time) bool {
-	return q.OthersSeen != nil && now.Before(q.OthersSeen.Add(2*q.Period))
+	return !q.Alone && q.OthersSeen != nil && now.Before(q.OthersSeen.Add(2*q.Period))
 }
 
 // block keeps the window shut until an instant. Answers come in any order.

@@ -24,6 +24,7 @@ type QuotaWait struct {
 	AccountID int64
 	Action    string
 	Until     time.Time // when a place is free, at the earliest
+	AppID     int64     // as [QuotaWaitsDue] tells it
 }
 
 const (
@@ -86,8 +87,8 @@ UPDATE tweetqueue.quota_waits SET until = tweetqueue.clock() WHERE (account_id, 
 // long it is until the next one may (nil: none waits for later).
 func QuotaWaitsDue(ctx context.Context, db DBTX, limit int) (due []QuotaWait, next *time.Duration, err error) {
 	const query = `-- name: QuotaWaitsDue :many
-SELECT account_id, action, until FROM tweetqueue.quota_waits
-WHERE until <= tweetqueue.clock() ORDER BY until LIMIT $1`
+SELECT w.account_id, w.action, w.until, a.app_id FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id
+WHERE w.until <= tweetqueue.clock() ORDER BY w.until LIMIT $1`
 	const later = `-- name: QuotaWaitsNext :one
 SELECT min(until) - tweetqueue.clock() FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
 	if err := db.QueryRow(ctx, later).Scan(&next); err != nil {
