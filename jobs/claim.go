@@ -174,6 +174,9 @@ func decide(row *store.Row, now time.Time, quotas []*store.Quota, maxLate time.D
 	until, binding := placeAt(quotas, now)
 	if binding != nil {
 		reason := "no place was left in the limit " + binding.Name
+		if binding.IsShared(now) {
+			reason = "one request at a time goes while others use the limit " + binding.Name
+		}
 		if binding.AppID != 0 {
 			reason += " of its app"
 		}

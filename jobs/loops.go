@@ -97,7 +97,7 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 	if err != nil {
 		return false, nil, err
 	}
-	var failed []error          // of one account, which is no matter of the others
+	var failed []error         // of one account, which is no matter of the others
 	locked := map[int64]bool{} // the apps of which somebody has locked windows: each account's try would wait for them
 	for _, wait := range due {
 		released, err := 0, store.ErrRowLocked

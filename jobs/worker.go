@@ -48,7 +48,7 @@ type Config struct {
 	// Observe is told what happens. It is called from many goroutines and must not block. Nil:
 	// nobody is told.
 	Observe func(Event)
-	// Pool is the database, migrated: at least four connections, of which the lease and River's listener keep one each.
+	// Pool is the database, migrated, of at least [MinConns] connections. The lease keeps one, and River listens on one more.
 	Pool *pgxpool.Pool
 	// PollInterval is how often due jobs are looked for beside the instant the next one is known to
 	// be due, and, but not more often than once a second, jobs of which River was not notified. Default 500 ms.
@@ -64,8 +64,8 @@ type Config struct {
 	X twitter.Config
 }
 
-// minConns are the connections of a worker.
-const minConns = 4
+// MinConns is how many connections the pool of a worker has to have.
+const MinConns = 4
 
 func (c Config) validate() error {
 	var errs []error
@@ -80,8 +80,8 @@ func (c Config) validate() error {
 	}
 	if c.Pool == nil {
 		errs = append(errs, errors.New("Pool is nil"))
-	} else if n := c.Pool.Config().MaxConns; n < minConns {
-		errs = append(errs, fmt.Errorf("Pool may have %d connections (pool_max_conns), and a worker needs %d", n, minConns))
+	} else if n := c.Pool.Config().MaxConns; n < MinConns {
+		errs = append(errs, fmt.Errorf("Pool may have %d connections, and a worker needs %d", n, MinConns))
 	}
 	for i, n := range []int64{int64(c.PollInterval), int64(c.StopTimeout), int64(c.Workers), int64(c.LongestCreation), int64(c.ReadLag)} {
 		if n < 0 {

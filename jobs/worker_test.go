@@ -28,12 +28,12 @@ func TestNewReportsAllThatIsWrong(t *testing.T) {
 	}
 }
 
-// TestNewNeedsConnections: with fewer a worker would wait for itself.
+// TestNewNeedsConnections: one keeps the lease, and the claims, the settlements and River's services share the others.
 func TestNewNeedsConnections(t *testing.T) {
 	t.Parallel()
 	pool := storetest.OpenAs(t, storetest.URL(t), workerApp, 3)
 	_, err := New(Config{Pool: pool})
-	require.ErrorContains(t, err, "Pool may have 3 connections (pool_max_conns), and a worker needs 4")
+	require.ErrorContains(t, err, "Pool may have 3 connections, and a worker needs 4")
 }
 
 func TestPostsADueTweetOnce(t *testing.T) {

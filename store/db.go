@@ -78,20 +78,30 @@ func ParseURL(url Secret) (*pgxpool.Config, error) {
 	if missing := new(fs.PathError); errors.As(err, &missing) {
 		return nil, missing
 	}
-	if err != nil {
-		return nil, ErrURL
+	if err == nil {
+		return config, nil
 	}
-	return config, nil
+	if plain, err := pgx.ParseConfig(string(url)); err == nil { // but for what is pgxpool's
+		return nil, fmt.Errorf("its pool_max_conns is %q: use a number from 1; or another of its pool_ settings cannot be read: see pgxpool.ParseConfig",
+			plain.RuntimeParams["pool_max_conns"])
+	}
+	return nil, ErrURL
 }
 
-// saysMaxConns reports whether a connection string that can be read says how many connections a pool may have.
-func saysMaxConns(url Secret) bool {
-	config, err := pgx.ParseConfig(string(url))
+// MaxConns is how many connections a pool may have, as a connection string says (pool_max_conns); 0: it does not say, or cannot be read.
+func MaxConns(url Secret) int32 {
+	plain, err := pgx.ParseConfig(string(url))
 	if err != nil {
-		return false
+		return 0
 	}
-	_, says := config.RuntimeParams["pool_max_conns"] // pgxpool's, of which pgx knows nothing
-	return says
+	if _, says := plain.RuntimeParams["pool_max_conns"]; !says { // pgxpool's, of which pgx knows nothing
+		return 0
+	}
+	config, err := pgxpool.ParseConfig(string(url))
+	if err != nil {
+		return 0
+	}
+	return config.MaxConns
 }
 
 // Connect opens a pool of up to maxConns connections, unless the URL says how many (pool_max_conns, as pgxpool documents it), for a
@@ -101,9 +111,7 @@ func Connect(ctx context.Context, url Secret, app string, maxConns int32) (*pgxp
 	if err != nil {
 		return nil, err
 	}
-	if !saysMaxConns(url) {
-		config.MaxConns = maxConns
-	}
+	config.MaxConns = cmp.Or(MaxConns(url), maxConns)
 	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, connectTimeout)
 	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
 		"application_name":                    app,

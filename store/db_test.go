@@ -145,6 +145,10 @@ func TestConnectAsTheURLSays(t *testing.T) {
 	require.NoError(t, err)
 	defer pool.Close()
 	require.EqualValues(t, 7, pool.Config().MaxConns)
+	for _, wrong := range []string{"0", "-1", "x"} {
+		_, err := store.ParseURL(store.Secret(strings.Replace(url, "=7", "="+wrong, 1)))
+		require.ErrorContains(t, err, `its pool_max_conns is "`+wrong+`": use a number from 1`)
+	}
 	require.Equal(t, "test", query[string](t, pool, `SELECT current_setting('application_name')`))
 }
 

@@ -120,6 +120,14 @@ func (q *Quota) Free(now time.Time) int {
 	return free
 }
 
+// IsShared reports whether the window has places at now, of which none goes out: others use it, and our latest request is
+// not answered.
+func (q *Quota) IsShared(now time.Time) bool {
+	alone := *q
+	alone.Alone = true
+	return q.Free(now) == 0 && alone.Free(now) > 0
+}
+
 // Next returns the earliest instant, not before now, at which the window has a place, if nobody
 // else takes it.
 func (q *Quota) Next(now time.Time) time.Time { return q.NextAfter(now, 0) }

@@ -153,3 +153,29 @@ func TestWindowThatCameMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// A request whose claim was under way when a window was learned has taken no place in it. It is ours all the same.
+func TestLearnedDuringAClaim(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const name = "post in 24 hours, by X"
+	daily := func(remaining int) store.Report {
+		return store.Report{Family: "user_24hour", Limit: 100, Remaining: remaining, Reset: 24 * time.Hour, ResetAt: time.Now().Add(24 * time.Hour).Truncate(time.Minute)}
+	}
+	requests := b.granted(t, 4) // before anybody knows of the window
+	for i, request := range requests {
+		s := posted(fmt.Sprint(1000 + request.RowID))
+		s.Reports = []store.Report{daily(99 - i)}
+		b.settle(t, store.PostTweet, request, s)
+		if i == 0 {
+			require.Equal(t, []string{name}, b.learned(t))
+			// As if the claims of the others had been committed only now.
+			exec(t, b.db, `UPDATE tweetqueue.quotas SET buckets = buckets[:1], grants = '{1}' WHERE name = $1`, name)
+		}
+		require.Zero(t, b.windowOf(t, name).Others)
+	}
+	require.Equal(t, 4, b.places(t, name))
+
+	b.answeredWith(t, daily(90))
+	require.Equal(t, 5, b.windowOf(t, name).Others, "what others have taken is others'")
+}

@@ -166,7 +166,16 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 			q.block(s.answeredAt(now).Add(r.Reset))
 			blocked = true
 		}
+		seen := q.OthersSeen
 		q.report(r, s.answeredAt(now))
+		if !q.Configured && seen == nil && q.OthersSeen != nil {
+			// It may be ours: a claim that was under way when the window was learned has taken no place in it.
+			if err := q.recount(ctx, tx); err != nil {
+				return err
+			}
+			q.OthersSeen = nil
+			q.report(r, s.answeredAt(now))
+		}
 	}
 	if s.Block == 0 || blocked {
 		return nil
@@ -193,6 +202,29 @@ func (s Settlement) place(q *Quota, now time.Time) {
 	for range s.More {
 		q.Take(now)
 	}
+}
+
+// recount counts anew what was sent in a window, as the trigger does for one that is new.
+func (q *Quota) recount(ctx context.Context, tx pgx.Tx) error {
+	const query = `-- name: QuotaRecount :many
+SELECT r.at / $5::bigint AS bucket, sum(r.places)::integer
+FROM tweetqueue.requests_since(tweetqueue.clock() - $4::interval, nullif($1::bigint, 0), nullif($2::bigint, 0), $3::text[]) r
+GROUP BY 1 HAVING (r.at / $5 + 1) * $5 > tweetqueue.microseconds(tweetqueue.clock() - $4) ORDER BY 1`
+	rows, err := tx.Query(ctx, query, q.AccountID, q.AppID, q.Actions, q.Period, q.width())
+	if err != nil {
+		return fmt.Errorf("count what was sent in limit %s: %w", q.Name, err)
+	}
+	q.buckets, q.grants = nil, nil
+	var bucket int64
+	var places int32
+	_, err = pgx.ForEachRow(rows, []any{&bucket, &places}, func() error {
+		q.buckets, q.grants = append(q.buckets, bucket), append(q.grants, places)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count what was sent in limit %s: %w", q.Name, err)
+	}
+	return nil
 }
 
 // learn writes a window that nobody has configured, and that X tells of. A trigger counts the account's latest requests

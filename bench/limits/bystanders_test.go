@@ -109,7 +109,7 @@ func (w *world) bystanders(since time.Time) map[string]time.Time {
 // that is paused and one that X always refuses, and how late without them. The two take turns: while one is measured the
 // other has no worker.
 func BenchmarkLimitsBystanders(b *testing.B) {
-	const bystanders, rows, within, rounds = 500, 50_000, 10 * time.Second, 3
+	const bystanders, rows, within, rounds = 500, 50_000, 20 * time.Second, 3
 	for b.Loop() {
 		alone, beside := crowd(b, bystanders), crowd(b, bystanders)
 		beside.hold("loaded", rows)
@@ -118,7 +118,7 @@ func BenchmarkLimitsBystanders(b *testing.B) {
 		for range rounds {
 			for _, w := range []*world{alone, beside} {
 				stop := w.work(40)
-				w.lateness(bystanders, within) // in which a worker that has just begun learns what waits
+				w.lateness(bystanders, within/2) // in which a worker that has just begun learns what waits
 				late[w] = append(late[w], w.lateness(bystanders, within)...)
 				stop()
 			}

@@ -165,6 +165,9 @@ func (c *runCmd) Run(ctx context.Context, env *environment) error {
 	settings := setup.NewEnv(env.lookup)
 	config := readConfig(settings, c.XAPIBaseURL)
 	c.validate(settings)
+	if n := store.MaxConns(config.DatabaseURL); n > 0 && n < jobs.MinConns {
+		settings.Errorf("DATABASE_URL: its pool_max_conns is %d: a worker needs %d", n, jobs.MinConns)
+	}
 	if err := settings.Err(); err != nil {
 		return err
 	}

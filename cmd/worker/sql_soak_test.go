@@ -18,7 +18,7 @@ import (
 const soakRounds = 3
 
 // TestSoakInsertDueInTwoSeconds measures how late a row is whose instant the worker knows.
-func TestSoakInsertDueInTwoSeconds(t *testing.T) {
+func TestSoakInsertDueInTwoSeconds(t *testing.T) { //nolint:paralleltest // it measures
 	b := newBundle(t)
 	w := startProcess(t, "worker", b.settings)
 	w.awaitText(t, "starting")
@@ -33,7 +33,7 @@ func TestSoakInsertDueInTwoSeconds(t *testing.T) {
 }
 
 // TestSoakInsertDueNow measures how long a row that is due when it is inserted takes to X.
-func TestSoakInsertDueNow(t *testing.T) {
+func TestSoakInsertDueNow(t *testing.T) { //nolint:paralleltest // it measures
 	b := newBundle(t)
 	w := startProcess(t, "worker", b.settings)
 	first, _ := b.insert(t, `INSERT INTO tweetqueue.tweets (account, text) VALUES ('acme', 'the first')`)
@@ -57,7 +57,7 @@ func TestSoakInsertDueNow(t *testing.T) {
 }
 
 // TestSoakOpenTransaction is the long form of TestOpenTransaction. Were the tweets held up, they would be late by up to 25 s.
-func TestSoakOpenTransaction(t *testing.T) {
+func TestSoakOpenTransaction(t *testing.T) { //nolint:paralleltest // it measures
 	const tweets, while, limit = 1000, 50 * time.Second, 3 * time.Second
 	b := newBundleOn(t, sandbox.Config{Limits: []sandbox.Limit{}})
 	b.exec(t, `UPDATE tweetqueue.quotas SET maximum = 1000000`)

@@ -97,6 +97,7 @@ func (d *database) take(who client) *pgxpool.Pool {
 
 // put keeps a pool, unless somebody has one of its connections: then it closes it, which waits for them.
 func (d *database) put(t testing.TB, who client, pool *pgxpool.Pool) {
+	t.Helper()
 	if stat := pool.Stat(); t.Failed() || stat.AcquiredConns() > 0 || stat.ConstructingConns() > 0 {
 		pool.Close()
 		return
@@ -120,6 +121,7 @@ func (d *database) close() {
 
 // begin gives a database to a test.
 func (d *database) begin(t testing.TB) {
+	t.Helper()
 	databasesMu.Lock()
 	defer databasesMu.Unlock()
 	inUse[d.url] = d
@@ -128,6 +130,7 @@ func (d *database) begin(t testing.TB) {
 
 // end takes a database back from a test, to be used again if it can be.
 func (d *database) end(t testing.TB) {
+	t.Helper()
 	databasesMu.Lock()
 	delete(inUse, d.url)
 	databasesMu.Unlock()
@@ -151,6 +154,7 @@ func (d *database) end(t testing.TB) {
 
 // drop drops a database, unless the test has failed.
 func (d *database) drop(t testing.TB) {
+	t.Helper()
 	d.close()
 	if t.Failed() {
 		t.Logf("the database is kept: psql %q", d.url)
@@ -246,7 +250,9 @@ func endSessions(ctx context.Context, conn *pgxpool.Conn, ours []int32) error {
 		if left == 0 {
 			return nil
 		}
-		time.Sleep(time.Millisecond)
+		if _, err := conn.Exec(ctx, `SELECT pg_sleep(0.001)`); err != nil {
+			return fmt.Errorf("wait for the end of others' sessions: %w", err)
+		}
 	}
 }
 

@@ -35,8 +35,8 @@ import (
 
 // server is the process's hold on the shared Postgres.
 type server struct {
-	admin    string // connection string of the database "postgres"
-	template string // the migrated template's name
+	admin    string                    // connection string of the database "postgres"
+	template string                    // the migrated template's name
 	contents func() (*contents, error) // of a clone of it
 }
 

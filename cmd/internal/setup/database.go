@@ -24,7 +24,7 @@ const maxConns = 20
 
 // Settings say which database and which key. [Describe] lists them.
 type Settings struct {
-	DatabaseURL store.Secret `setting:"DATABASE_URL" help:"The Postgres database, as postgres://user:password@host/name; ?pool_max_conns=N bounds a program's connections (default 20, of a worker at least 4). Without it a private one on this machine is used."`
+	DatabaseURL store.Secret `setting:"DATABASE_URL" help:"The Postgres database, as postgres://user:password@host/name; ?pool_max_conns=N bounds a program's pool (default 20; a worker needs 4, and listens on one connection more). Without it a private one on this machine is used."`
 	Key         store.Secret `setting:"TWEETQUEUE_KEY" help:"The key that credentials are encrypted with: 32 bytes in base64; more, after commas, are old keys. Without it the private database uses the key beside it."`
 	StateDir    string       `setting:"TWEETQUEUE_STATE_DIR" default:"/var/lib/tweetqueue for root, else ~/.local/state/tweetqueue" help:"Where the private database and its key are kept: an absolute path. If it is set, no other private database is looked for."`
 	// KeyFile is TWEETQUEUE_KEY_FILE, kept for those who may create it.
