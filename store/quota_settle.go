@@ -173,6 +173,9 @@ func (s Settlement) correct(ctx context.Context, tx pgx.Tx, kind Kind, quotas Qu
 			if err := q.recount(ctx, tx); err != nil {
 				return err
 			}
+			if s.GiveBack || refused {
+				q.GiveBack(s.SendBy, now)
+			}
 			q.OthersSeen = nil
 			q.report(r, s.answeredAt(now))
 		}
