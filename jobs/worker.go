@@ -83,9 +83,18 @@ func (c Config) validate() error {
 	} else if n := c.Pool.Config().MaxConns; n < MinConns {
 		errs = append(errs, fmt.Errorf("Pool may have %d connections, and a worker needs %d", n, MinConns))
 	}
-	for i, n := range []int64{int64(c.PollInterval), int64(c.StopTimeout), int64(c.Workers), int64(c.LongestCreation), int64(c.ReadLag)} {
-		if n < 0 {
-			errs = append(errs, fmt.Errorf("%s is negative", []string{"PollInterval", "StopTimeout", "Workers", "LongestCreation", "ReadLag"}[i]))
+	for _, field := range []struct {
+		name     string
+		negative bool
+	}{
+		{"PollInterval", c.PollInterval < 0},
+		{"StopTimeout", c.StopTimeout < 0},
+		{"Workers", c.Workers < 0},
+		{"LongestCreation", c.LongestCreation < 0},
+		{"ReadLag", c.ReadLag < 0},
+	} {
+		if field.negative {
+			errs = append(errs, fmt.Errorf("%s is negative", field.name))
 		}
 	}
 	if !slices.IsSorted(c.LookUpAfter) || slices.ContainsFunc(c.LookUpAfter, func(d time.Duration) bool { return d <= 0 }) {

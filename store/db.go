@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,14 +95,11 @@ func MaxConns(url Secret) int32 {
 	if err != nil {
 		return 0
 	}
-	if _, says := plain.RuntimeParams["pool_max_conns"]; !says { // pgxpool's, of which pgx knows nothing
-		return 0
-	}
-	config, err := pgxpool.ParseConfig(string(url))
+	n, err := strconv.ParseInt(plain.RuntimeParams["pool_max_conns"], 10, 32) // pgxpool's, of which pgx knows nothing
 	if err != nil {
 		return 0
 	}
-	return config.MaxConns
+	return int32(n)
 }
 
 // Connect opens a pool of up to maxConns connections, unless the URL says how many (pool_max_conns, as pgxpool documents it), for a

@@ -208,10 +208,9 @@ func (c *limitsSetCmd) check(env *setup.Env) time.Duration {
 	if len(c.Actions) == 0 || slices.Contains(c.Actions, "") {
 		env.Errorf("--actions is empty: give post, retweet, undo_retweet, delete, look_up or media, or several with commas between")
 	}
-	for i, name := range []string{c.Preset, c.Name} {
-		what := []string{"preset", "window"}[i]
-		if length := utf8.RuneCountInString(name); length < 1 || length > 60 || name != oneLine(name, 60) {
-			env.Errorf("%q is no name for a %s: use 1 to 60 characters on one line", oneLine(name, 60), what)
+	for _, named := range []struct{ what, name string }{{"preset", c.Preset}, {"window", c.Name}} {
+		if length := utf8.RuneCountInString(named.name); length < 1 || length > 60 || named.name != oneLine(named.name, 60) {
+			env.Errorf("%q is no name for a %s: use 1 to 60 characters on one line", oneLine(named.name, 60), named.what)
 		}
 	}
 	if c.Fixed && c.Family == "none" {

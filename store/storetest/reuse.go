@@ -212,7 +212,7 @@ func (d *database) reset(ctx context.Context) error {
 func renewAll(ctx context.Context, pool *pgxpool.Pool) []*pgxpool.Conn {
 	kept := 0
 	return slices.DeleteFunc(pool.AcquireAllIdle(ctx), func(conn *pgxpool.Conn) bool {
-		if kept++; kept > keepConns || renew(ctx, conn.Conn()) != nil { // a test has broken it
+		if kept++; kept > keepConns || renew(ctx, conn.Conn()) != nil { // the latter: a test has broken it
 			_ = conn.Conn().Close(ctx)
 			conn.Release()
 			return true
