@@ -43,10 +43,13 @@ func (w *Worker) loop(ctx context.Context, every time.Duration, do func(context.
 
 // promoteLoop promotes parked jobs when they are due, and releaseLoop lets rows go on that waited for a limit: at the
 // instant that the last look has found, and at every poll, for what has changed since. Each has a loop of its own, for
-// windows that somebody has locked are no matter of what waits for its time alone.
-func (w *Worker) promoteLoop(ctx context.Context) { w.untilDue(ctx, w.waits, w.promote) }
+// windows that somebody has locked are no matter of what waits for its time alone; and so has what holds rows back, for
+// that looks at jobs by the thousand, and who falls due meanwhile would be late by as long.
+func (w *Worker) promoteLoop(ctx context.Context) { w.untilDue(ctx, w.dues, w.promote) }
 
 func (w *Worker) releaseLoop(ctx context.Context) { w.untilDue(ctx, w.releases, w.releaseQuotaWaits) }
+
+func (w *Worker) holdLoop(ctx context.Context) { w.untilDue(ctx, w.waits, w.holdQuotaWaits) }
 
 // untilDue runs do again and again: at once if it reports that there is more to do, else after the time that it returns
 // (nil: it knows none), when woken, or at the next poll. Its errors are told once until it succeeds again.
@@ -75,9 +78,12 @@ func (w *Worker) untilDue(ctx context.Context, woken <-chan struct{}, do func(co
 	}
 }
 
-// holdBack makes the promoteLoop look at once: an account has begun to wait for a limit, and its other rows are not to be
-// fetched; or rows go on.
+// holdBack makes the holdLoop look at once: an account has begun to wait for a limit, and its other rows are not to be
+// fetched.
 func (w *Worker) holdBack() { look(w.waits) }
+
+// goOn makes the promoteLoop look at once: rows were let go on.
+func (w *Worker) goOn() { look(w.dues) }
 
 // letGoOn makes the releaseLoop look at once: what waits for a limit may have a place.
 func (w *Worker) letGoOn() { look(w.releases) }
@@ -112,7 +118,7 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 			err = store.QuotaWaitPostpone(ctx, w.pool, wait)
 		}
 		if released > 0 {
-			w.holdBack()
+			w.goOn()
 			more = true // it may have places for more
 		}
 		failed = append(failed, err)
@@ -120,14 +126,20 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 	return more || len(due) == waitsBatch, next, errors.Join(failed...)
 }
 
-// promote keeps rows from being fetched whose account waits for a limit, promotes what is due, and puts last what an account has too
-// much of. It returns whether there may be more of any, and how long it is until there is.
+// promote promotes what is due, but for rows whose account waits for a limit, and puts last what an account has too much of. It
+// returns whether there may be more of any, and how long it is until there is.
 func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
-	held, failed := store.QuotaWaitsHold(ctx, w.pool, holdBatch)
+	off, failed := store.QuotaWaitsPutOff(ctx, w.pool)
 	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch) // also if that failed
 	failed = errors.Join(failed, err)
 	last, err := store.JobsPutLast(ctx, w.pool)
-	return held || promoted == promoteBatch || last > 0, next, errors.Join(failed, err)
+	return off || promoted == promoteBatch || last > 0, next, errors.Join(failed, err)
+}
+
+// holdQuotaWaits makes rows wait that are due, and whose account waits for a limit. It returns whether there may be more.
+func (w *Worker) holdQuotaWaits(ctx context.Context) (more bool, next *time.Duration, err error) {
+	more, err = store.QuotaWaitsHold(ctx, w.pool, holdBatch)
+	return more, nil, err
 }
 
 // takeOver takes over the rows of dead workers, those that this one has lost hold of, and what dead workers had

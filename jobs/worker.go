@@ -116,7 +116,8 @@ type Worker struct {
 	detached    chan struct{}                  // one for each settlement that goes on without its job
 	ending      chan struct{}                  // closed when a stopping worker has waited for long enough
 	wakes       chan struct{}                  // of capacity 1: see wake
-	waits       chan struct{}                  // of capacity 1: see holdBack
+	dues        chan struct{}                  // of capacity 1: see goOn
+	waits       chan struct{}                  // the same: see holdBack
 	releases    chan struct{}                  // the same: see letGoOn
 	sweepFrom   map[store.Kind]store.SweepFrom // owned by the sweep's loop
 	app         *store.AppCredentials
@@ -138,7 +139,8 @@ func New(config Config) (*Worker, error) {
 		pool: config.Pool, keyring: config.Keyring, app: config.App, x: config.X, observe: config.Observe,
 		poll: config.PollInterval, stopTimeout: config.StopTimeout,
 		lease: &lease{pool: config.Pool, name: config.Name}, ending: make(chan struct{}), detached: make(chan struct{}, maxDetached),
-		wakes: make(chan struct{}, 1), waits: make(chan struct{}, 1), releases: make(chan struct{}, 1), sweepFrom: map[store.Kind]store.SweepFrom{}, maxLate: cmp.Or(config.MaxLate, 24*time.Hour),
+		wakes: make(chan struct{}, 1), dues: make(chan struct{}, 1), waits: make(chan struct{}, 1), releases: make(chan struct{}, 1),
+		sweepFrom: map[store.Kind]store.SweepFrom{}, maxLate: cmp.Or(config.MaxLate, 24*time.Hour),
 		lookUps: lookUpTimes{
 			after: config.LookUpAfter, longest: cmp.Or(config.LongestCreation, 2*time.Minute), readLag: cmp.Or(config.ReadLag, 5*time.Minute),
 		},
@@ -265,6 +267,7 @@ func (w *Worker) run(ctx context.Context) error {
 	w.tell(Event{Type: EventReady})
 	loops.Go(func() error { w.promoteLoop(ctx); return nil })
 	loops.Go(func() error { w.releaseLoop(ctx); return nil })
+	loops.Go(func() error { w.holdLoop(ctx); return nil })
 	loops.Go(func() error { w.loop(ctx, takeOverEvery, w.takeOver); return nil })
 	loops.Go(func() error { w.loop(ctx, sweepEvery, w.sweep); return nil })
 	loops.Go(func() error { w.loop(ctx, measureEvery, w.measure); return nil })

@@ -19,22 +19,12 @@ const (
 // themselves wait, at most limit of each kind, for a claim of their account waits for as long as it takes. Rows and jobs
 // that somebody has locked are passed over, and those that were let go on.
 func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (more bool, err error) {
-	const query = `-- name: QuotaWaitsActions :many
-SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
-	rows, err := db.Query(ctx, query)
+	kinds, err := waitingKinds(ctx, db)
 	if err != nil {
-		return false, fmt.Errorf("look for what waits for a limit: %w", err)
+		return false, err
 	}
-	actions, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return false, fmt.Errorf("look for what waits for a limit: %w", err)
-	}
-	for _, kind := range kindsOf(actions...) {
+	for _, kind := range kinds {
 		off, err := jobsPutOff(ctx, replanned{db}, kind)
-		if err != nil {
-			return more, err
-		}
-		again, err := jobsPutOffAgain(ctx, replanned{db}, kind)
 		if err != nil {
 			return more, err
 		}
@@ -42,9 +32,42 @@ SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.cloc
 		if err != nil {
 			return more, err
 		}
-		more = more || off == holdAhead || again == holdAhead || held == limit
+		more = more || off == holdAhead || held == limit
 	}
 	return more, nil
+}
+
+// QuotaWaitsPutOff keeps the rows of accounts that wait from being promoted as they fall due: it is for the moment before
+// [Promote], and puts off the parked jobs of as many as that looks at. [QuotaWaitsHold] makes the rows themselves wait. It
+// returns whether there may be more.
+func QuotaWaitsPutOff(ctx context.Context, db DBTX) (more bool, err error) {
+	kinds, err := waitingKinds(ctx, db)
+	if err != nil {
+		return false, err
+	}
+	for _, kind := range kinds {
+		off, err := jobsPutOffAgain(ctx, replanned{db}, kind)
+		if err != nil {
+			return more, err
+		}
+		more = more || off == holdAhead
+	}
+	return more, nil
+}
+
+// waitingKinds are the kinds of rows of which accounts wait for a limit.
+func waitingKinds(ctx context.Context, db DBTX) ([]Kind, error) {
+	const query = `-- name: QuotaWaitsActions :many
+SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
+	rows, err := db.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("look for what waits for a limit: %w", err)
+	}
+	actions, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for what waits for a limit: %w", err)
+	}
+	return kindsOf(actions...), nil
 }
 
 // toHold are the rows of jobs (id, row_id) that are to be held. They are read by their ids alone, and then sorted out: without

@@ -31,6 +31,7 @@ func (w *world) burden(rows int) {
 func crowd(t testing.TB, bystanders int) *world {
 	t.Helper()
 	w := newWorld(t, sandbox.Config{})
+	w.poll = 0 // no clock is moved under these
 	for i := range bystanders {
 		w.account(bystander(i))
 	}

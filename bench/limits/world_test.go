@@ -37,6 +37,7 @@ type world struct {
 	x       *sandbox.Server
 	app     sandbox.App
 	clock   *clock
+	poll    time.Duration // of its workers; 0: as by default
 	start   time.Time
 	slots   map[string]int // by River's queue: of all workers
 	workers int
@@ -56,7 +57,7 @@ type step struct {
 // newWorld has an X that refuses no repetition, and that has no limits unless config says otherwise.
 func newWorld(t testing.TB, config sandbox.Config) *world {
 	t.Helper()
-	w := &world{TB: t, url: storetest.URL(t), clock: &clock{}, slots: map[string]int{}, ring: storetest.Keyring(t)}
+	w := &world{TB: t, url: storetest.URL(t), clock: &clock{}, poll: poll, slots: map[string]int{}, ring: storetest.Keyring(t)}
 	w.db = storetest.Open(t, w.url)
 	w.start = w.clock.Now()
 	if config.Limits == nil {
@@ -126,7 +127,7 @@ func (w *world) workOn(pool *pgxpool.Pool, slots int) (stop func()) {
 	w.Cleanup(client.CloseIdleConnections)
 	ready := make(chan struct{})
 	worker, err := jobs.New(jobs.Config{
-		Keyring: w.ring, Logger: slog.New(slog.DiscardHandler), Name: name, Pool: pool, PollInterval: poll,
+		Keyring: w.ring, Logger: slog.New(slog.DiscardHandler), Name: name, Pool: pool, PollInterval: w.poll,
 		Time: riverTime{w.clock}, Workers: slots, X: twitter.Config{BaseURL: w.x.URL(), HTTPClient: client},
 		Observe: func(e jobs.Event) {
 			if e.Type == jobs.EventReady {
