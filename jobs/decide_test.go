@@ -233,6 +233,16 @@ func TestDecideOnARow(t *testing.T) {
 			quotas: []*store.Quota{{Name: "posts", Maximum: 200, Period: quarter, BlockedUntil: new(now)}},
 			want:   sent,
 		},
+		"OthersUseIt": {
+			row:    due(unchanged),
+			quotas: []*store.Quota{{Name: "posts", Maximum: 200, Period: quarter, OthersSeen: &now, Open: 1}},
+			want:   decision{wait: store.ForQuota, until: now.Add(time.Second), reason: "one request at a time goes while others use the limit posts"},
+		},
+		"OthersHaveUsedItUp": {
+			row:    due(unchanged),
+			quotas: []*store.Quota{{Name: "posts", Maximum: 200, Period: quarter, OthersSeen: &now, Others: 200, OthersUntil: new(now.Add(time.Minute)), Open: 1}},
+			want:   decision{wait: store.ForQuota, until: now.Add(time.Minute), reason: "no place was left in the limit posts"},
+		},
 
 		"BadExtra": {
 			row:  due(func(r *store.Row) { r.Tweet.Extra = json.RawMessage(`{"text":"other"}`) }),

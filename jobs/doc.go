@@ -23,7 +23,8 @@
 // retried by River: both would use the worker's clock, and River's attempts.
 //
 // Beside River's client a [Worker] runs loops: its lease (lease.go), the promoter, which
-// moves parked jobs that are due to where River fetches them, and the maintenance (loops.go), which takes over
+// moves parked jobs that are due to where River fetches them, what makes rows wait for a limit and lets them go on, and
+// the maintenance (loops.go), which takes over
 // the rows of dead workers, wakes what waited for something that is over, gives a job to due rows that lost
 // theirs, and measures texts that came by SQL (measure.go). The package logs
 // nothing; it tells an observer (event.go).

@@ -50,6 +50,23 @@ func execOn(t *testing.T, db *pgxpool.Pool) func(sql string, args ...any) {
 func TestForecast(t *testing.T) {
 	t.Parallel()
 
+	// Where others use a limit, one request at a time goes: which makes nothing later than the limit does.
+	t.Run("BesideOthers", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.DB(t)
+		storetest.Account(t, db, storetest.AccountOpts{})
+		execOn(t, db)(`UPDATE tweetqueue.quotas SET others_seen = tweetqueue.clock(), others = 190, x_used = 190, rolls = true,
+			others_until = tweetqueue.clock() + interval '15 minutes', x_reset = tweetqueue.clock() + interval '15 minutes' WHERE name = 'posts'`)
+		for range 10 {
+			storetest.Tweet(t, db, "now", 0)
+		}
+		f := forecast(t, db)
+		require.Equal(t, f.At, *f.Last)
+		storetest.Tweet(t, db, "one more", 0)
+		f = forecast(t, db)
+		require.Greater(t, *f.Last, f.At.Add(5*time.Minute))
+	})
+
 	// Rows that can go at once, at their time, and when a limit allows; and what is missed meanwhile.
 	t.Run("Limits", func(t *testing.T) {
 		t.Parallel()

@@ -1,11 +1,16 @@
 package jobs
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"tweetqueue/store"
@@ -152,6 +157,65 @@ func TestBacklogIsFetchedOnce(t *testing.T) {
 	require.Less(t, fetched, tweets+tweets/5)
 	require.Empty(t, one[[]string](w, `SELECT coalesce(array_agg(action), '{}') FROM tweetqueue.quota_waits`))
 }
+
+// What falls due while its account waits is held back without having been fetched.
+func TestDueWhileTheAccountWaits(t *testing.T) {
+	t.Parallel()
+	const tweets = 50
+	w := newWorld(t, sandbox.Config{})
+	w.account("other")
+	w.exec(`UPDATE tweetqueue.quotas SET blocked_until = tweetqueue.clock() + interval '1 hour' WHERE name = 'posts' AND account_id = (SELECT id FROM tweetqueue.accounts WHERE username = 'acme')`)
+	w.exec(`INSERT INTO tweetqueue.quota_waits (account_id, action, until)
+SELECT id, 'post', tweetqueue.clock() + interval '1 hour' FROM tweetqueue.accounts WHERE username = 'acme'`)
+	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT 'acme', 'number ' || i, tweetqueue.clock() + interval '1 second' FROM generate_series(1, $1) AS i`, tweets)
+	r := w.start(opts{})
+	r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, time.Second))
+	w.eventually("all wait for the limit", func() bool {
+		return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE waiting_for = 'quota'`) == tweets
+	})
+	require.Equal(t, 1, one[int](w, `SELECT sum(attempt) FROM tweetqueue.river_job`), "the bystander's")
+}
+
+// Where somebody has locked the windows of an app, a look at what waits for a limit waits for one of its accounts alone.
+func TestLockedAppIsTriedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Config{})
+	w.account("other")
+	w.exec(`INSERT INTO tweetqueue.quotas (app_id, name, actions, maximum, period) SELECT id, 'of the app', '{post}', 5, '1 hour' FROM tweetqueue.apps`)
+	w.exec(`INSERT INTO tweetqueue.quota_waits (account_id, action, until) SELECT id, 'post', tweetqueue.clock() FROM tweetqueue.accounts`)
+	r := w.newWorker(opts{})
+	tries := &statements{name: "-- name: QuotaWaitImpatience "}
+	config := r.pool.Config()
+	config.ConnConfig.Tracer = tries
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	r.pool = pool
+
+	holder := storetest.Tx(t, w.db)
+	_, err = holder.Exec(t.Context(), `SELECT FROM tweetqueue.quotas WHERE app_id IS NOT NULL FOR UPDATE`)
+	require.NoError(t, err)
+	more, _, err := r.releaseQuotaWaits(t.Context())
+	require.NoError(t, err)
+	require.False(t, more)
+	require.EqualValues(t, 1, tries.n.Load())
+	require.Equal(t, 2, one[int](w, `SELECT count(*) FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`), "both are looked at again a little later")
+}
+
+// statements is a tracer that counts the statements of a name.
+type statements struct {
+	name string
+	n    atomic.Int32
+}
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if strings.HasPrefix(data.SQL, s.name) {
+		s.n.Add(1)
+	}
+	return ctx
+}
+
+func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // A row that was let go on, and then waits for something else, leaves its place to the next one at once.
 func TestPlaceIsLeftToTheNext(t *testing.T) {

@@ -93,6 +93,51 @@ func TestLimitsBesideClaims(t *testing.T) {
 	require.Equal(t, len(ids)*3+1, query[int](t, b.db, `SELECT count(*) FROM tweetqueue.quotas`))
 }
 
+// A preset that is being changed is given to accounts as it will be.
+func TestPresetGivenWhileItChanges(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	mine := store.Limit{Preset: "mine", Name: "all", Per: "user", Actions: []string{"post"}, Maximum: 5, Period: time.Hour}
+	b.put(t, mine)
+	var given func()
+	inTx(t, b.db, func(tx pgx.Tx) {
+		mine.Maximum = 7
+		_, err := store.LimitPut(t.Context(), tx, mine)
+		require.NoError(t, err)
+		var session uint32
+		session, given = b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+			return store.AccountsLimits(ctx, tx, []string{"acme"}, "mine")
+		})
+		waitBlocked(t, b.db, session)
+	})
+	given()
+	require.Equal(t, 7, b.windowOf(t, "all").Max())
+}
+
+// A window that an app gets with one account's preset counts what is just being claimed for another of its accounts.
+func TestNewWindowOfAnAppSeesClaims(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+	b.put(t, store.Limit{Preset: "mine", Name: "all of the app", Per: "app", Actions: []string{"post"}, Maximum: 5, Period: time.Hour})
+	id := storetest.Tweet(t, b.db, "a", 0)
+	exec(t, b.db, `UPDATE tweetqueue.tweets SET account = 'other' WHERE id = $1`, id)
+	request := b.request(t, b.db, id)
+	var given func()
+	inTx(t, b.db, func(tx pgx.Tx) {
+		_, err := store.QuotasLock(t.Context(), tx, []int64{other}, "post")
+		require.NoError(t, err)
+		require.NoError(t, store.StartRequests(t.Context(), tx, store.PostTweet, b.workerID, []*store.Request{request}))
+		var session uint32
+		session, given = b.background(t, func(ctx context.Context, tx pgx.Tx) error {
+			return store.AccountsLimits(ctx, tx, []string{"acme"}, "mine")
+		})
+		waitBlocked(t, b.db, session)
+	})
+	given()
+	require.Equal(t, 1, b.places(t, "all of the app"))
+}
+
 // lockWindows locks and saves the windows of accounts a few times, as claims do.
 func lockWindows(ctx context.Context, b *testBundle, ids []int64) error {
 	for range 10 {

@@ -48,6 +48,34 @@ func TestHoldWhileTheAccountWaits(t *testing.T) {
 	}
 }
 
+// What falls due while its account waits is not promoted, and others' rows are.
+func TestPutOffAsItFallsDue(t *testing.T) {
+	t.Parallel()
+	for _, kind := range store.Kinds() {
+		t.Run(testName(kind), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+			ids := []int64{storetest.Row(t, b.db, kind, "a", time.Minute), storetest.Row(t, b.db, kind, "b", time.Minute)}
+			exec(t, b.db, `UPDATE tweetqueue.`+table(kind)+` SET account = 'other' WHERE id = $1`, ids[1])
+			b.quotaWait(t, kind.Action(), time.Now().Add(time.Hour))
+			storetest.MoveClock(t, b.db, time.Minute)
+			more, err := store.QuotaWaitsPutOff(t.Context(), b.db)
+			require.NoError(t, err)
+			require.False(t, more)
+			promoted, _, err := store.Promote(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Equal(t, 1, promoted)
+			require.Equal(t, "pending", storetest.Jobs(t, b.db, ids[0])[0].State)
+			require.Equal(t, "available", storetest.Jobs(t, b.db, ids[1])[0].State)
+			require.Equal(t, "scheduled:time", storetest.Status(t, b.db, ids[0]))
+			_, err = store.QuotaWaitsHold(t.Context(), b.db, 100)
+			require.NoError(t, err)
+			require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, ids[0]))
+		})
+	}
+}
+
 // What was put off and need not be held any more comes again by itself.
 func TestPutOffComesAgain(t *testing.T) {
 	t.Parallel()
@@ -121,6 +149,7 @@ func jobsByTheThousandUseIndexes(t *testing.T, quiet bool) {
 	}{
 		{"JobsPutLast", func(db store.DBTX) error { _, err := store.JobsPutLast(t.Context(), db); return err }},
 		{"JobsPutOff", func(db store.DBTX) error { _, err := store.QuotaWaitsHold(t.Context(), db, 100); return err }},
+		{"JobsPutOffAgain", func(db store.DBTX) error { _, err := store.QuotaWaitsPutOff(t.Context(), db); return err }},
 		{"JobPromote", func(db store.DBTX) error { _, _, err := store.Promote(t.Context(), db, 1000); return err }},
 	} {
 		name, run := each.name, each.run

@@ -95,6 +95,12 @@ func TestReportedMaximum(t *testing.T) {
 		q.report(told(familyEndpoint, limit, limit, quarter), noon)
 		require.Equal(t, limit, q.Free(noon))
 	}
+	// Answers come in any order: of X's windows the one that ends last is the latest.
+	later := Report{familyEndpoint, 1000, 900, quarter, noon.Add(quarter)}
+	q.report(later, noon)
+	q.report(Report{familyEndpoint, 300, 10, time.Second, noon.Add(time.Second)}, noon)
+	require.Equal(t, 1000, q.Max(), "one that was answered before X raised it")
+	q.XReset, q.XUsed, q.Others, q.OthersSeen, q.OthersUntil = nil, 0, 0, nil, nil
 	q.Fixed = true
 	require.Equal(t, 200, q.Free(noon))
 	q.report(told(familyEndpoint, 100, 100, quarter), noon)

@@ -104,6 +104,11 @@ func TestWrongSettings(t *testing.T) {
 		"SpacedPassword": {
 			settings{"DATABASE_URL": "host=x password = hunter2 port=y", "TWEETQUEUE_KEY": key}, nil, []string{"DATABASE_URL: it is no connection string"},
 		},
+		"FewConnections": {
+			settings{"DATABASE_URL": "postgres://u:hunter2@host/db?pool_max_conns=3", "TWEETQUEUE_KEY": key},
+			nil,
+			[]string{"DATABASE_URL: its pool_max_conns is 3: a worker needs 4"},
+		},
 		"PasswordForX": {
 			settings{"X_API_BASE_URL": "https://u:hunter2@api.x.com"}, nil, []string{"X_API_BASE_URL: "},
 		},
