@@ -106,6 +106,9 @@ func (w *Worker) claim(ctx context.Context, kind store.Kind, jobs []wakeUp) ([]c
 		w.holdBack()
 		w.letGoOn()
 	}
+	if p.parked {
+		w.goOn()
+	}
 	if len(p.made) > 0 {
 		w.wake() // what waited for them
 	}

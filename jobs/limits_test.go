@@ -168,12 +168,34 @@ func TestDueWhileTheAccountWaits(t *testing.T) {
 	w.exec(`INSERT INTO tweetqueue.quota_waits (account_id, action, until)
 SELECT id, 'post', tweetqueue.clock() + interval '1 hour' FROM tweetqueue.accounts WHERE username = 'acme'`)
 	w.exec(`INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT 'acme', 'number ' || i, tweetqueue.clock() + interval '1 second' FROM generate_series(1, $1) AS i`, tweets)
-	r := w.start(opts{})
-	r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, time.Second))
+	bystander := w.enqueue("other", store.Tweet{Text: "a bystander"}, time.Second)
+	r := w.start(opts{config: Config{PollInterval: time.Minute}}) // it is not by chance that somebody looks
+	r.wait(EventDone, bystander)
 	w.eventually("all wait for the limit", func() bool {
 		return one[int](w, `SELECT count(*) FROM tweetqueue.tweets WHERE waiting_for = 'quota'`) == tweets
 	})
 	require.Equal(t, 1, one[int](w, `SELECT sum(attempt) FROM tweetqueue.river_job`), "the bystander's")
+}
+
+// What falls due just before its account has a place again goes at that instant, with what waited for longer.
+func TestDueJustBeforeAPlaceIsFree(t *testing.T) {
+	t.Parallel()
+	const wait = 2 * time.Second
+	for name, ahead := range map[string]time.Duration{"Just": 5 * time.Millisecond, "Before": 100 * time.Millisecond, "LongBefore": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.Config{})
+			r := w.start(opts{config: Config{PollInterval: time.Minute}})
+			w.exec(`UPDATE tweetqueue.quotas SET blocked_until = tweetqueue.clock() + $1 WHERE name = 'posts'`, wait)
+			first := w.tweet("one that waits")
+			until := *r.wait(EventWaiting, first).Until
+			now, err := store.Clock(t.Context(), w.db)
+			require.NoError(t, err)
+			second := w.enqueue("acme", store.Tweet{Text: "another"}, until.Add(-ahead).Sub(now))
+			r.wait(EventDone, first, second)
+			require.Less(t, w.requests(second)[0].GrantedAt.Sub(until), 15*time.Second) // half of what it would be put off for
+		})
+	}
 }
 
 // Where somebody has locked the windows of an app, a look at what waits for a limit waits for one of its accounts alone.

@@ -79,10 +79,10 @@ func (w *Worker) untilDue(ctx context.Context, woken <-chan struct{}, do func(co
 }
 
 // holdBack makes the holdLoop look at once: an account has begun to wait for a limit, and its other rows are not to be
-// fetched.
+// fetched; or some have fallen due, and are to wait.
 func (w *Worker) holdBack() { look(w.waits) }
 
-// goOn makes the promoteLoop look at once: rows were let go on.
+// goOn makes the promoteLoop look at once: rows were let go on, or a parked job is another row's, which is due.
 func (w *Worker) goOn() { look(w.dues) }
 
 // letGoOn makes the releaseLoop look at once: what waits for a limit may have a place.
@@ -129,11 +129,12 @@ func (w *Worker) releaseQuotaWaits(ctx context.Context) (more bool, next *time.D
 // promote promotes what is due, but for rows whose account waits for a limit, and puts last what an account has too much of. It
 // returns whether there may be more of any, and how long it is until there is.
 func (w *Worker) promote(ctx context.Context) (more bool, next *time.Duration, err error) {
-	off, failed := store.QuotaWaitsPutOff(ctx, w.pool)
-	promoted, next, err := store.Promote(ctx, w.pool, promoteBatch) // also if that failed
-	failed = errors.Join(failed, err)
-	last, err := store.JobsPutLast(ctx, w.pool)
-	return off || promoted == promoteBatch || last > 0, next, errors.Join(failed, err)
+	promotion, failed := store.Promote(ctx, w.pool, promoteBatch)
+	if promotion.PutOff > 0 {
+		w.holdBack() // a row that is not held is not let go on
+	}
+	last, err := store.JobsPutLast(ctx, w.pool) // also if that failed
+	return promotion.More || last > 0, promotion.Next, errors.Join(failed, err)
 }
 
 // holdQuotaWaits makes rows wait that are due, and whose account waits for a limit. It returns whether there may be more.

@@ -31,6 +31,7 @@ type plan struct {
 	made       []int64 // X made their tweets already
 	early      []int64 // scheduled, and not due yet, or left without a job
 	swaps      []store.Swap
+	parked     bool    // a job is to be promoted at an instant that the promoter may not know
 	freed      []int64 // taken, while the job's own row is over, or waits
 	events     []Event
 }
@@ -234,7 +235,9 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
-	return store.SwapJobs(ctx, tx, p.swaps)
+	parked, err := store.SwapJobs(ctx, tx, p.swaps)
+	p.parked = parked > 0 || len(p.early) > 0
+	return err
 }
 
 // postMade brings rows whose tweets X made already to their end.

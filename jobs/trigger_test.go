@@ -131,9 +131,9 @@ func TestTriggersNotificationIsRivers(t *testing.T) {
 		next()
 		_, err = db.Exec(t.Context(), `UPDATE tweetqueue.river_job SET state = 'pending' WHERE id = (SELECT max(id) FROM tweetqueue.river_job)`)
 		require.NoError(t, err)
-		promoted, _, err := store.Promote(t.Context(), db, 10)
+		promotion, err := store.Promote(t.Context(), db, 10)
 		require.NoError(t, err)
-		require.Equal(t, 1, promoted)
+		require.Equal(t, 1, promotion.Promoted)
 		require.Equal(t, rivers, next())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A job is a wake-up for one more row of an account, and need not be its own: of those that are due the best goes first,
@@ -135,16 +136,20 @@ const parkedJob = `(SELECT id FROM (
     WHERE row_id = $1)`
 
 // SwapJobs gives the jobs of rows that were taken, and are still parked, to the rows that were left, which are due: a parked
-// job is moved with its row, and may have been put off. Those that are not parked any more come to these rows by themselves.
-func SwapJobs(ctx context.Context, tx pgx.Tx, swaps []Swap) error {
+// job is moved with its row, and may have been put off. Those that are not parked any more come to these rows by themselves. It
+// returns how many were parked, which are to be promoted.
+func SwapJobs(ctx context.Context, tx pgx.Tx, swaps []Swap) (parked int64, err error) {
 	const query = `-- name: JobsSwap :exec
 UPDATE tweetqueue.river_job SET args = jsonb_build_object('row_id', $2::bigint), scheduled_at = least(scheduled_at, tweetqueue.clock())
 WHERE state::text = 'pending' AND id = ` + parkedJob
 	batch := &pgx.Batch{}
 	for _, swap := range swaps {
-		batch.Queue(query, swap.Taken, swap.Left)
+		batch.Queue(query, swap.Taken, swap.Left).Exec(func(tag pgconn.CommandTag) error {
+			parked += tag.RowsAffected()
+			return nil
+		})
 	}
-	return sendJobs(ctx, tx, batch)
+	return parked, sendJobs(ctx, tx, batch)
 }
 
 // FreeJobs lets the jobs of due rows that are still parked go on, before the rows wait: the rows were taken by jobs whose own

@@ -18,12 +18,14 @@ func TestSwapJobs(t *testing.T) {
 	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'running' WHERE (args ->> 'row_id')::bigint = $1`, left)
 	exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'pending', scheduled_at = now() + interval '30 seconds' WHERE (args ->> 'row_id')::bigint = $1`, taken)
 	inTx(t, b.db, func(tx pgx.Tx) {
-		require.NoError(t, store.SwapJobs(t.Context(), tx, []store.Swap{{Taken: taken, Left: left}}))
+		parked, err := store.SwapJobs(t.Context(), tx, []store.Swap{{Taken: left, Left: left}, {Taken: taken, Left: left}})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, parked)
 	})
 	require.Empty(t, storetest.Jobs(t, b.db, taken))
-	promoted, _, err := store.Promote(t.Context(), b.db, 10)
+	promotion, err := store.Promote(t.Context(), b.db, 10)
 	require.NoError(t, err)
-	require.Equal(t, 1, promoted)
+	require.Equal(t, 1, promotion.Promoted)
 	var states []string
 	for _, job := range storetest.Jobs(t, b.db, left) {
 		states = append(states, job.State)

@@ -76,7 +76,7 @@ func TestWorkersUseIndexes(t *testing.T) {
 		}
 		tx := storetest.Tx(t, b.db)
 		db := &explainer{DBTX: tx, t: t}
-		_, _, err := store.Promote(t.Context(), db, 1000)
+		_, err := store.Promote(t.Context(), db, 1000)
 		require.NoError(t, err)
 		// Once to find those that are due, once to find the next.
 		require.GreaterOrEqual(t, strings.Count(strings.Join(db.plans, "\n"), "tweetqueue_parked_idx"), 2)
@@ -260,9 +260,9 @@ func BenchmarkPromoteIdle(b *testing.B) {
 	bundle.waiting(b, 100_000)
 	exec(b, bundle.db, `ANALYZE tweetqueue.river_job`)
 	for b.Loop() {
-		promoted, _, err := store.Promote(b.Context(), bundle.db, 1000)
+		promotion, err := store.Promote(b.Context(), bundle.db, 1000)
 		require.NoError(b, err)
-		require.Zero(b, promoted)
+		require.Zero(b, promotion.Promoted)
 	}
 }
 

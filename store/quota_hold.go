@@ -3,15 +3,17 @@ package store
 import (
 	"context"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
+	"time"
 )
 
 const (
 	// holdAhead is how many of the jobs that come first are looked at.
 	holdAhead = 1000
-	// putOffFor is how long the jobs are put off of rows that are to be held: if these need no longer be by then, they come again.
-	putOffFor = "interval '30 seconds'"
+	// putOffFor is how long the jobs are put off of rows that are to be held, and putOffUntil when they come again, for an
+	// account that waits until an instant: not for long after it, for a row that is not held by then is not let go on, and not so
+	// soon that they would be put off again at once.
+	putOffFor   = "interval '30 seconds'"
+	putOffUntil = "least((SELECT now FROM clock) + " + putOffFor + ", greatest(until, (SELECT now FROM clock) + interval '1 second') + interval '50 milliseconds')"
 )
 
 // QuotaWaitsHold keeps rows from being fetched that are due, or would be fetched next, and whose account waits. It returns whether there
@@ -19,7 +21,7 @@ const (
 // themselves wait, at most limit of each kind, for a claim of their account waits for as long as it takes. Rows and jobs
 // that somebody has locked are passed over, and those that were let go on.
 func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (more bool, err error) {
-	kinds, err := waitingKinds(ctx, db)
+	_, kinds, err := waitingKinds(ctx, db)
 	if err != nil {
 		return false, err
 	}
@@ -37,37 +39,16 @@ func QuotaWaitsHold(ctx context.Context, db DBTX, limit int) (more bool, err err
 	return more, nil
 }
 
-// QuotaWaitsPutOff keeps the rows of accounts that wait from being promoted as they fall due: it is for the moment before
-// [Promote], and puts off the parked jobs of as many as that looks at. [QuotaWaitsHold] makes the rows themselves wait. It
-// returns whether there may be more.
-func QuotaWaitsPutOff(ctx context.Context, db DBTX) (more bool, err error) {
-	kinds, err := waitingKinds(ctx, db)
-	if err != nil {
-		return false, err
+// waitingKinds are the kinds of rows of which accounts wait for a limit at now, by the database's clock.
+func waitingKinds(ctx context.Context, db DBTX) (now time.Time, kinds []Kind, err error) {
+	const query = `-- name: QuotaWaitsActions :one
+WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now)
+SELECT now, ARRAY(SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > now) FROM clock`
+	var actions []string
+	if err := db.QueryRow(ctx, query).Scan(&now, &actions); err != nil {
+		return now, nil, fmt.Errorf("look for what waits for a limit: %w", err)
 	}
-	for _, kind := range kinds {
-		off, err := jobsPutOffAgain(ctx, replanned{db}, kind)
-		if err != nil {
-			return more, err
-		}
-		more = more || off == holdAhead
-	}
-	return more, nil
-}
-
-// waitingKinds are the kinds of rows of which accounts wait for a limit.
-func waitingKinds(ctx context.Context, db DBTX) ([]Kind, error) {
-	const query = `-- name: QuotaWaitsActions :many
-SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.clock()`
-	rows, err := db.Query(ctx, query)
-	if err != nil {
-		return nil, fmt.Errorf("look for what waits for a limit: %w", err)
-	}
-	actions, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("look for what waits for a limit: %w", err)
-	}
-	return kindsOf(actions...), nil
+	return now, kindsOf(actions...), nil
 }
 
 // toHold are the rows of jobs (id, row_id) that are to be held. They are read by their ids alone, and then sorted out: without
@@ -75,7 +56,9 @@ SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until > tweetqueue.cloc
 const toHold = `found AS MATERIALIZED (
     SELECT t.id, t.account, ({action})::text AS action, ` + mayBeHeld + ` AS may_be_held FROM {table} t WHERE t.id = ANY (ARRAY(SELECT row_id FROM jobs))
 ), due AS MATERIALIZED (
-    SELECT id FROM found WHERE may_be_held AND (account, action) IN (SELECT username, action FROM waiting)
+    SELECT f.id, w.until FROM found f JOIN waiting w ON w.username = f.account AND w.action = f.action WHERE f.may_be_held
+), wanted AS MATERIALIZED ( -- jobs: none but these is to be locked
+    SELECT jobs.id, due.until FROM jobs JOIN due ON due.id = jobs.row_id
 )`
 
 // mayBeHeld is whether a row t is due and waits for nothing yet.
@@ -85,7 +68,7 @@ const mayBeHeld = `(t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next
 // waitingAccounts are the accounts of which rows are to be held.
 const waitingAccounts = `clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
 ), waiting AS MATERIALIZED (
-    SELECT a.username, w.action FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id
+    SELECT a.username, w.action, w.until FROM tweetqueue.quota_waits w JOIN tweetqueue.accounts a ON a.id = w.account_id
     WHERE w.until > (SELECT now FROM clock)
 )`
 
@@ -100,35 +83,14 @@ WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
     WHERE kind = '{kind}' AND state = 'available' AND queue = '{queue}'
     ORDER BY priority, scheduled_at, id LIMIT $1
 ), ` + toHold + `, locked AS MATERIALIZED (
-    SELECT jobs.id FROM jobs CROSS JOIN LATERAL (
+    SELECT w.id, w.until FROM wanted w CROSS JOIN LATERAL (
         SELECT (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
-        WHERE j.id = jobs.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
+        WHERE j.id = w.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
     CROSS JOIN LATERAL (
         SELECT FROM {table} t WHERE t.id = j.row_id AND ` + mayBeHeld + ` IS TRUE FOR NO KEY UPDATE SKIP LOCKED) AS t
-    WHERE (jobs.row_id IN (SELECT id FROM due)) IS TRUE
 )
-UPDATE tweetqueue.river_job j SET state = 'pending', scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `
+UPDATE tweetqueue.river_job j SET state = 'pending', scheduled_at = ` + putOffUntil + `
 FROM locked l WHERE j.id = l.id`
-	return putOff(ctx, db, kind, query)
-}
-
-// jobsPutOffAgain puts off the parked jobs that would be available next, of rows that are to be held.
-func jobsPutOffAgain(ctx context.Context, db DBTX, kind Kind) (int, error) {
-	const query = `-- name: JobsPutOffAgain :exec
-WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
-    SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
-    WHERE kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock) + interval '1 second'
-    ORDER BY scheduled_at LIMIT $1
-), ` + toHold + `
-UPDATE tweetqueue.river_job SET scheduled_at = (SELECT now FROM clock) + ` + putOffFor + `
-WHERE id = ANY (ARRAY(
-    SELECT id FROM tweetqueue.river_job
-    WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE (row_id IN (SELECT id FROM due)) IS TRUE)) AND state::text = 'pending'
-    FOR UPDATE SKIP LOCKED))`
-	return putOff(ctx, db, kind, query)
-}
-
-func putOff(ctx context.Context, db DBTX, kind Kind, query string) (int, error) {
 	tag, err := db.Exec(ctx, kind.sql(query), holdAhead)
 	if err != nil {
 		return 0, fmt.Errorf("put off jobs of %s: %w", kind.table(), err)

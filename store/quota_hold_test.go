@@ -41,9 +41,9 @@ func TestHoldWhileTheAccountWaits(t *testing.T) {
 				require.Len(t, jobs, 1)
 				require.Equal(t, "pending", jobs[0].State)
 			}
-			promoted, _, err := store.Promote(t.Context(), b.db, 100)
+			promotion, err := store.Promote(t.Context(), b.db, 100)
 			require.NoError(t, err)
-			require.Zero(t, promoted)
+			require.Zero(t, promotion.Promoted)
 		})
 	}
 }
@@ -60,18 +60,68 @@ func TestPutOffAsItFallsDue(t *testing.T) {
 			exec(t, b.db, `UPDATE tweetqueue.`+table(kind)+` SET account = 'other' WHERE id = $1`, ids[1])
 			b.quotaWait(t, kind.Action(), time.Now().Add(time.Hour))
 			storetest.MoveClock(t, b.db, time.Minute)
-			more, err := store.QuotaWaitsPutOff(t.Context(), b.db)
+			promotion, err := store.Promote(t.Context(), b.db, 100)
 			require.NoError(t, err)
-			require.False(t, more)
-			promoted, _, err := store.Promote(t.Context(), b.db, 100)
-			require.NoError(t, err)
-			require.Equal(t, 1, promoted)
+			require.Equal(t, 1, promotion.Promoted)
+			require.Equal(t, 1, promotion.PutOff)
+			require.True(t, promotion.More)
 			require.Equal(t, "pending", storetest.Jobs(t, b.db, ids[0])[0].State)
 			require.Equal(t, "available", storetest.Jobs(t, b.db, ids[1])[0].State)
 			require.Equal(t, "scheduled:time", storetest.Status(t, b.db, ids[0]))
 			_, err = store.QuotaWaitsHold(t.Context(), b.db, 100)
 			require.NoError(t, err)
 			require.Equal(t, "scheduled:quota", storetest.Status(t, b.db, ids[0]))
+		})
+	}
+}
+
+// No more are promoted than were looked at: of those behind nobody knows whether their account waits.
+func TestPromoteNoMoreThanLookedAt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	storetest.Account(t, b.db, storetest.AccountOpts{Username: "other", XUserID: "43"})
+	exec(t, b.db, `INSERT INTO tweetqueue.tweets (account, text, post_at) SELECT CASE i WHEN 5 THEN 'other' ELSE 'acme' END, 'a', tweetqueue.clock() + i * interval '1 minute' FROM generate_series(1, 35) AS i`)
+	b.quotaWait(t, "post", time.Now().Add(2*time.Hour))
+	storetest.MoveClock(t, b.db, time.Hour)
+	var promoted, putOff int
+	for more := true; more; {
+		promotion, err := store.Promote(t.Context(), b.db, 10)
+		require.NoError(t, err)
+		promoted, putOff, more = promoted+promotion.Promoted, putOff+promotion.PutOff, promotion.More
+	}
+	require.Equal(t, 1, promoted)
+	require.Equal(t, 34, putOff)
+}
+
+// A job that was put off comes again soon after its account's wait ends: a row that is not held by then is not let go on.
+func TestPutOffUntilTheWaitEnds(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[time.Duration]time.Duration{time.Hour: 30 * time.Second, 10 * time.Second: 10 * time.Second, time.Millisecond: time.Second} {
+		t.Run(wait.String(), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			available, parked := due(t, b.db, store.PostTweet, "a"), due(t, b.db, store.PostTweet, "b")
+			exec(t, b.db, `UPDATE tweetqueue.river_job SET state = 'pending' WHERE (args ->> 'row_id')::bigint = $1`, parked)
+			var now, again []time.Time
+			inTx(t, b.db, func(tx pgx.Tx) {
+				exec(t, tx, `CREATE OR REPLACE FUNCTION tweetqueue.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'`) // it stands still
+				clock, err := store.Clock(t.Context(), tx)
+				require.NoError(t, err)
+				require.NoError(t, store.QuotaWaitsBegin(t.Context(), tx, []store.QuotaWait{{AccountID: b.accountID, Action: "post", Until: clock.Add(wait)}}))
+				promotion, err := store.Promote(t.Context(), tx, 100)
+				require.NoError(t, err)
+				require.Equal(t, 1, promotion.PutOff)
+				_, err = store.QuotaWaitsHold(t.Context(), tx, 0) // puts off the other, and holds none
+				require.NoError(t, err)
+				for _, id := range []int64{available, parked} {
+					job := storetest.Jobs(t, tx, id)[0]
+					require.Equal(t, "pending", job.State)
+					now, again = append(now, clock), append(again, job.ScheduledAt)
+				}
+			})
+			for i := range now {
+				require.WithinDuration(t, now[i].Add(want), again[i], 50*time.Millisecond)
+			}
 		})
 	}
 }
@@ -87,13 +137,13 @@ func TestPutOffComesAgain(t *testing.T) {
 	exec(t, b.db, `DELETE FROM tweetqueue.quota_waits`)
 	_, err = store.QuotaWaitsHold(t.Context(), b.db, 1)
 	require.NoError(t, err)
-	promoted, _, err := store.Promote(t.Context(), b.db, 100)
+	promotion, err := store.Promote(t.Context(), b.db, 100)
 	require.NoError(t, err)
-	require.Zero(t, promoted)
+	require.Zero(t, promotion.Promoted)
 	storetest.MoveClock(t, b.db, 31*time.Second)
-	promoted, _, err = store.Promote(t.Context(), b.db, 100)
+	promotion, err = store.Promote(t.Context(), b.db, 100)
 	require.NoError(t, err)
-	require.Equal(t, 2, promoted)
+	require.Equal(t, 2, promotion.Promoted)
 	for _, id := range ids {
 		waits := storetest.Status(t, b.db, id) == "scheduled:quota"
 		require.Equal(t, waits, storetest.Jobs(t, b.db, id)[0].State == "pending")
@@ -149,8 +199,8 @@ func jobsByTheThousandUseIndexes(t *testing.T, quiet bool) {
 	}{
 		{"JobsPutLast", func(db store.DBTX) error { _, err := store.JobsPutLast(t.Context(), db); return err }},
 		{"JobsPutOff", func(db store.DBTX) error { _, err := store.QuotaWaitsHold(t.Context(), db, 100); return err }},
-		{"JobsPutOffAgain", func(db store.DBTX) error { _, err := store.QuotaWaitsPutOff(t.Context(), db); return err }},
-		{"JobPromote", func(db store.DBTX) error { _, _, err := store.Promote(t.Context(), db, 1000); return err }},
+		{"JobsPutOffDue", func(db store.DBTX) error { _, err := store.Promote(t.Context(), db, 1000); return err }},
+		{"JobPromote", func(db store.DBTX) error { _, err := store.Promote(t.Context(), db, 1000); return err }},
 	} {
 		name, run := each.name, each.run
 		b.quotaWait(t, "post", time.Now().Add(time.Hour))
@@ -171,7 +221,7 @@ func jobsByTheThousandUseIndexes(t *testing.T, quiet bool) {
 		for range 3 {
 			require.NoError(t, run(one))
 		}
-		kept := queryAll[string](t, one, `SELECT statement FROM pg_prepared_statements WHERE statement ~ '^-- name: (JobPromote|JobsAreMany|JobsPutLast|JobsPutOff|JobsPutOffAgain|RowsHold) '`)
+		kept := queryAll[string](t, one, `SELECT statement FROM pg_prepared_statements WHERE statement ~ '^-- name: (JobPromote|JobsAreMany|JobsPutLast|JobsPutOff|JobsPutOffDue|RowsHold) '`)
 		one.Release()
 		require.Empty(t, kept, name)
 	}

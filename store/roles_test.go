@@ -259,7 +259,7 @@ func TestWorker(t *testing.T) {
 		exec(t, db, h.resume)
 	}
 	keepsToBudgets(t, b, db)
-	_, _, err = store.Promote(ctx, db, 10)
+	_, err = store.Promote(ctx, db, 10)
 	require.NoError(t, err)
 	for _, kind := range store.Kinds() {
 		_, _, err = store.Sweep(ctx, db, kind, store.SweepFrom{}, 10)

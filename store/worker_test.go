@@ -233,23 +233,23 @@ func TestPromote(t *testing.T) {
 	b := setup(t)
 	tweet, deletion := storetest.Tweet(t, b.db, "a", time.Minute), storetest.Deletion(t, b.db, "77", 2*time.Minute)
 	later := storetest.Tweet(t, b.db, "b", time.Hour)
-	promoted, next, err := store.Promote(t.Context(), b.db, 100)
+	promotion, err := store.Promote(t.Context(), b.db, 100)
 	require.NoError(t, err)
-	require.Zero(t, promoted)
-	require.InDelta(t, time.Minute, *next, float64(patience))
+	require.Zero(t, promotion.Promoted)
+	require.InDelta(t, time.Minute, *promotion.Next, float64(patience))
 
 	conn, err := b.db.Acquire(t.Context())
 	require.NoError(t, err)
 	defer conn.Release()
 	exec(t, conn, `LISTEN "tweetqueue.river_insert"`)
 	storetest.MoveClock(t, b.db, 30*time.Minute)
-	promoted, next, err = store.Promote(t.Context(), b.db, 1)
+	promotion, err = store.Promote(t.Context(), b.db, 1)
 	require.NoError(t, err)
-	require.Equal(t, 1, promoted)
-	require.InDelta(t, 30*time.Minute, *next, float64(patience))
-	promoted, _, err = store.Promote(t.Context(), b.db, 100)
+	require.Equal(t, 1, promotion.Promoted)
+	require.InDelta(t, 30*time.Minute, *promotion.Next, float64(patience))
+	promotion, err = store.Promote(t.Context(), b.db, 100)
 	require.NoError(t, err)
-	require.Equal(t, 1, promoted)
+	require.Equal(t, 1, promotion.Promoted)
 	for _, id := range []int64{tweet, deletion} {
 		require.Equal(t, "available", storetest.Jobs(t, b.db, id)[0].State)
 	}
@@ -261,10 +261,10 @@ func TestPromote(t *testing.T) {
 	}
 
 	storetest.MoveClock(t, b.db, 2*time.Hour)
-	promoted, next, err = store.Promote(t.Context(), b.db, 100)
+	promotion, err = store.Promote(t.Context(), b.db, 100)
 	require.NoError(t, err)
-	require.Equal(t, 1, promoted)
-	require.Nil(t, next)
+	require.Equal(t, 1, promotion.Promoted)
+	require.Nil(t, promotion.Next)
 }
 
 // A job that failed runs again by the database's clock, after 2, 5 and then 15 s, whatever River's leader has made of it.
@@ -279,7 +279,7 @@ func TestPromoteTakesJobsThatFailed(t *testing.T) {
 				failed := func(ago time.Duration) int {
 					exec(t, b.db, `UPDATE tweetqueue.river_job SET state = $1, attempt = $2, attempted_at = tweetqueue.clock() - $3::interval,
 						scheduled_at = tweetqueue.clock() + interval '2 minutes'`, state, attempt, ago)
-					_, _, err := store.Promote(t.Context(), b.db, 100)
+					_, err := store.Promote(t.Context(), b.db, 100)
 					require.NoError(t, err)
 					return query[int](t, b.db, `SELECT count(*) FROM tweetqueue.river_job WHERE state = 'available' AND scheduled_at <= tweetqueue.clock()`)
 				}
@@ -299,14 +299,14 @@ func TestPromotePassesOverLockedJobs(t *testing.T) {
 	edit := storetest.Tx(t, b.db)
 	exec(t, edit, `UPDATE tweetqueue.tweets SET priority = 1 WHERE id = $1`, held)
 	storetest.MoveClock(t, b.db, time.Hour)
-	promoted, _, err := store.Promote(t.Context(), b.db, 100)
+	promotion, err := store.Promote(t.Context(), b.db, 100)
 	require.NoError(t, err)
-	require.Equal(t, 1, promoted)
+	require.Equal(t, 1, promotion.Promoted)
 	require.Equal(t, "available", storetest.Jobs(t, b.db, free)[0].State)
 	require.NoError(t, edit.Commit(t.Context()))
-	promoted, _, err = store.Promote(t.Context(), b.db, 100)
+	promotion, err = store.Promote(t.Context(), b.db, 100)
 	require.NoError(t, err)
-	require.Equal(t, 1, promoted)
+	require.Equal(t, 1, promotion.Promoted)
 }
 
 // sweep looks at all that is overdue, two rows at a time.
