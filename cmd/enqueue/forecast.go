@@ -172,7 +172,7 @@ func dryWords(own *jobs.Outlook, d due) string {
 	case own == nil:
 		return "would wait, and nobody knows for how long"
 	case own.Rows == 0:
-		return "would be missed: its deadline passes before the limits let it go"
+		return "would be missed: its deadline passes before it can go"
 	}
 	when := strings.TrimSuffix(formatInstant(*own.Last, d.zone)+", "+formatDistance(*own.Last, d.now), ", now")
 	return fmt.Sprintf("would go %s, and cost $%s", when, own.CostUSD)

@@ -99,7 +99,7 @@ func TestDryRun(t *testing.T) {
 		require.Regexp(t, `^nothing was added; this retweet for acme would go .*\(Europe/Vienna\), .*Z, in (23 hours|1 day)`,
 			b.ok(t, "retweet", "--account", "acme", "--dry-run", "2"))
 		before, _ := b.local(t, 2*time.Hour, "Europe/Vienna")
-		require.Equal(t, "nothing was added; this tweet for acme would be missed: its deadline passes before the limits let it go\n",
+		require.Equal(t, "nothing was added; this tweet for acme would be missed: its deadline passes before it can go\n",
 			b.ok(t, "tweet", "--account", "acme", "--dry-run", "--before", before, "a"))
 		b.exec(t, `UPDATE tweetqueue.accounts SET budget_usd = 0`)
 		require.Equal(t, "nothing was added; this tweet for acme would wait, and nobody knows for how long\nwith it, of acme:\n"+
