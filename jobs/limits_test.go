@@ -100,7 +100,7 @@ func TestQuotaOfTheLongerWindow(t *testing.T) {
 // A 429 is believed: nothing of the account and action is sent before the reset, then all of it is.
 func TestRateLimited(t *testing.T) {
 	t.Parallel()
-	const wait = 2 * time.Second
+	const wait = 5 * time.Second // in which a second tweet is tried
 	w := newWorld(t, sandbox.Config{Limits: sandbox.DefaultLimits()})
 	w.fault(sandbox.Fault{Kind: sandbox.KindRateLimited, Times: 1, Wait: wait})
 	w.account("other")

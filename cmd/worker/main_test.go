@@ -121,7 +121,9 @@ func stateDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(filepath.Dir(storetest.Dir()), "tweetqueue-state-") //nolint:usetesting // The directory of t.TempDir is too long for a socket, and closed to the server's user.
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	t.Cleanup(func() {
+		require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, patience, 10*time.Millisecond, "a server whose last user was killed writes until it has stopped")
+	})
 	require.NoError(t, os.Chmod(dir, 0o755))
 	return dir
 }
