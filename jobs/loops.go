@@ -82,7 +82,7 @@ func (w *Worker) untilDue(ctx context.Context, woken <-chan struct{}, do func(co
 // fetched; or some have fallen due, and are to wait.
 func (w *Worker) holdBack() { look(w.waits) }
 
-// goOn makes the promoteLoop look at once: rows were let go on, or a parked job is another row's, which is due.
+// goOn makes the promoteLoop look at once: rows were let go on, or a job was parked that may be due.
 func (w *Worker) goOn() { look(w.dues) }
 
 // letGoOn makes the releaseLoop look at once: what waits for a limit may have a place.

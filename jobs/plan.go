@@ -96,6 +96,7 @@ func (p *plan) run(ctx context.Context, tx pgx.Tx, job wakeUp) error {
 	}
 	switch {
 	case ownLocked && (line.OwnDue || line.LookUp):
+		p.parked = true
 		_, err := store.RowsRewake(ctx, tx, p.kind, []int64{job.rowID}, lockedDelay)
 		return err
 	case passed:
@@ -236,7 +237,7 @@ func (p *plan) write(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	parked, err := store.SwapJobs(ctx, tx, p.swaps)
-	p.parked = parked > 0 || len(p.early) > 0
+	p.parked = p.parked || parked > 0 || len(p.early) > 0
 	return err
 }
 

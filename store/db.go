@@ -28,7 +28,7 @@ type DBTX interface {
 // thousandfold since. A plan that was made for an empty table reads all of it, until that is analyzed.
 type replanned struct{ db DBTX }
 
-// unprepared puts before the arguments, integers all, that the statement is not kept prepared.
+// unprepared puts before the arguments, numbers and times, that the statement is not kept prepared.
 func unprepared(args []any) []any { return append([]any{pgx.QueryExecModeExec}, args...) }
 
 func (r replanned) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {

@@ -149,7 +149,8 @@ WHERE state::text = 'pending' AND id = ` + parkedJob
 			return nil
 		})
 	}
-	return parked, sendJobs(ctx, tx, batch)
+	err = sendJobs(ctx, tx, batch)
+	return parked, err
 }
 
 // FreeJobs lets the jobs of due rows that are still parked go on, before the rows wait: the rows were taken by jobs whose own

@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -16,42 +16,27 @@ type Promotion struct {
 }
 
 // Promote moves the parked jobs that are due, at most limit of them, to where River fetches them, and tells
-// River. Those of rows that are due while their account waits for a limit it puts off instead: they stay parked. A
+// River. Those of rows whose account waits for a limit it puts off instead: they stay parked. A
 // row or a job that someone else has locked is passed over until the next call. Jobs that failed run again
 // after 2, 5 and then 15 seconds by the database's clock: River itself goes by the clock of a worker.
 func Promote(ctx context.Context, db DBTX, limit int) (Promotion, error) {
-	var p Promotion
-	// What falls due after this is left to the next call: else it would not have been looked at whether it is to be put off.
-	now, kinds, err := waitingKinds(ctx, db)
-	if err != nil {
-		return p, err
-	}
-	var failed error // of what waits, which is no matter of the others
-	for _, kind := range kinds {
-		n, err := jobsPutOffDue(ctx, replanned{db}, kind, limit)
-		failed = errors.Join(failed, err)
-		p.PutOff += n
-	}
-	// No more than were looked at, of each kind.
-	limit = max(0, limit-p.PutOff)
-	if p.Promoted, p.Next, err = promote(ctx, replanned{db}, now, limit); err != nil {
-		return p, errors.Join(failed, err)
-	}
-	p.More = p.PutOff > 0 || p.Promoted == limit
-	return p, failed
-}
-
-// promote moves the jobs that are due at now.
-func promote(ctx context.Context, db DBTX, now time.Time, limit int) (promoted int, next *time.Duration, err error) {
-	// An array, not a join: the planner cannot know how few are due, and would scan the table for many.
+	// One reading of the clock: a job that fell due between two would be missed by both. An array, not a join: the planner cannot
+	// know how few are due, and would scan the table for many.
 	const query = `-- name: JobPromote :one
-WITH promoted AS (
+WITH clock AS MATERIALIZED (SELECT $2::timestamptz AS now
+), jobs AS MATERIALIZED (
+    SELECT id, kind, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    WHERE state = 'pending' AND scheduled_at <= $2
+    ORDER BY scheduled_at LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), wanted AS MATERIALIZED ({wanted}
+), put_off AS (
+    UPDATE tweetqueue.river_job j SET scheduled_at = ` + putOffUntil + `
+    FROM wanted WHERE j.id = wanted.id
+    RETURNING 1
+), promoted AS (
     UPDATE tweetqueue.river_job SET state = 'available'
-    WHERE id = ANY (ARRAY(
-        SELECT id FROM tweetqueue.river_job
-        WHERE state = 'pending' AND scheduled_at <= $2
-        ORDER BY scheduled_at LIMIT $1
-        FOR UPDATE SKIP LOCKED))
+    WHERE id = ANY (ARRAY(SELECT id FROM jobs EXCEPT SELECT id FROM wanted))
     RETURNING queue
 ), failed AS (
     UPDATE tweetqueue.river_job SET state = 'available', scheduled_at = $2
@@ -68,33 +53,24 @@ WITH promoted AS (
     SELECT queue, count(*) AS jobs FROM (SELECT queue FROM promoted UNION ALL SELECT queue FROM failed) AS q GROUP BY queue
 ), told AS (
     SELECT count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text)) FROM queues)
-SELECT (SELECT count(*) FROM promoted), (
+SELECT (SELECT count(*) FROM promoted), (SELECT count(*) FROM put_off), (SELECT count(*) FROM jobs) = $1, (
     SELECT scheduled_at - tweetqueue.clock() FROM tweetqueue.river_job
     WHERE state = 'pending' AND scheduled_at > $2
     ORDER BY scheduled_at LIMIT 1)
 FROM told`
-	if err := db.QueryRow(ctx, query, limit, now).Scan(&promoted, &next); err != nil {
-		return 0, nil, fmt.Errorf("promote jobs: %w", err)
-	}
-	return promoted, next, nil
-}
-
-// jobsPutOffDue puts off the parked jobs that are due, or will be within a second, of rows that are to be held.
-func jobsPutOffDue(ctx context.Context, db DBTX, kind Kind, limit int) (int, error) {
-	const query = `-- name: JobsPutOffDue :exec
-WITH ` + waitingAccounts + `, jobs AS MATERIALIZED (
-    SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
-    WHERE kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock) + interval '1 second'
-    ORDER BY scheduled_at LIMIT $1
-), ` + toHold + `, locked AS MATERIALIZED (
-    SELECT w.id, w.until FROM wanted w CROSS JOIN LATERAL (
-        SELECT FROM tweetqueue.river_job j WHERE j.id = w.id AND j.state::text = 'pending' FOR UPDATE SKIP LOCKED) AS j
-)
-UPDATE tweetqueue.river_job j SET scheduled_at = ` + putOffUntil + `
-FROM locked l WHERE j.id = l.id`
-	tag, err := db.Exec(ctx, kind.sql(query), limit)
+	now, kinds, err := waitingKinds(ctx, db)
 	if err != nil {
-		return 0, fmt.Errorf("put off jobs of %s: %w", kind.table(), err)
+		return Promotion{}, err
 	}
-	return int(tag.RowsAffected()), nil
+	wanted := []string{`SELECT NULL::bigint AS id, NULL::bigint AS row_id, NULL::timestamptz AS until WHERE false`}
+	for _, kind := range kinds {
+		wanted = append(wanted, kind.sql(toHold+` AND jobs.kind = '{kind}'`))
+	}
+	var p Promotion
+	err = replanned{db}.QueryRow(ctx, strings.Replace(query, "{wanted}", strings.Join(wanted, "\n    UNION ALL "), 1), limit, now).Scan(
+		&p.Promoted, &p.PutOff, &p.More, &p.Next)
+	if err != nil {
+		return p, fmt.Errorf("promote jobs: %w", err)
+	}
+	return p, nil
 }
