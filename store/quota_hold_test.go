@@ -199,7 +199,7 @@ func jobsByTheThousandUseIndexes(t *testing.T, quiet bool) {
 	}{
 		{"JobsPutLast", func(db store.DBTX) error { _, err := store.JobsPutLast(t.Context(), db); return err }},
 		{"JobsPutOff", func(db store.DBTX) error { _, err := store.QuotaWaitsHold(t.Context(), db, 100); return err }},
-				{"JobPromote", func(db store.DBTX) error { _, err := store.Promote(t.Context(), db, 1000); return err }},
+		{"JobPromote", func(db store.DBTX) error { _, err := store.Promote(t.Context(), db, 1000); return err }},
 	} {
 		name, run := each.name, each.run
 		b.quotaWait(t, "post", time.Now().Add(time.Hour))
