@@ -76,7 +76,8 @@ func TestDailyLimitBehindAMisleadingWindow(t *testing.T) {
 	require.Equal(t, 2, day.maximum)
 	require.True(t, day.blocked)
 	require.Equal(t, window{maximum: 200, configured: true}, w.window("posts"))
-	r.wait(EventWaiting, w.tweet("two"))
+	two := w.tweet("two")
+	w.eventually("it waits, too", func() bool { return w.status(two) == "scheduled:quota" })
 	require.Len(t, w.x.Requests(), 1)
 }
 

@@ -116,7 +116,11 @@ func TestRateLimited(t *testing.T) {
 
 	// The next tweet does not ask X, that of another account does not wait.
 	second := w.tweet("two")
-	require.Equal(t, "no place was left in the limit posts: X said 429", r.wait(EventWaiting, second).Reason)
+	w.eventually("it waits, too", func() bool { return w.status(second) == "scheduled:quota" })
+	require.Contains(t, []string{
+		"no place was left in the limit posts: X said 429",
+		"its account had no place left in a limit: 'enqueue limits' shows which", // if it was not even fetched
+	}, *w.entry(second).Error)
 	require.Len(t, w.x.Requests(), 1)
 	r.wait(EventDone, w.enqueue("other", store.Tweet{Text: "a bystander"}, 0))
 

@@ -62,9 +62,9 @@ FROM told`
 	if err != nil {
 		return Promotion{}, err
 	}
-	wanted := []string{`SELECT NULL::bigint AS id, NULL::bigint AS row_id, NULL::timestamptz AS until WHERE false`}
+	wanted := []string{`(SELECT NULL::bigint AS id, NULL::bigint AS row_id, NULL::timestamptz AS until WHERE false)`}
 	for _, kind := range kinds {
-		wanted = append(wanted, kind.sql(toHold+` AND jobs.kind = '{kind}'`))
+		wanted = append(wanted, kind.sql(toHold))
 	}
 	var p Promotion
 	err = replanned{db}.QueryRow(ctx, strings.Replace(query, "{wanted}", strings.Join(wanted, "\n    UNION ALL "), 1), limit, now).Scan(

@@ -50,14 +50,14 @@ SELECT now, ARRAY(SELECT DISTINCT action FROM tweetqueue.quota_waits WHERE until
 	return now, kindsOf(actions...), nil
 }
 
-// toHold are the rows of jobs (id, row_id) that are to be held: those that are due and wait for nothing yet, and whose account
+// toHold are the rows of jobs (id, kind, row_id) that are to be held: those that are due and wait for nothing yet, and whose account
 // waits, until an instant. A look-up of each by its id, whatever the statistics say (see [JobsPutLast]): IS TRUE keeps the planner from an
 // index of all that are due.
-const toHold = `SELECT jobs.id, jobs.row_id, t.until FROM jobs CROSS JOIN LATERAL (
+const toHold = `(SELECT jobs.id, jobs.row_id, t.until FROM jobs CROSS JOIN LATERAL (
         SELECT (SELECT w.until FROM tweetqueue.accounts a JOIN tweetqueue.quota_waits w ON w.account_id = a.id AND w.action = ({action})::text
             WHERE a.username = t.account) AS until
         FROM {table} t WHERE t.id = jobs.row_id AND ` + mayBeHeld + ` IS TRUE OFFSET 0) AS t
-    WHERE t.until > (SELECT now FROM clock)`
+    WHERE jobs.kind = '{kind}' AND t.until > (SELECT now FROM clock))`
 
 // mayBeHeld is whether a row t is due and waits for nothing yet.
 const mayBeHeld = `(t.status = 'scheduled' AND t.waiting_for = 'time' AND t.next_attempt_at IS NULL AND t.wake_at <= (SELECT now FROM clock)
@@ -71,12 +71,10 @@ func jobsPutOff(ctx context.Context, db DBTX, kind Kind) (int, error) {
 	const query = `-- name: JobsPutOff :exec
 WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
 ), jobs AS MATERIALIZED (
-    SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    SELECT id, kind, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
     WHERE kind = '{kind}' AND state = 'available' AND queue = '{queue}'
     ORDER BY priority, scheduled_at, id LIMIT $1
-), wanted AS MATERIALIZED (
-    ` + toHold + `
-), locked AS MATERIALIZED (
+), wanted AS MATERIALIZED ` + toHold + `, locked AS MATERIALIZED (
     SELECT w.id, w.until FROM wanted w CROSS JOIN LATERAL (
         SELECT (j.args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job j
         WHERE j.id = w.id AND j.state::text = 'available' FOR UPDATE SKIP LOCKED) AS j
@@ -97,16 +95,14 @@ func rowsHold(ctx context.Context, db DBTX, kind Kind, limit int) (int, error) {
 	const query = `-- name: RowsHold :exec
 WITH clock AS MATERIALIZED (SELECT tweetqueue.clock() AS now
 ), jobs AS MATERIALIZED ( -- those that were put off are the last, where much is due soon
-    (SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    (SELECT id, kind, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
     WHERE kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock) + ` + putOffFor + ` + interval '1 second'
     ORDER BY scheduled_at LIMIT $1)
     UNION
-    (SELECT id, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
+    (SELECT id, kind, (args ->> 'row_id')::bigint AS row_id FROM tweetqueue.river_job
     WHERE kind = '{kind}' AND state = 'pending' AND scheduled_at <= (SELECT now FROM clock) + ` + putOffFor + ` + interval '1 second'
     ORDER BY scheduled_at DESC LIMIT $1)
-), wanted AS MATERIALIZED (
-    ` + toHold + `
-), held AS MATERIALIZED (
+), wanted AS MATERIALIZED ` + toHold + `, held AS MATERIALIZED (
     SELECT t.id, t.account, ({action})::text AS action, ` + mayBeHeld + ` AS may_be_held FROM {table} t
     WHERE t.id = ANY (ARRAY(SELECT row_id FROM wanted)) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 ), kept AS MATERIALIZED ( -- until the rows wait
