@@ -33,7 +33,7 @@ WITH clock AS MATERIALIZED (SELECT $2::timestamptz AS now
 ), put_off AS (
     UPDATE tweetqueue.river_job j SET scheduled_at = ` + putOffUntil + `
     FROM wanted WHERE j.id = wanted.id
-    RETURNING 1
+    RETURNING j.scheduled_at
 ), promoted AS (
     UPDATE tweetqueue.river_job SET state = 'available'
     WHERE id = ANY (ARRAY(SELECT id FROM jobs EXCEPT SELECT id FROM wanted))
@@ -53,10 +53,10 @@ WITH clock AS MATERIALIZED (SELECT $2::timestamptz AS now
     SELECT queue, count(*) AS jobs FROM (SELECT queue FROM promoted UNION ALL SELECT queue FROM failed) AS q GROUP BY queue
 ), told AS (
     SELECT count(pg_notify('tweetqueue.river_insert', json_build_object('queue', queue)::text)) FROM queues)
-SELECT (SELECT count(*) FROM promoted), (SELECT count(*) FROM put_off), (SELECT count(*) FROM jobs) = $1, (
-    SELECT scheduled_at - tweetqueue.clock() FROM tweetqueue.river_job
+SELECT (SELECT count(*) FROM promoted), (SELECT count(*) FROM put_off), (SELECT count(*) FROM jobs) = $1, least((SELECT min(scheduled_at) FROM put_off), (
+    SELECT scheduled_at FROM tweetqueue.river_job
     WHERE state = 'pending' AND scheduled_at > $2
-    ORDER BY scheduled_at LIMIT 1)
+    ORDER BY scheduled_at LIMIT 1)) - tweetqueue.clock()
 FROM told`
 	now, kinds, err := waitingKinds(ctx, db)
 	if err != nil {

@@ -111,6 +111,7 @@ func TestPutOffUntilTheWaitEnds(t *testing.T) {
 				promotion, err := store.Promote(t.Context(), tx, 100)
 				require.NoError(t, err)
 				require.Equal(t, 1, promotion.PutOff)
+				require.InDelta(t, want, *promotion.Next, float64(50*time.Millisecond))
 				_, err = store.QuotaWaitsHold(t.Context(), tx, 0) // puts off the other, and holds none
 				require.NoError(t, err)
 				for _, id := range []int64{available, parked} {
