@@ -20,8 +20,9 @@ type Promotion struct {
 // row or a job that someone else has locked is passed over until the next call. Jobs that failed run again
 // after 2, 5 and then 15 seconds by the database's clock: River itself goes by the clock of a worker.
 func Promote(ctx context.Context, db DBTX, limit int) (Promotion, error) {
-	// One reading of the clock: a job that fell due between two would be missed by both. An array, not a join: the planner cannot
-	// know how few are due, and would scan the table for many.
+	// One reading of the clock: a job that fell due between two would be missed by both. Each job is locked before it is decided which of
+	// both is done, so that another worker passes over it. An array, not a join: the planner cannot know how few are due, and would
+	// scan the table for many.
 	const query = `-- name: JobPromote :one
 WITH clock AS MATERIALIZED (SELECT $2::timestamptz AS now
 ), jobs AS MATERIALIZED (

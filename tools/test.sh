@@ -8,6 +8,7 @@ set -u
 
 # events runs both modules into one stream, so that there is one report. Two packages run side by side on two cores, and three tests of each:
 # with more a worker gets no turn for longer than its lease, or a lock, lasts. What they need is built before, for the same reason.
+# `make check` vets: here it would vet all that they import, too.
 events() {
 	status=0
 	go build -race ./... >&2 || status=$?
